@@ -1,0 +1,47 @@
+# Every target prepares what it needs. `make run` and `make test` are the two a newcomer wants.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+
+.PHONY: setup run test lint codecs interop-peers bench test-long lock clean
+
+setup: $(STAMP)
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+run: setup
+	@exec $(BIN)/mesh daemon
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m tools.spec_compiler --check
+
+codecs: setup
+	$(BIN)/python -m tools.spec_compiler
+
+interop-peers:
+	@command -v go >/dev/null && cd tools/interop_peers && go build -mod=readonly -o build/peer . \
+	  || echo "interop-peers: no Go toolchain: the tests against Go peers will be skipped" >&2
+
+test: setup lint interop-peers
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+bench: setup interop-peers
+	$(BIN)/python -m tools.bench
+
+lock: setup
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements/runtime.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --no-emit-index-url --no-emit-find-links pyproject.toml requirements/dev.in -o requirements/dev.txt
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis tools/interop_peers/build

@@ -1,0 +1,183 @@
+"""Every error mesh raises, on one page.
+
+Two questions order the tree: *whose fault is it*, and *what can I do*. A message always says which address or peer,
+which stage, and which cause. ``code`` is the process exit status and the problem type of the control API.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class MeshError(Exception):
+    """Base of everything raised on purpose.
+
+    ``code`` is stable: scripts may match on it. ``exit_status`` is what the command line returns.
+    """
+
+    code = "mesh"
+    exit_status = 1
+
+
+class UsageError(MeshError):
+    """The caller asked for something that can never work; nothing was changed."""
+
+    code = "usage"
+    exit_status = 2
+
+
+class ConfigError(MeshError):
+    """A setting, a key file or a path is wrong; the message names it and where its value came from."""
+
+    code = "config"
+    exit_status = 3
+
+
+class StorageError(MeshError):
+    """A file or database on this machine could not be read or written."""
+
+    code = "storage"
+    exit_status = 3
+
+
+class PaymentError(MeshError):
+    """A payment was refused or its outcome is not known."""
+
+    code = "payment"
+
+
+# --- bytes that are not what their format says ---------------------------------------------------------------------
+
+
+class DecodeError(MeshError, ValueError):
+    """Bytes or text do not follow their format.
+
+    ``field`` names the element (``"Identify.listen_addrs"``), ``offset`` is where it starts in the input, or None when
+    the position says nothing (text forms give the character position).
+    """
+
+    code = "decode"
+    exit_status = 2
+
+    def __init__(self, field: str, offset: int | None, reason: str) -> None:
+        where = "" if offset is None else f" at {offset}"
+        super().__init__(f"{field}{where}: {reason}")
+        self.field = field
+        self.offset = offset
+        self.reason = reason
+
+
+class Truncated(DecodeError):  # noqa: N818 - a condition of the input, named as the specifications do
+    """The input ended inside an element: more bytes could complete it."""
+
+    code = "truncated"
+
+    def __init__(self, field: str, offset: int | None, reason: str = "input ends inside this element") -> None:
+        super().__init__(field, offset, reason)
+
+
+class Malformed(DecodeError):  # noqa: N818
+    """No further input can make these bytes valid."""
+
+    code = "malformed"
+
+
+# --- the peer -------------------------------------------------------------------------------------------------------
+
+
+class PeerError(MeshError):
+    """The remote peer broke a protocol, or refused.
+
+    ``protocol`` is the protocol id or stage, ``wire_code`` the code to answer with (or that was received), ``clause``
+    the place in the specification.
+    """
+
+    code = "peer"
+
+    def __init__(
+        self, message: str, *, protocol: str = "", wire_code: int | None = None, clause: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.protocol = protocol
+        self.wire_code = wire_code
+        self.clause = clause
+
+
+class ProtocolNotSupported(PeerError):  # noqa: N818
+    """The peer answered `na` to every protocol that was proposed."""
+
+    code = "protocol-not-supported"
+
+
+class StreamReset(PeerError):  # noqa: N818
+    """The stream was reset; ``wire_code`` is the peer's reason (0 when it gave none)."""
+
+    code = "stream-reset"
+
+
+# --- the network ----------------------------------------------------------------------------------------------------
+
+
+class NetworkError(MeshError):
+    """Something between here and the peer failed."""
+
+    code = "network"
+
+
+class Closed(NetworkError):  # noqa: N818
+    """The connection, stream or node has ended; the message says who ended it and why."""
+
+    code = "closed"
+
+
+class TimedOut(NetworkError, TimeoutError):  # noqa: N818
+    """A stage did not finish in its time; the message names the stage and the limit."""
+
+    code = "timed-out"
+
+
+@dataclass(frozen=True, slots=True)
+class DialFailure:
+    """Why one address could not be used: the stage that failed and the cause in words."""
+
+    address: str
+    stage: str
+    cause: str
+
+    def __str__(self) -> str:
+        return f"{self.address}: {self.stage}: {self.cause}"
+
+
+class DialError(NetworkError):
+    """No address of a peer could be used; ``failures`` holds one stage and cause for each."""
+
+    code = "dial"
+
+    def __init__(self, message: str, failures: Sequence[DialFailure] = ()) -> None:
+        self.failures = tuple(failures)
+        super().__init__("\n  ".join([message, *map(str, self.failures)]))
+
+
+class AddressInUse(NetworkError):  # noqa: N818
+    """A listen address is taken by another program."""
+
+    code = "address-in-use"
+    exit_status = 3
+
+
+class LimitError(MeshError):
+    """One of our own limits was reached.
+
+    ``scope`` says whose (``node``, ``connection``, ``peer``...), ``limit`` which, ``value`` its size, ``key`` the setting
+    that raises it.
+    """
+
+    code = "limit"
+
+    def __init__(self, scope: str, limit: str, value: int, key: str) -> None:
+        super().__init__(f"{scope}: {limit} is limited to {value} (raise {key})")
+        self.scope = scope
+        self.limit = limit
+        self.value = value
+        self.key = key

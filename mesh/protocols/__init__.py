@@ -1,0 +1,1 @@
+"""Protocols as pure machines: see `mesh.protocols.machine` for the contract."""
