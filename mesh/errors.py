@@ -131,6 +131,12 @@ class Closed(NetworkError):  # noqa: N818
     code = "closed"
 
 
+class EndOfStream(Closed):  # noqa: N818
+    """The peer ended the stream in order, between messages."""
+
+    code = "end-of-stream"
+
+
 class TimedOut(NetworkError, TimeoutError):  # noqa: N818
     """A stage did not finish in its time; the message names the stage and the limit."""
 

@@ -1,0 +1,38 @@
+"""Typed settings: defaults, profile, file, environment and flags, each value with its origin.
+
+>>> from mesh.config import Config, NetworkSection
+>>> Config(network=NetworkSection(listen=())).network.listen
+()
+"""
+
+from mesh.config.sections import (
+    ApiSection,
+    Config,
+    IdentifySection,
+    LogSection,
+    NetworkSection,
+    NodeSection,
+    PingSection,
+    ServicesSection,
+    YamuxSection,
+    value_of,
+)
+from mesh.config.sources import FILE_NAME, Loaded, Origin, data_folder, load
+
+__all__ = [
+    "FILE_NAME",
+    "ApiSection",
+    "Config",
+    "IdentifySection",
+    "Loaded",
+    "LogSection",
+    "NetworkSection",
+    "NodeSection",
+    "Origin",
+    "PingSection",
+    "ServicesSection",
+    "YamuxSection",
+    "data_folder",
+    "load",
+    "value_of",
+]

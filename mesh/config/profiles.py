@@ -1,0 +1,79 @@
+"""What each situation changes from the quiet defaults; `mesh init --profile` writes it out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mesh.config.values import KIB, MIB, near
+from mesh.errors import ConfigError
+
+EVERYWHERE = ("/ip4/0.0.0.0/tcp/4001", "/ip6/::/tcp/4001")
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A named set of values and one sentence of what they turn on."""
+
+    summary: str
+    values: dict[str, object]
+
+
+PROFILES: dict[str, Profile] = {
+    "lan": Profile(
+        "listens on all interfaces, for peers in the local network",
+        {"network.listen": EVERYWHERE, "network.max_connections": 512},
+    ),
+    "public": Profile(
+        "listens on all interfaces, for a machine that the internet can reach",
+        {"network.listen": EVERYWHERE},
+    ),
+    "server": Profile(
+        "listens on all interfaces with higher limits, serves perf, and logs JSON at info",
+        {
+            "network.listen": EVERYWHERE,
+            "network.max_connections": 16384,
+            "network.max_pending_upgrades": 1024,
+            "network.max_held_bytes": 2048 * MIB,
+            "network.listen_backlog": 4096,
+            "services.serve": ("perf",),
+            "log.level": "info",
+            "log.format": "json",
+        },
+    ),
+    "lowpower": Profile(
+        "keeps to loopback with fewer connections, smaller windows and rarer keepalives",
+        {
+            "network.max_connections": 64,
+            "network.max_pending_upgrades": 16,
+            "network.max_held_bytes": 32 * MIB,
+            "network.listen_backlog": 32,
+            "yamux.max_window_bytes": MIB,
+            "yamux.max_held_bytes": 4 * MIB,
+            "yamux.max_inbound_streams": 64,
+            "yamux.accept_backlog": 32,
+            "yamux.keepalive_s": 120.0,
+        },
+    ),
+    "test": Profile(
+        "listens on a free loopback port, serves echo and perf, and gives up quickly",
+        {
+            "network.listen": ("/ip4/127.0.0.1/tcp/0",),
+            "network.dial_timeout_s": 5.0,
+            "network.upgrade_timeout_s": 5.0,
+            "network.max_connections": 256,
+            "network.max_held_bytes": 64 * MIB,
+            "yamux.max_held_bytes": 16 * MIB,
+            "yamux.max_window_bytes": 256 * KIB,
+            "services.serve": ("echo", "perf"),
+        },
+    ),
+}
+
+
+def profile_named(name: str) -> Profile:
+    """The profile, or a `ConfigError` that names the known ones."""
+    try:
+        return PROFILES[name]
+    except KeyError:
+        known = tuple(PROFILES)
+        raise ConfigError(f"profile {name!r} is not one of {', '.join(known)}{near(name, known)}") from None

@@ -1,0 +1,204 @@
+"""Every setting with its default, one section per floor.
+
+`Config()` is what a program gets that asks for nothing: no data folder, no bootstrap list, no services.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+from mesh.config.values import KIB, LOG_LEVELS, MIB, Setting, shape_of_address, shape_of_api_listen
+from mesh.errors import ConfigError
+
+KEY_TYPES = ("ed25519", "secp256k1", "ecdsa", "rsa")
+SERVICES = ("echo", "perf")
+SHORTEST_S = 0.001
+LONGEST_S = 86_400.0
+
+_RULES: dict[str, dict[str, Setting]] = {}
+
+
+def _time(text: str) -> Setting:
+    return Setting(text, "seconds", minimum=SHORTEST_S, maximum=LONGEST_S)
+
+
+def _count(text: str, minimum: int = 1, maximum: int = 1_000_000) -> Setting:
+    return Setting(text, "count", minimum=minimum, maximum=maximum)
+
+
+class Section:
+    """Checks every field against its rule: values made in Python are held to what a file is held to."""
+
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        for name, rule in settings_of(type(self)).items():
+            try:
+                typed = rule.accept(getattr(self, name))
+            except ValueError as error:
+                raise ConfigError(f"{type(self).__name__}.{name}: {error}") from None
+            object.__setattr__(self, name, typed)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSection(Section):
+    """Who this node is and where it keeps things."""
+
+    path: Annotated[
+        Path | None,
+        Setting("Data folder. Without one nothing is stored and the identity is thrown away.", "path"),
+    ] = None
+    key_file: Annotated[
+        str, Setting("File of the private key, inside the data folder unless it is an absolute path.")
+    ] = "identity.key"
+    key_type: Annotated[str, Setting("Type of a key that has to be created.", choices=KEY_TYPES)] = "ed25519"
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSection(Section):
+    """Addresses, times and limits of connections."""
+
+    listen: Annotated[tuple[str, ...], Setting("Addresses to listen on.", "list", shape=shape_of_address)] = (
+        "/ip4/127.0.0.1/tcp/4001",
+    )
+    bootstrap: Annotated[
+        tuple[str, ...], Setting("Peers to connect to at start.", "list", shape=shape_of_address)
+    ] = ()
+    connect_timeout_s: Annotated[float, _time("Time for the TCP connection to one address.")] = 5.0
+    dial_timeout_s: Annotated[float, _time("Time to reach a peer over all its addresses.")] = 15.0
+    upgrade_timeout_s: Annotated[float, _time("Time to secure and multiplex a new connection.")] = 15.0
+    negotiate_timeout_s: Annotated[float, _time("Time to agree on the protocol of a stream.")] = 10.0
+    open_timeout_s: Annotated[float, _time("Time to open a stream, waiting for its peer included.")] = 15.0
+    close_timeout_s: Annotated[float, _time("Time that queued data gets to leave when closing.")] = 2.0
+    max_connections: Annotated[int, _count("Connections at once; further ones are refused.")] = 4096
+    max_pending_upgrades: Annotated[int, _count("Inbound connections that may be in their handshake.")] = 256
+    max_held_bytes: Annotated[
+        int, Setting("Unread payload that all connections together may hold.", "size", minimum=64 * KIB)
+    ] = 512 * MIB
+    listen_backlog: Annotated[
+        int, _count("Connections the system may queue for a listener.", maximum=65_535)
+    ] = 512
+
+
+@dataclass(frozen=True, slots=True)
+class YamuxSection(Section):
+    """Limits and times of the streams inside one connection."""
+
+    max_window_bytes: Annotated[
+        int,
+        Setting("A stream's receive window grows up to this.", "size", minimum=256 * KIB, maximum=1024 * MIB),
+    ] = 16 * MIB
+    max_held_bytes: Annotated[
+        int, Setting("Unread payload that one connection may hold.", "size", minimum=64 * KIB)
+    ] = 64 * MIB
+    max_inbound_streams: Annotated[int, _count("Streams opened by the peer that live at once.")] = 1024
+    accept_backlog: Annotated[int, _count("Streams opened and not yet acknowledged, each way.")] = 256
+    keepalive_s: Annotated[float, _time("A ping is sent this long after the last one.")] = 30.0
+    keepalive_timeout_s: Annotated[float, _time("An unanswered ping ends the connection after this.")] = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class IdentifySection(Section):
+    """What this node tells others about itself."""
+
+    protocol_version: Annotated[str, Setting("Family of networks this node belongs to.")] = "ipfs/0.1.0"
+    agent_version: Annotated[str, Setting("Name of the program; empty means mesh/<version>.")] = ""
+    timeout_s: Annotated[float, _time("Time for one identify exchange.")] = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class PingSection(Section):
+    """Round trip measurement."""
+
+    timeout_s: Annotated[float, _time("A ping unanswered for this long is lost.")] = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServicesSection(Section):
+    """Optional protocols to answer."""
+
+    serve: Annotated[
+        tuple[str, ...], Setting("Protocols to serve besides identify and ping.", "list", choices=SERVICES)
+    ] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSection(Section):
+    """The control API."""
+
+    listen: Annotated[
+        str, Setting("HOST:PORT of the control API, or off.", shape=shape_of_api_listen, flag="--api")
+    ] = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class LogSection(Section):
+    """What is written to stderr."""
+
+    level: Annotated[str, Setting("Least level that is written.", choices=LOG_LEVELS, flag="--log-level")] = (
+        "warning"
+    )
+    format: Annotated[
+        str, Setting("Lines for people or for programs.", choices=("text", "json"), flag="--log-format")
+    ] = "text"
+    levels: Annotated[
+        tuple[tuple[str, str], ...],
+        Setting('Levels of subsystems, such as network = "debug".', "levels", choices=LOG_LEVELS),
+    ] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All settings of a node."""
+
+    node: NodeSection = field(default_factory=NodeSection)
+    network: NetworkSection = field(default_factory=NetworkSection)
+    yamux: YamuxSection = field(default_factory=YamuxSection)
+    identify: IdentifySection = field(default_factory=IdentifySection)
+    ping: PingSection = field(default_factory=PingSection)
+    services: ServicesSection = field(default_factory=ServicesSection)
+    api: ApiSection = field(default_factory=ApiSection)
+    log: LogSection = field(default_factory=LogSection)
+
+    @property
+    def key_path(self) -> Path | None:
+        """Where the private key is kept, or None when nothing is stored."""
+        return None if self.node.path is None else self.node.path / self.node.key_file
+
+
+SECTIONS: dict[str, type[Section]] = {
+    "node": NodeSection,
+    "network": NetworkSection,
+    "yamux": YamuxSection,
+    "identify": IdentifySection,
+    "ping": PingSection,
+    "services": ServicesSection,
+    "api": ApiSection,
+    "log": LogSection,
+}
+
+
+def settings_of(section: type[Any]) -> dict[str, Setting]:
+    """The rule of each field of a section, in order."""
+    rules = _RULES.get(section.__name__)
+    if rules is None:
+        hints = get_type_hints(section, include_extras=True)
+        rules = {entry.name: hints[entry.name].__metadata__[0] for entry in fields(section)}
+        _RULES[section.__name__] = rules
+    return rules
+
+
+def every_setting() -> Iterator[tuple[str, Setting]]:
+    """``("network.listen", rule)`` for each field of each section, in the order of this page."""
+    for name, section in SECTIONS.items():
+        for key, rule in settings_of(section).items():
+            yield f"{name}.{key}", rule
+
+
+def value_of(config: Config, key: str) -> Any:
+    """The value of a dotted key: ``value_of(config, "network.listen")``."""
+    section, _, name = key.partition(".")
+    return getattr(getattr(config, section), name)

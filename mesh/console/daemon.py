@@ -1,0 +1,57 @@
+"""`mesh daemon`: run a node until a signal ends it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mesh.console.output import warn
+from mesh.console.setup import FolderOption
+
+
+def daemon(
+    path: FolderOption = None,
+    listen: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ADDR", help="Address to listen on, once for each. [/ip4/127.0.0.1/tcp/4001]"),
+    ] = None,
+    bootstrap: Annotated[
+        list[str] | None, typer.Option(metavar="ADDR", help="Peer to connect to at start, once for each.")
+    ] = None,
+    api: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT|off", help="Address of the control API.")
+    ] = None,
+    serve: Annotated[
+        str | None, typer.Option(metavar="NAMES", help="Protocols to serve besides the usual: echo,perf.")
+    ] = None,
+    log_level: Annotated[
+        str | None, typer.Option(metavar="LEVEL", help="debug, info, warning, error or critical.")
+    ] = None,
+    log_format: Annotated[str | None, typer.Option(metavar="FORMAT", help="text or json.")] = None,
+) -> int:
+    """Run a node until SIGINT or SIGTERM."""
+    from mesh.config import load
+    from mesh.console import serving
+    from mesh.console.addresses import check_addresses
+    from mesh.console.keyfile import private_key
+    from mesh.console.running import run_async
+    from mesh.telemetry import log
+
+    loaded = load(
+        path,
+        {
+            "network.listen": listen or None,
+            "network.bootstrap": bootstrap or None,
+            "api.listen": api,
+            "services.serve": serve,
+            "log.level": log_level,
+            "log.format": log_format,
+        },
+    )
+    check_addresses(loaded)
+    settings = loaded.config.log
+    log.configure(settings.level, settings.format, settings.levels)
+    if loaded.config.api.listen != "off":
+        warn(f"{loaded.origins['api.listen']}: this version has no control API; api.listen does nothing")
+    return run_async(serving.serve(loaded, private_key(loaded.config)))

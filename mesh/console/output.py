@@ -1,0 +1,61 @@
+"""What a person or a program gets to read: results on stdout, warnings and errors on stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from typing import TextIO
+
+from mesh.errors import DialError, MeshError
+
+
+def say(text: str) -> None:
+    """One line of result, at once. Text from peers goes through `mesh.telemetry.log.printable` first."""
+    print(text, flush=True)
+
+
+def say_json(result: Mapping[str, object]) -> None:
+    """One result as a JSON object on a line of its own."""
+    say(json.dumps(result, ensure_ascii=False))
+
+
+def warn(text: str) -> None:
+    """One line on stderr that does not stop anything."""
+    print(f"warning: {text}", file=sys.stderr, flush=True)
+
+
+def report(error: MeshError, *, as_json: bool) -> None:
+    """An error on stderr, in words or as one JSON object."""
+    if as_json:
+        failures = error.failures if isinstance(error, DialError) else ()
+        message = str(error).partition("\n  ")[0] if failures else str(error)
+        problem(
+            error.code,
+            message,
+            [
+                {"address": failure.address, "stage": failure.stage, "cause": failure.cause}
+                for failure in failures
+            ],
+        )
+        return
+    from mesh.telemetry.log import printable
+
+    lines = map(printable, str(error).split("\n"))
+    print("error: " + "\n".join(lines), file=sys.stderr, flush=True)
+
+
+def problem(code: str, message: str, failures: list[dict[str, str]]) -> None:
+    """The JSON form of an error."""
+    error = {"code": code, "message": message, "failures": failures}
+    print(json.dumps({"error": error}, ensure_ascii=False), file=sys.stderr, flush=True)
+
+
+def abandon(stream: TextIO | None) -> None:
+    """Point a stream whose reader has gone at nothing, so that no later write or flush fails."""
+    if stream is None:
+        return
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, stream.fileno())
+    os.close(nothing)

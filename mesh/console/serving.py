@@ -1,0 +1,97 @@
+"""The life of a daemon: start, say so, wait for a signal, close in order."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import sys
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mesh.console.output import abandon, say, warn
+from mesh.errors import AddressInUse
+
+if TYPE_CHECKING:
+    from mesh.config import Loaded
+    from mesh.identity.keys import PrivateKey
+    from mesh.node import Node
+
+FORCED = 130
+
+
+async def serve(loaded: Loaded, key: PrivateKey) -> int:
+    """Start the node and wait; the first signal ends it in order, a second one cuts that short."""
+    stop = StopSignal()
+    stop.install()
+    try:
+        async with AsyncExitStack() as stack:
+            node = await _started(stack, loaded, key)
+            _announce(node)
+            await stop.wait()
+    except asyncio.CancelledError:
+        if not stop.count:
+            raise
+        return FORCED if stop.count > 1 else 0
+    return 0
+
+
+async def _started(stack: AsyncExitStack, loaded: Loaded, key: PrivateKey) -> Node:
+    """A running node; a default port that is taken gives way to a free one, a chosen one does not."""
+    from mesh.node import Node
+
+    config = loaded.config
+    try:
+        return await stack.enter_async_context(Node(config, key=key))
+    except AddressInUse as error:
+        if not loaded.is_default("network.listen"):
+            raise
+        warn(f"{error}; using a free port (choose one with --listen)")
+    network = replace(config.network, listen=tuple(map(_with_free_port, config.network.listen)))
+    return await stack.enter_async_context(Node(replace(config, network=network), key=key))
+
+
+def _with_free_port(address: str) -> str:
+    return re.sub(r"/tcp/[0-9]+", "/tcp/0", address)
+
+
+def _announce(node: Node) -> None:
+    """Tell whoever started us; a reader that has gone does not end the node."""
+    lines = [f"peer {node.peer_id}", *(f"listening {address}" for address in node.listen_addrs), "ready"]
+    try:
+        for line in lines:
+            say(line)
+    except BrokenPipeError:
+        abandon(sys.stdout)
+        warn("nobody reads stdout; the node goes on")
+
+
+class StopSignal:
+    """SIGINT and SIGTERM. While the node starts, and when they come again, they cancel what is under way."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._task = asyncio.current_task()
+        self._waiting = False
+        self._came = asyncio.Event()
+
+    def install(self) -> None:
+        """Take over both signals for the rest of the process."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                loop.add_signal_handler(number, self._received)
+            except NotImplementedError:
+                signal.signal(number, lambda *_: loop.call_soon_threadsafe(self._received))
+
+    async def wait(self) -> None:
+        """Return when the first signal has come."""
+        self._waiting = True
+        await self._came.wait()
+
+    def _received(self) -> None:
+        self.count += 1
+        self._came.set()
+        if self._task is not None and (self.count > 1 or not self._waiting):
+            self._task.cancel()

@@ -1,0 +1,1 @@
+"""Byte streams cut into messages, without input or output of their own."""

@@ -1,0 +1,1 @@
+"""Who a node is: keys, peer ids, signed envelopes and peer records."""

@@ -1,0 +1,361 @@
+"""A connection as programs hold it: who is at the other end, and streams to open."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from mesh.errors import Closed, MeshError, TimedOut, UsageError
+from mesh.identity.keys import PublicKey
+from mesh.identity.peer_id import PeerId
+from mesh.multiformats.multiaddr import Multiaddr
+from mesh.network.driver import Driver
+from mesh.network.memory_counter import MemoryCounter
+from mesh.network.scope import Scope
+from mesh.network.stream import Stream
+from mesh.network.upgrade import Upgrade, Upgraded, UpgradeSettings
+from mesh.protocols import multistream, yamux
+from mesh.protocols.machine import Role
+from mesh.telemetry.counters import Counters
+
+LINGER_S = 10.0
+"""How long a closed stream waits for the peer's own end before it is reset."""
+
+Handler = Callable[[Stream], Awaitable[None]]
+
+
+class Handlers(Protocol):
+    """The protocols this node serves."""
+
+    def supports(self, protocol: str) -> bool: ...
+
+    def handler(self, protocol: str) -> Handler: ...
+
+
+class Observer(Protocol):
+    """Who keeps the connections."""
+
+    def connection_started(self, connection: Connection) -> None:
+        """Its transport is connected. May raise a `MeshError` to refuse it."""
+
+    def connection_upgraded(self, connection: Connection) -> None:
+        """The peer is known. May raise a `MeshError` to refuse it."""
+
+    def connection_lost(self, connection: Connection, error: MeshError) -> None:
+        """The connection has ended, or its upgrade failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What all connections of a node share. Times in seconds."""
+
+    upgrade: UpgradeSettings
+    handlers: Handlers
+    observer: Observer
+    scope: Scope
+    memory: MemoryCounter
+    counters: Counters
+    receive_buffer: memoryview
+    upgrade_timeout_s: float
+    negotiate_timeout_s: float
+    open_timeout_s: float
+
+
+class Connection:
+    """One authenticated, multiplexed connection.
+
+    ``local`` and ``remote`` are the addresses of its ends without peer ids; ``remote_key`` and ``peer`` are known once it
+    is upgraded. ``inbound`` tells who dialled.
+    """
+
+    __slots__ = (
+        "_driver",
+        "_environment",
+        "_lingering",
+        "_negotiating",
+        "_openers",
+        "_scope",
+        "_upgraded",
+        "close_reason",
+        "early_muxer",
+        "failed_stage",
+        "find_ends",
+        "identified",
+        "inbound",
+        "local",
+        "opened_at",
+        "peer",
+        "remote",
+        "remote_info",
+        "remote_key",
+        "remote_protocols",
+    )
+
+    peer: PeerId
+    remote_key: PublicKey
+    local: Multiaddr
+    remote: Multiaddr
+
+    def __init__(self, environment: Environment, role: Role, expected_peer: PeerId | None = None) -> None:
+        self._environment = environment
+        self.inbound = role is Role.RESPONDER
+        self._driver = Driver(
+            Upgrade(role, environment.upgrade, expected_peer),
+            self,
+            environment.receive_buffer,
+            environment.memory,
+            environment.upgrade_timeout_s,
+        )
+        self._scope: Scope | None = None
+        self._upgraded: asyncio.Future[None] | None = None
+        self._openers: list[asyncio.Future[None]] | None = None
+        self._negotiating: dict[Stream, float] | None = None
+        self._lingering: dict[Stream, float] | None = None
+        self.find_ends: Callable[[asyncio.BaseTransport], tuple[Multiaddr, Multiaddr]]
+        self.close_reason: MeshError | None = None
+        self.failed_stage = "connect"
+        self.early_muxer = False
+        self.opened_at = 0.0
+        self.identified: asyncio.Future[None] | None = None
+        self.remote_info: object = None
+        self.remote_protocols: frozenset[str] | None = None
+
+    def __repr__(self) -> str:
+        peer = getattr(self, "peer", "unknown peer")
+        remote = getattr(self, "remote", "?")
+        return f"<Connection {'from' if self.inbound else 'to'} {peer} at {remote}>"
+
+    @property
+    def driver(self) -> Driver:
+        """The asyncio protocol that drives it, for transports."""
+        return self._driver
+
+    @property
+    def closed(self) -> bool:
+        return self.close_reason is not None
+
+    @property
+    def known(self) -> bool:
+        """Whether the peer has been authenticated."""
+        return hasattr(self, "peer")
+
+    @property
+    def stage(self) -> str:
+        """What it is doing: a stage of the upgrade, or `established`."""
+        return self._driver.stage
+
+    @property
+    def rtt_s(self) -> float | None:
+        """Smoothed round trip of the muxer's pings in seconds; None before the first answer."""
+        return self._driver.session.rtt_s
+
+    @property
+    def stream_count(self) -> int:
+        """Streams alive now, both ways."""
+        return len(self._driver.session.streams)
+
+    @property
+    def negotiate_timeout_s(self) -> float:
+        return self._environment.negotiate_timeout_s
+
+    @property
+    def scope(self) -> Scope:
+        """Owner of the tasks that serve this connection."""
+        if self._scope is None:
+            self._scope = Scope(repr(self), self._environment.scope)
+        return self._scope
+
+    async def upgraded_by(self, deadline: float) -> None:
+        """Wait for the end of the upgrade, at most until ``deadline`` on the loop's clock; raises what it failed with."""
+        if self.known or self.closed:
+            if self.close_reason is not None:
+                raise self.close_reason
+            return
+        loop = asyncio.get_running_loop()
+        self._upgraded = loop.create_future()
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._upgraded
+        except TimeoutError:
+            error = TimedOut(f"{self.stage} was not finished in time")
+            self._driver.abort(error)
+            raise error from None
+        finally:
+            self._upgraded = None
+        if self.close_reason is not None:
+            raise self.close_reason
+
+    async def open(self, protocols: Sequence[str], *, optimistic: bool = False) -> Stream:
+        """Open a stream for the first of ``protocols`` the peer accepts.
+
+        ``optimistic``: do not wait for the answer; the first bytes written leave with the proposal, and a refusal shows
+        when reading. Only sensible for a single protocol the peer is known to speak.
+        Raises `ProtocolNotSupported`, `TimedOut`, `Closed`, `StreamReset`.
+        """
+        if isinstance(protocols, str):
+            raise UsageError("open takes a sequence of protocol ids, not one string")
+        driver = self._driver
+        if not driver.session.can_open:
+            await self._wait_openable()
+        if self.close_reason is not None:
+            raise Closed(str(self.close_reason))
+        negotiation = multistream.Initiator(protocols)
+        state = driver.session.open()
+        stream = Stream(self, driver, state, negotiation, protocols[0] if optimistic else "")
+        for token in negotiation.output():
+            driver.session.send(state, token)
+        self._watch_negotiation(stream)
+        if optimistic:
+            driver.schedule_flush()
+            return stream
+        driver.request_flush()
+        try:
+            await stream.negotiated()
+        except BaseException:
+            stream.reset()
+            raise
+        return stream
+
+    async def close(self) -> None:
+        """Say go away, let queued bytes leave, close, and wait until that is done."""
+        if self.close_reason is None:
+            session = self._driver.session
+            session.go_away()
+            self._driver.end(Closed("the connection was closed on this side"))
+        if self._scope is not None:
+            await self._scope.close()
+
+    def abort(self, error: MeshError) -> None:
+        """Reset the connection at once; everything waiting on it raises ``error``."""
+        self._driver.abort(error)
+
+    # -- the driver's side (see `driver.Owner`) ----------------------------------------------------------------------
+
+    def connected(self, transport: asyncio.BaseTransport) -> None:
+        try:
+            self.local, self.remote = self.find_ends(transport)
+        except OSError as error:
+            raise Closed(str(error)) from error
+        self._environment.observer.connection_started(self)
+
+    def upgraded(self, result: Upgraded) -> None:
+        self.peer = result.remote_peer
+        self.remote_key = result.remote_key
+        self.early_muxer = result.early_muxer
+        self.opened_at = asyncio.get_running_loop().time()
+        self._environment.observer.connection_upgraded(self)
+        if self._upgraded is not None and not self._upgraded.done():
+            self._upgraded.set_result(None)
+
+    def stream_opened(self, state: yamux.Stream) -> None:
+        session = self._driver.session
+        negotiation = multistream.Responder(self._environment.handlers.supports)
+        stream = Stream(self, self._driver, state, negotiation)
+        session.accept(state)
+        for token in negotiation.output():
+            if state.dead:
+                return
+            session.send(state, token)
+        self._watch_negotiation(stream)
+        self._environment.counters.count("stream.inbound")
+
+    def stream_ready(self, state: yamux.Stream) -> None:
+        if isinstance(state.owner, Stream):
+            state.owner.ready()
+
+    def openable(self) -> None:
+        waiters, self._openers = self._openers, None
+        for waiter in waiters or ():
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def deadline(self) -> float | None:
+        first = None
+        for watched in (self._negotiating, self._lingering):
+            if watched:
+                when = next(iter(watched.values()))
+                first = when if first is None else min(first, when)
+        return first
+
+    def wake(self, now: float) -> None:
+        for watched in (self._negotiating, self._lingering):
+            if watched:
+                for stream in [each for each, when in watched.items() if when <= now]:
+                    stream.expire()
+
+    def lost(self, error: MeshError, stage: str) -> None:
+        self.close_reason = error
+        self.failed_stage = stage
+        self.openable()
+        if self._upgraded is not None and not self._upgraded.done():
+            self._upgraded.set_result(None)
+        self._environment.observer.connection_lost(self, error)
+        if self._scope is not None:
+            self._scope.cancel()
+
+    # -- the streams' side -------------------------------------------------------------------------------------------
+
+    def stream_negotiated(self, stream: Stream) -> None:
+        """A protocol was agreed on: the handler of an inbound stream starts."""
+        self.stream_finished(stream)
+        if stream.inbound:
+            handler = self._environment.handlers.handler(stream.protocol)
+            self.scope.spawn(
+                self._serve(handler, stream),
+                stream.protocol,
+                on_error=lambda error: self._handler_failed(stream, error),
+                on_crash=lambda error: stream.reset(yamux.ResetCode.NONE),
+            )
+
+    def stream_refused(self, stream: Stream, error: MeshError) -> None:
+        self.stream_finished(stream)
+        self._environment.counters.count(f"stream.refused:{error.code}")
+
+    def stream_lingers(self, stream: Stream) -> None:
+        """A closed stream waits for the peer's end."""
+        if self._lingering is None:
+            self._lingering = {}
+        self._lingering[stream] = asyncio.get_running_loop().time() + LINGER_S
+        self._driver.arm()
+
+    def stream_finished(self, stream: Stream) -> None:
+        """Nothing about this stream is timed any more."""
+        if self._negotiating:
+            self._negotiating.pop(stream, None)
+        if self._lingering:
+            self._lingering.pop(stream, None)
+
+    # -- within ------------------------------------------------------------------------------------------------------
+
+    def _watch_negotiation(self, stream: Stream) -> None:
+        if self._negotiating is None:
+            self._negotiating = {}
+        self._negotiating[stream] = asyncio.get_running_loop().time() + self._environment.negotiate_timeout_s
+        self._driver.arm()
+
+    async def _serve(self, handler: Handler, stream: Stream) -> None:
+        try:
+            await handler(stream)
+        except asyncio.CancelledError:
+            stream.reset(yamux.ResetCode.SHUTDOWN)
+            raise
+        await stream.close()
+
+    def _handler_failed(self, stream: Stream, error: MeshError) -> None:
+        code = getattr(error, "wire_code", None)
+        stream.reset(code if isinstance(code, int) else yamux.ResetCode.PROTOCOL_VIOLATION)
+        self._environment.counters.count(f"handler.failed:{error.code}")
+
+    async def _wait_openable(self) -> None:
+        waiter = asyncio.get_running_loop().create_future()
+        if self._openers is None:
+            self._openers = []
+        self._openers.append(waiter)
+        limit = self._environment.open_timeout_s
+        try:
+            async with asyncio.timeout(limit):
+                await waiter
+        except TimeoutError:
+            raise TimedOut(f"{self.peer} did not acknowledge earlier streams within {limit:g} s") from None

@@ -1,0 +1,379 @@
+"""The one place where bytes meet the machines: a `BufferedProtocol` that owns a connection's stack.
+
+Inward, `buffer_updated` feeds the upgrade, later Noise and yamux, in one pass over everything that is complete; every
+connection of a loop reads into the same 512 KiB buffer and keeps only its partial record. Outward, what the machines put
+out is sealed and written: at once when nothing else was written in this turn of the loop (a ping must not wait),
+otherwise together at the turn's end or at 48 KiB. One timer is armed to the least deadline of the stack.
+
+The transport reads on while a stream's reader is slow: the stream's window holds the peer back, so that other streams
+and pings pass. Writing waits for the stream's window and for the transport's high-water mark.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from typing import Protocol, cast
+
+from mesh.errors import Closed, MeshError, NetworkError, TimedOut
+from mesh.network.memory_counter import MemoryCounter
+from mesh.network.upgrade import Failed, Upgrade, Upgraded
+from mesh.protocols import noise, yamux
+from mesh.protocols.machine import Buffer
+
+RECEIVE_BUFFER_BYTES = 512 * 1024
+HIGH_WATER_BYTES = 1024 * 1024
+FLUSH_BYTES = 48 * 1024
+CLOSE_S = 2.0
+"""How long last bytes may take to leave before the connection is reset."""
+MAX_UNSENT_BYTES = 16 * 1024 * 1024
+"""Answers waiting for a peer that does not read; one that makes us queue more is cut off."""
+_LINGER_OFF = struct.pack("ii", 1, 0)
+
+class Owner(Protocol):
+    """What the driver tells the connection above it."""
+
+    def connected(self, transport: asyncio.BaseTransport) -> None:
+        """The byte transport is there. May raise a `MeshError` to refuse it."""
+
+    def upgraded(self, result: Upgraded) -> None:
+        """The stack is complete. May raise a `MeshError` to refuse the peer."""
+
+    def stream_opened(self, stream: yamux.Stream) -> None:
+        """The peer opened a stream."""
+
+    def stream_ready(self, stream: yamux.Stream) -> None:
+        """Something new for a stream's reader or writer."""
+
+    def openable(self) -> None:
+        """Streams were acknowledged; another may be opened."""
+
+    def deadline(self) -> float | None:
+        """The owner's own next deadline."""
+
+    def wake(self, now: float) -> None:
+        """The owner's deadline may have passed."""
+
+    def lost(self, error: MeshError, stage: str) -> None:
+        """The connection is gone; ``stage`` is what it was doing."""
+
+
+class Driver(asyncio.BufferedProtocol):
+    """Drives one connection.
+
+    ``buffer`` is the receive buffer shared by all connections of the loop, ``memory`` the node's counter of held bytes,
+    ``upgrade_s`` the time the upgrade may take.
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_drained",
+        "_ending",
+        "_flush_scheduled",
+        "_held_bytes",
+        "_loop",
+        "_lost",
+        "_memory",
+        "_owner",
+        "_processing",
+        "_timer",
+        "_upgrade",
+        "_upgrade_deadline",
+        "_upgrade_limit_s",
+        "channel",
+        "paused",
+        "received_bytes",
+        "sent_bytes",
+        "session",
+        "transport",
+    )
+
+    channel: noise.Session
+    session: yamux.Session
+    transport: asyncio.Transport
+
+    def __init__(
+        self, upgrade: Upgrade, owner: Owner, buffer: memoryview, memory: MemoryCounter, upgrade_s: float
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._buffer = buffer
+        self._upgrade: Upgrade | None = upgrade
+        self._upgrade_limit_s = upgrade_s
+        self._upgrade_deadline = self._loop.time() + upgrade_s
+        self._owner = owner
+        self._memory = memory
+        self._held_bytes = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._flush_scheduled = False
+        self._processing = False
+        self._drained: list[asyncio.Future[None]] | None = None
+        self._ending: MeshError | None = None
+        self._lost = False
+        self.paused = False
+        self.received_bytes = 0
+        self.sent_bytes = 0
+
+    # -- asyncio's side ----------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
+        assert self._upgrade is not None
+        try:
+            self._owner.connected(transport)
+        except MeshError as refusal:
+            self.abort(refusal)
+            return
+        self._write(self._upgrade.output())
+        self.arm()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self._ending is not None:
+            return
+        self.received_bytes += nbytes
+        data = self._buffer[:nbytes]
+        now = self._loop.time()
+        if self._upgrade is None:
+            session = self.session
+            self._processing = True
+            for plaintext in self.channel.receive(data):
+                session.receive(plaintext, now)
+            self.settle()
+            if self.channel.failure is not None:
+                self.end(self.channel.failure)
+        else:
+            self._take_upgrade(self._upgrade, data, now)
+
+    def eof_received(self) -> bool:
+        self.end(Closed(f"the peer closed the connection{self._during()}"))
+        return False
+
+    def pause_writing(self) -> None:
+        self.paused = True
+
+    def resume_writing(self) -> None:
+        self.paused = False
+        self._release_writers()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._lost:
+            return
+        self._lost = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        cause = self._ending
+        if cause is None:
+            cause = NetworkError(f"connection lost{self._during()}: {exc}") if exc else Closed("connection lost")
+        self._ending = cause
+        stage = self.stage
+        self._owner.lost(cause, stage)
+        if self._upgrade is None:
+            self.session.end(cause)
+            self.settle()
+        self._upgrade = None
+        self._release_writers()
+
+    # -- the connection's side ---------------------------------------------------------------------------------------
+
+    @property
+    def stage(self) -> str:
+        """What the connection is doing, for error messages."""
+        return "established" if self._upgrade is None else self._upgrade.stage
+
+    def settle(self) -> None:
+        """Act on what the session has to tell, send what it has to say, and re-arm the timer."""
+        session = self.session
+        owner = self._owner
+        self._processing = True
+        try:
+            while True:
+                events = session.events()
+                for event in events:
+                    if isinstance(event, yamux.StreamOpened):
+                        owner.stream_opened(event.stream)
+                    elif self._ending is None:
+                        self._ending = event.error
+                ready, session.ready = session.ready, []
+                for stream in ready:
+                    stream.touched = False
+                    owner.stream_ready(stream)
+                if not events and not ready:
+                    break
+            if session.can_open:
+                owner.openable()
+            self.count_held()
+        finally:
+            self._processing = False
+        self.flush()
+        if self._ending is not None and session.ended is not None:
+            self._close_transport()
+        elif self._timer is None or owner.deadline() is not None:
+            self.arm()
+
+    def request_flush(self) -> None:
+        """Send soon: at once when this is the turn's first write, at the turn's end otherwise."""
+        if self._processing:
+            return
+        if not self._flush_scheduled:
+            self._flush_scheduled = True
+            self._loop.call_soon(self._flush_turn)
+            self.flush()
+        elif self.session.queued_bytes >= FLUSH_BYTES:
+            self.flush()
+
+    def schedule_flush(self) -> None:
+        """Send at the end of this turn, so that what follows leaves in the same record."""
+        if not self._flush_scheduled:
+            self._flush_scheduled = True
+            self._loop.call_soon(self._flush_turn)
+
+    def flush(self) -> None:
+        """Seal and write everything the session has queued."""
+        batches = self.session.output()
+        if not batches or self._lost:
+            return
+        channel = self.channel
+        if len(batches) == 1:
+            records = channel.seal(batches[0])
+        else:
+            records = []
+            for batch in batches:
+                records += channel.seal(batch)
+        self._write(records)
+
+    def count_held(self) -> None:
+        """Report the change in held bytes to the node's counter; shed load while the node holds too much."""
+        session = self.session
+        while True:
+            held = session.held_bytes
+            if held == self._held_bytes:
+                return
+            self._memory.add(held - self._held_bytes)
+            self._held_bytes = held
+            if held and self._memory.exceeded:
+                session.shed()
+
+    async def drained(self) -> None:
+        """Wait until the transport's buffer is below its low-water mark or the connection is lost."""
+        if not self.paused or self._lost:
+            return
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        if self._drained is None:
+            self._drained = []
+        self._drained.append(waiter)
+        await waiter
+
+    def end(self, error: MeshError) -> None:
+        """End the connection because of ``error``: queued answers (a go away) leave, then it closes. A peer at fault
+        during the upgrade sees a reset."""
+        if self._ending is None:
+            self._ending = error
+        if self._upgrade is not None:
+            self.abort(self._ending)
+            return
+        self.session.end(self._ending)
+        if not self._processing:
+            self.settle()
+
+    def abort(self, error: MeshError) -> None:
+        """Reset the connection at once."""
+        if self._ending is None:
+            self._ending = error
+        if hasattr(self, "transport"):
+            raw = self.transport.get_extra_info("socket")
+            if raw is not None and raw.family != getattr(socket, "AF_UNIX", None) and raw.fileno() >= 0:
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_OFF)
+            self.transport.abort()
+
+    # -- within ------------------------------------------------------------------------------------------------------
+
+    def _take_upgrade(self, upgrade: Upgrade, data: memoryview, now: float) -> None:
+        upgrade.receive(data, now)
+        self._write(upgrade.output())
+        outcome = upgrade.outcome
+        if isinstance(outcome, Failed):
+            self.abort(outcome.error)
+        elif outcome is not None:
+            self.channel = outcome.channel
+            self.session = outcome.session
+            self._upgrade = None
+            try:
+                self._owner.upgraded(outcome)
+            except MeshError as refusal:
+                self.abort(refusal)
+                return
+            self.session.wake(now)
+            self.settle()
+
+    def _write(self, buffers: list[Buffer]) -> None:
+        if not buffers or self._lost:
+            return
+        size = sum(map(len, buffers))
+        self.sent_bytes += size
+        if size <= FLUSH_BYTES:
+            self.transport.write(b"".join(buffers))
+        else:
+            self.transport.writelines(buffers)
+        if self.paused and self.transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
+            self.abort(NetworkError("the peer does not read: too many answers wait for it"))
+
+    def _flush_turn(self) -> None:
+        self._flush_scheduled = False
+        self.flush()
+
+    def arm(self) -> None:
+        """Set the timer to the stack's next deadline, if that is before the one it is set to."""
+        if self._ending is not None:
+            return
+        deadline = self._deadline()
+        timer = self._timer
+        if deadline is None or (timer is not None and timer.when() <= deadline):
+            return
+        if timer is not None:
+            timer.cancel()
+        self._timer = self._loop.call_at(deadline, self._wake)
+
+    def _deadline(self) -> float | None:
+        if self._upgrade is not None:
+            return self._upgrade_deadline
+        mine, owners = self.session.deadline(), self._owner.deadline()
+        return owners if mine is None else mine if owners is None else min(mine, owners)
+
+    def _wake(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        if self._upgrade is not None:
+            if now >= self._upgrade_deadline:
+                limit = self._upgrade_limit_s
+                self.abort(TimedOut(f"{self._upgrade.stage}: the peer did not finish it within {limit:g} s"))
+                return
+        else:
+            self.session.wake(now)
+            self._owner.wake(now)
+            self.settle()
+        self.arm()
+
+    def _close_transport(self) -> None:
+        if not self._lost and not self.transport.is_closing():
+            self.transport.close()
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_later(CLOSE_S, self._force)
+
+    def _force(self) -> None:
+        if not self._lost:
+            self.transport.abort()
+
+    def _release_writers(self) -> None:
+        waiters, self._drained = self._drained, None
+        for waiter in waiters or ():
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _during(self) -> str:
+        return "" if self._upgrade is None else f" during {self._upgrade.stage}"

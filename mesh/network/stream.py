@@ -1,0 +1,363 @@
+"""A stream as programs hold it: awaitable reads and writes over one yamux stream, negotiation included."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from mesh.errors import Closed, EndOfStream, Malformed, MeshError, PeerError, StreamReset, TimedOut, UsageError
+from mesh.multiformats import varint
+from mesh.protocols import multistream
+from mesh.protocols.machine import Buffer
+from mesh.protocols.yamux import ResetCode
+
+if TYPE_CHECKING:
+    from mesh.network.connection import Connection
+    from mesh.network.driver import Driver
+    from mesh.protocols import yamux
+
+WRITE_BYTES = 8 * 65507
+"""Most that one turn hands to the muxer: eight full records."""
+SMALL_WRITE_BYTES = 65507
+READ_BYTES = 65536
+
+
+class Stream:
+    """A bidirectional byte stream to a peer, agreed on ``protocol``.
+
+    One task may read while another writes; concurrent writes are kept apart, concurrent reads are a `UsageError`.
+    Errors: `StreamReset` when the peer reset the stream, `Closed` when the connection ended, `ProtocolNotSupported`
+    when an optimistic opening was refused. ``async with stream`` closes it at the end, or resets it on an error.
+    """
+
+    __slots__ = (
+        "_abandoned",
+        "_driver",
+        "_failure",
+        "_leftover",
+        "_negotiated",
+        "_negotiation",
+        "_reader",
+        "_state",
+        "_write_lock",
+        "_writer",
+        "connection",
+        "protocol",
+    )
+
+    def __init__(
+        self,
+        connection: Connection,
+        driver: Driver,
+        state: yamux.Stream,
+        negotiation: multistream.Initiator | multistream.Responder,
+        protocol: str = "",
+    ) -> None:
+        self.connection = connection
+        self.protocol = protocol
+        self._driver = driver
+        self._state = state
+        self._negotiation: multistream.Initiator | multistream.Responder | None = negotiation
+        self._negotiated: asyncio.Future[None] | None = None
+        self._leftover = b""
+        self._reader: asyncio.Future[None] | None = None
+        self._writer: asyncio.Future[None] | None = None
+        self._write_lock: asyncio.Lock | None = None
+        self._failure: MeshError | None = None
+        self._abandoned = False
+        state.owner = self
+
+    def __repr__(self) -> str:
+        return f"<Stream {self._state.id} {self.protocol or 'negotiating'} with {self.connection.peer}>"
+
+    @property
+    def id(self) -> int:
+        """The muxer's number of this stream: odd ones were opened by the dialer of the connection."""
+        return self._state.id
+
+    @property
+    def inbound(self) -> bool:
+        """Whether the peer opened it."""
+        return self._state.inbound
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    async def read_chunk(self, max_bytes: int = READ_BYTES) -> Buffer:
+        """The next bytes as they arrived, without copying; b"" at the end of the stream.
+
+        The buffer is the caller's: it never changes, but a memoryview keeps the whole record it came in alive.
+        """
+        state = self._state
+        while True:
+            if self._leftover:
+                chunk, self._leftover = self._leftover[:max_bytes], self._leftover[max_bytes:]
+                return chunk
+            if self._negotiation is None:
+                if state.queued_bytes:
+                    driver = self._driver
+                    payload = driver.session.take(state, max_bytes)
+                    driver.count_held()
+                    if driver.session.queued_bytes:
+                        driver.request_flush()
+                    return payload
+                if state.read_closed and self._failure is None:
+                    return b""
+            self._check_alive()
+            await self._wait_readable()
+
+    async def read(self, max_bytes: int = READ_BYTES) -> bytes:
+        """Between 1 and ``max_bytes`` bytes, as soon as there are any; b"" at the end of the stream."""
+        chunk = await self.read_chunk(max_bytes)
+        return chunk if type(chunk) is bytes else bytes(chunk)
+
+    async def read_exactly(self, size: int) -> bytes:
+        """Exactly ``size`` bytes; `Closed` when the stream ends before."""
+        chunk = await self.read(size) if size else b""
+        if len(chunk) == size:
+            return chunk
+        parts = bytearray(chunk)
+        while chunk and len(parts) < size:
+            chunk = await self.read(size - len(parts))
+            parts += chunk
+        if len(parts) < size:
+            raise Closed(f"{self.protocol}: the peer ended the stream after {len(parts)} of {size} bytes")
+        return bytes(parts)
+
+    async def read_message(self, max: int) -> bytes:  # noqa: A002 - the word users look for
+        """One message behind its uvarint length, at most ``max`` bytes; `Malformed` when it is longer, `EndOfStream`
+        when the peer ended the stream before it."""
+        prefix = bytearray(await self.read(1))
+        if not prefix:
+            raise EndOfStream(f"{self.protocol}: the peer ended the stream")
+        while prefix[-1] & 0x80:
+            if len(prefix) == varint.MAX_BYTES:
+                raise Malformed(f"{self.protocol} message length", 0, "longer than a uvarint may be")
+            prefix += await self.read_exactly(1)
+        size, _ = varint.decode(bytes(prefix))
+        if size > max:
+            raise Malformed(f"{self.protocol} message length", 0, f"{size} bytes, at most {max} are taken")
+        return await self.read_exactly(size)
+
+    async def read_all(self, max: int) -> bytes:  # noqa: A002
+        """Everything up to the end of the stream; `Malformed` when that is more than ``max`` bytes."""
+        parts = bytearray()
+        while chunk := await self.read_chunk():
+            parts += chunk
+            if len(parts) > max:
+                raise Malformed(f"{self.protocol} stream", max, f"more than {max} bytes before its end")
+        return bytes(parts)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while chunk := await self.read():
+            yield chunk
+
+    # -- writing -----------------------------------------------------------------------------------------------------
+
+    async def write(self, data: Buffer) -> None:
+        """Send all of ``data``; waits while the peer's window or the transport is full.
+
+        When it returns the bytes belong to the muxer, and ``data`` may change.
+        """
+        state = self._state
+        driver = self._driver
+        size = len(data)
+        if (
+            size <= SMALL_WRITE_BYTES
+            and size <= state.send_window
+            and not driver.paused
+            and not state.write_closed
+            and state.reset_code is None
+            and (self._write_lock is None or not self._write_lock.locked())
+        ):
+            frozen = type(data) is bytes or (type(data) is memoryview and type(data.obj) is bytes)
+            driver.session.send(state, data if frozen else bytes(data))
+            driver.request_flush()
+        else:
+            await self._write_in_turns(memoryview(data).cast("B"))
+
+    async def write_message(self, message: Buffer) -> None:
+        """Send a message behind its uvarint length."""
+        await self.write(b"".join((varint.encode(len(message)), message)))
+
+    async def close_write(self) -> None:
+        """Half close: the peer reads to here and finds the end. Reading goes on."""
+        if self._write_lock is not None:
+            async with self._write_lock:
+                pass
+        self._driver.session.close_write(self._state)
+        self._driver.request_flush()
+
+    async def close(self) -> None:
+        """Close both directions in order: what was written arrives, what still comes is thrown away."""
+        state = self._state
+        if state.reset_code is not None:
+            return
+        await self.close_write()
+        if not state.read_closed or state.queued_bytes:
+            self._abandon()
+
+    def reset(self, code: int = ResetCode.NONE) -> None:
+        """End both directions at once and tell the peer ``code``; nothing happens on an ended stream."""
+        self._fail(StreamReset("the stream was reset on this side", protocol=self.protocol, wire_code=code))
+        driver = self._driver
+        driver.session.reset(self._state, code)
+        driver.count_held()
+        driver.request_flush()
+        self.connection.stream_finished(self)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            await self.close()
+        else:
+            self.reset()
+
+    # -- the connection's side ---------------------------------------------------------------------------------------
+
+    async def negotiated(self) -> None:
+        """Wait until the peer has agreed on a protocol."""
+        if self._negotiation is not None and self._failure is None:
+            self._negotiated = asyncio.get_running_loop().create_future()
+            await self._negotiated
+        if self._failure is not None:
+            raise self._failure
+
+    def ready(self) -> None:
+        """Payload, window, end or reset has come."""
+        state = self._state
+        if self._negotiation is not None:
+            self._negotiate()
+        if self._abandoned and state.queued_bytes:
+            self._driver.session.drop(state)
+        if state.dead:
+            self.connection.stream_finished(self)
+        self._wake()
+
+    def expire(self) -> None:
+        """The time for negotiating, or for the peer's end after `close`, is over."""
+        if self._negotiation is not None:
+            limit = self.connection.negotiate_timeout_s
+            self._fail(TimedOut(f"multistream: no protocol was agreed on within {limit:g} s"))
+            self._driver.session.reset(self._state, ResetCode.NEGOTIATION_FAILED)
+        elif self._abandoned:
+            self._driver.session.reset(self._state, ResetCode.NONE)
+        self.connection.stream_finished(self)
+
+    # -- within ------------------------------------------------------------------------------------------------------
+
+    def _negotiate(self) -> None:
+        state, session, negotiation = self._state, self._driver.session, self._negotiation
+        assert negotiation is not None
+        while negotiation.outcome is None and state.queued_bytes:
+            negotiation.receive(session.take(state, READ_BYTES))
+        outcome = negotiation.outcome
+        if isinstance(outcome, multistream.Failed):
+            self._refuse(outcome.error)
+            return
+        answer = b"".join(negotiation.output())
+        if answer and not state.write_closed and state.reset_code is None and session.send(state, answer) < len(answer):
+            self._refuse(PeerError("multistream: the peer left no window for the answers", protocol="multistream"))
+        elif outcome is not None:
+            self._negotiation = None
+            self.protocol = outcome.protocol
+            self._leftover = outcome.leftover
+            self.connection.stream_negotiated(self)
+            self._settle_negotiated()
+        elif state.read_closed or state.reset_code is not None:
+            self._refuse(self._ending("multistream: "))
+
+    def _refuse(self, error: MeshError) -> None:
+        self._negotiation = None
+        self._fail(error)
+        self._driver.session.reset(self._state, ResetCode.NEGOTIATION_FAILED)
+        self.connection.stream_refused(self, error)
+
+    def _fail(self, error: MeshError) -> None:
+        if self._failure is None:
+            self._failure = error
+        self._negotiation = None
+        self._leftover = b""
+        self._settle_negotiated()
+        self._wake()
+
+    def _settle_negotiated(self) -> None:
+        waiter, self._negotiated = self._negotiated, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def _ending(self, stage: str = "") -> MeshError:
+        """Why this stream can no longer be used, as its state tells."""
+        state = self._state
+        if self.connection.closed:
+            return Closed(f"{stage}{self.connection.close_reason}")
+        if state.reset_code is not None:
+            code = state.reset_code
+            reason = f" with code {code:#x}" if code else ""
+            who = "the peer" if state.reset_by_peer else "this side"
+            return StreamReset(f"{stage}{who} reset the stream{reason}", protocol=self.protocol, wire_code=code)
+        return Closed(f"{stage}the peer ended the stream")
+
+    def _check_alive(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        if self._state.reset_code is not None:
+            raise self._ending()
+
+    async def _write_in_turns(self, view: memoryview) -> None:
+        lock = self._write_lock
+        if lock is None:
+            lock = self._write_lock = asyncio.Lock()
+        state, driver = self._state, self._driver
+        size, offset = len(view), 0
+        async with lock:
+            while True:
+                self._check_alive()
+                if state.write_closed:
+                    raise UsageError(f"{self.protocol}: the stream is closed for writing")
+                if driver.paused:
+                    await driver.drained()
+                    continue
+                if offset >= size:
+                    break
+                if not state.send_window:
+                    await self._wait_writable()
+                    continue
+                offset += driver.session.send(state, view[offset : offset + WRITE_BYTES])
+                driver.flush()
+
+    async def _wait_readable(self) -> None:
+        if self._reader is not None:
+            raise UsageError(f"{self.protocol}: another task is reading this stream")
+        self._reader = asyncio.get_running_loop().create_future()
+        try:
+            await self._reader
+        finally:
+            self._reader = None
+
+    async def _wait_writable(self) -> None:
+        self._writer = asyncio.get_running_loop().create_future()
+        try:
+            await self._writer
+        finally:
+            self._writer = None
+
+    def _wake(self) -> None:
+        reader, writer = self._reader, self._writer
+        if reader is not None and not reader.done():
+            reader.set_result(None)
+        if writer is not None and not writer.done():
+            writer.set_result(None)
+
+    def _abandon(self) -> None:
+        self._abandoned = True
+        self._leftover = b""
+        self._driver.session.drop(self._state)
+        self._driver.count_held()
+        if not self._state.dead:
+            self.connection.stream_lingers(self)

@@ -1,0 +1,240 @@
+"""All connections of a node: dialling, listening, and who is connected."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from mesh.config import NetworkSection
+from mesh.errors import Closed, DialError, DialFailure, LimitError, MeshError, NetworkError, TimedOut, UsageError
+from mesh.identity.peer_id import PeerId
+from mesh.multiformats.multiaddr import Multiaddr
+from mesh.network.connection import Connection, Environment, Handlers
+from mesh.network.driver import RECEIVE_BUFFER_BYTES
+from mesh.network.memory_counter import MemoryCounter
+from mesh.network.scope import Scope
+from mesh.network.transport import Listener, Transport
+from mesh.network.upgrade import UpgradeSettings
+from mesh.protocols.machine import Role
+from mesh.telemetry.counters import Counters
+
+log = logging.getLogger(__name__)
+
+Listen = Callable[[Connection], None]
+
+
+@dataclass(slots=True)
+class ConnectionObservers:
+    """Callbacks for services; each is called with the connection, on the loop, and must not block."""
+
+    connected: list[Listen]
+    disconnected: list[Listen]
+
+
+class Swarm:
+    """Keeps connections by peer. Peers at fault are counted and logged at debug level, never above info."""
+
+    def __init__(
+        self,
+        own_id: PeerId,
+        settings: NetworkSection,
+        upgrade: UpgradeSettings,
+        handlers: Handlers,
+        transports: Sequence[Transport],
+        scope: Scope,
+        counters: Counters,
+    ) -> None:
+        self.own_id = own_id
+        self.memory: MemoryCounter = upgrade.memory
+        self.counters = counters
+        self.observers = ConnectionObservers([], [])
+        self._settings = settings
+        self._transports = transports
+        self._listeners: list[Listener] = []
+        self._peers: dict[PeerId, list[Connection]] = {}
+        self._upgrading: set[Connection] = set()
+        self._inbound_upgrades = 0
+        self._established = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._closing = False
+        self._environment = Environment(
+            upgrade=upgrade,
+            handlers=handlers,
+            observer=self,
+            scope=scope,
+            memory=upgrade.memory,
+            counters=counters,
+            receive_buffer=memoryview(bytearray(RECEIVE_BUFFER_BYTES)),
+            upgrade_timeout_s=settings.upgrade_timeout_s,
+            negotiate_timeout_s=settings.negotiate_timeout_s,
+            open_timeout_s=settings.open_timeout_s,
+        )
+
+    # -- who is connected --------------------------------------------------------------------------------------------
+
+    @property
+    def connections(self) -> list[Connection]:
+        """Every established connection, oldest first for each peer."""
+        return [each for several in self._peers.values() for each in several]
+
+    @property
+    def peers(self) -> list[PeerId]:
+        """Every connected peer."""
+        return list(self._peers)
+
+    def connection_to(self, peer: PeerId) -> Connection | None:
+        """The newest connection to a peer."""
+        several = self._peers.get(peer)
+        return several[-1] if several else None
+
+    # -- listening ---------------------------------------------------------------------------------------------------
+
+    @property
+    def listen_addresses(self) -> tuple[Multiaddr, ...]:
+        """Where this node listens, without its peer id."""
+        return tuple(address for listener in self._listeners for address in listener.addresses)
+
+    async def listen(self, address: Multiaddr) -> None:
+        """Start listening. Raises `AddressInUse`, `UsageError` for an address no transport knows, `NetworkError`."""
+        transport = self._transport(address)
+        if transport is None:
+            raise UsageError(f"cannot listen on {address}: no transport for it")
+        try:
+            self._listeners.append(await transport.listen(address, self._accept))
+        except OSError as error:
+            raise NetworkError(f"cannot listen on {address}: {_cause(error)}") from error
+
+    # -- dialling ----------------------------------------------------------------------------------------------------
+
+    async def dial(self, peer: PeerId | None, addresses: Iterable[Multiaddr]) -> Connection:
+        """Connect to ``peer`` at the first of ``addresses`` that works; None takes whoever answers.
+
+        Raises `DialError` with a stage and cause for each address, `UsageError` for this node itself.
+        """
+        if peer == self.own_id:
+            raise UsageError(f"{peer} is this node itself")
+        failures: list[DialFailure] = []
+        for address in addresses:
+            connection = await self._dial_one(peer, address, failures)
+            if connection is not None:
+                return connection
+        whom = f"peer {peer}" if peer is not None else "the address"
+        self.counters.count("dial.failed")
+        raise DialError(f"cannot connect to {whom}:" if failures else f"no address of {whom} is known", failures)
+
+    async def _dial_one(
+        self, peer: PeerId | None, address: Multiaddr, failures: list[DialFailure]
+    ) -> Connection | None:
+        transport = self._transport(address)
+        if transport is None:
+            failures.append(DialFailure(str(address), "address", "no transport for this kind of address"))
+            return None
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._settings.dial_timeout_s
+        limit = self._settings.connect_timeout_s
+        connection = self._make(Role.INITIATOR, peer)
+        stage = "connect"
+        try:
+            async with asyncio.timeout(limit):
+                await transport.dial(address, connection)
+            await connection.upgraded_by(deadline)
+        except TimeoutError as error:
+            cause = str(error) if isinstance(error, TimedOut) else f"no answer within {limit:g} s"
+        except OSError as error:
+            cause = _cause(error)
+        except MeshError as error:
+            stage, cause = connection.failed_stage, str(error)
+        else:
+            return connection
+        finally:
+            self._upgrading.discard(connection)
+            self._note_idle()
+        failures.append(DialFailure(str(address), stage, cause))
+        return None
+
+    def _transport(self, address: Multiaddr) -> Transport | None:
+        return next((each for each in self._transports if each.handles(address)), None)
+
+    # -- ending ------------------------------------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        """Stop listening, close every connection in order, and wait until all are gone."""
+        self._closing = True
+        for listener in self._listeners:
+            await listener.close()
+        for connection in list(self._upgrading):
+            connection.abort(Closed("the node is closing"))
+        await asyncio.gather(*(connection.close() for connection in self.connections))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.close_timeout_s):
+                await self._idle.wait()
+        for connection in [*self.connections, *self._upgrading]:
+            connection.abort(Closed("the node is closing"))
+        await self._idle.wait()
+        self._listeners.clear()
+
+    # -- the connections' side (see `connection.Observer`) -------------------------------------------------------------
+
+    def connection_started(self, connection: Connection) -> None:
+        settings = self._settings
+        if self._closing:
+            raise Closed("the node is closing")
+        if self._established >= settings.max_connections:
+            raise LimitError("node", "connections", settings.max_connections, "network.max_connections")
+        if connection.inbound:
+            if self._inbound_upgrades >= settings.max_pending_upgrades:
+                limit = settings.max_pending_upgrades
+                raise LimitError("node", "pending upgrades", limit, "network.max_pending_upgrades")
+            self._inbound_upgrades += 1
+        self._upgrading.add(connection)
+        self._idle.clear()
+
+    def connection_upgraded(self, connection: Connection) -> None:
+        self._end_upgrade(connection)
+        if self._closing:
+            raise Closed("the node is closing")
+        self._peers.setdefault(connection.peer, []).append(connection)
+        self._established += 1
+        self.counters.count(f"connection.opened:{'inbound' if connection.inbound else 'outbound'}")
+        for listen in self.observers.connected:
+            listen(connection)
+
+    def connection_lost(self, connection: Connection, error: MeshError) -> None:
+        several = self._peers.get(connection.peer) if connection.known else None
+        if several is not None and connection in several:
+            several.remove(connection)
+            if not several:
+                del self._peers[connection.peer]
+            self._established -= 1
+            self.counters.count(f"connection.closed:{error.code}")
+            for listen in self.observers.disconnected:
+                listen(connection)
+        else:
+            self._end_upgrade(connection)
+            self.counters.count(f"upgrade.failed:{connection.failed_stage}")
+        log.debug("%r ended: %s", connection, error)
+        self._note_idle()
+
+    def _accept(self) -> Connection:
+        return self._make(Role.RESPONDER, None)
+
+    def _make(self, role: Role, peer: PeerId | None) -> Connection:
+        return Connection(self._environment, role, peer)
+
+    def _end_upgrade(self, connection: Connection) -> None:
+        if connection in self._upgrading:
+            self._upgrading.discard(connection)
+            if connection.inbound:
+                self._inbound_upgrades -= 1
+
+    def _note_idle(self) -> None:
+        if not self._peers and not self._upgrading:
+            self._idle.set()
+
+
+def _cause(error: OSError) -> str:
+    return error.strerror or str(error) or type(error).__name__

@@ -1,0 +1,293 @@
+"""A node: one identity, one swarm, the services on it. What programs import.
+
+    async with Node() as node:
+
+        @node.protocol("/chat/1.0.0")
+        async def chat(stream):
+            await stream.write(await stream.read())
+
+        stream = await node.open(peer, "/chat/1.0.0")
+
+`async with` starts and ends it; afterwards no task, socket, thread or descriptor of it is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from types import TracebackType
+from typing import Self
+
+from mesh import __version__
+from mesh.codecs.keys import KeyType
+from mesh.config import Config
+from mesh.errors import MeshError, UsageError
+from mesh.identity.keys import PrivateKey
+from mesh.identity.peer_id import PeerId
+from mesh.multiformats.multiaddr import Multiaddr
+from mesh.network.address_book import AddressBook
+from mesh.network.connection import Connection, Handler
+from mesh.network.interfaces import expand_unspecified
+from mesh.network.memory import MemoryTransport
+from mesh.network.memory_counter import MemoryCounter
+from mesh.network.scope import Scope
+from mesh.network.stream import Stream
+from mesh.network.swarm import Swarm
+from mesh.network.tcp import TcpTransport
+from mesh.network.upgrade import UpgradeSettings
+from mesh.protocols import noise, yamux
+from mesh.services import echo, identify, perf, ping
+from mesh.services.identify import Identify, PeerInfo
+from mesh.services.ping import Ping
+from mesh.services.registry import Registry
+from mesh.storage import keystore
+from mesh.telemetry.counters import Counters
+
+log = logging.getLogger(__name__)
+
+Target = PeerId | Multiaddr | Connection | str
+"""What names a peer: its id, an address that ends in it, a connection to it, or the text of the first two."""
+
+OPTIONAL_SERVICES = {"echo": (echo.PROTOCOL_ID, echo.serve), "perf": (perf.PROTOCOL_ID, perf.serve)}
+
+
+class Node:
+    """A libp2p node.
+
+    ``config`` defaults to quiet settings. ``key`` is its identity; without one it comes from the key file of
+    ``config.node.path`` (created on first use), or is thrown away with the node when there is no path. ``memory`` joins
+    nodes of one program over `/memory/` addresses.
+    """
+
+    def __init__(
+        self, config: Config | None = None, *, key: PrivateKey | None = None, memory: MemoryTransport | None = None
+    ) -> None:
+        self.config = config or Config()
+        self.key = key if key is not None else _load_key(self.config)
+        self.peer_id = PeerId.from_public_key(self.key.public)
+        self.counters = Counters()
+        self.addresses = AddressBook()
+        self._registry = Registry()
+        self._memory_transport = memory
+        self._ping = Ping(self.config.ping.timeout_s)
+        self._identify = Identify(
+            self.key,
+            self.config.identify,
+            f"mesh/{__version__}",
+            self._advertised,
+            lambda: self._registry.protocols,
+            time.time_ns,
+        )
+        self._identify.on_identified = self._remember
+        self._scope: Scope | None = None
+        self._swarm: Swarm | None = None
+        self._push_pending = False
+        self._serve_own_protocols()
+
+    def _serve_own_protocols(self) -> None:
+        self._registry.add(identify.PROTOCOL_ID, self._identify.serve)
+        self._registry.add(identify.PUSH_PROTOCOL_ID, self._identify.serve_push)
+        self._registry.add(ping.PROTOCOL_ID, self._ping.serve)
+        for name in self.config.services.serve:
+            self._registry.add(*OPTIONAL_SERVICES[name])
+        self._registry.on_change = self._schedule_push
+
+    # -- life --------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Listen and connect to the bootstrap list (failures there are logged, never fatal).
+
+        Raises `AddressInUse`, `NetworkError` or `UsageError` for a listen address; nothing is left open then.
+        """
+        if self._swarm is not None:
+            raise UsageError("the node has been started already")
+        self._scope = Scope(f"node {self.peer_id.short()}")
+        self._swarm = self._make_swarm(self._scope)
+        try:
+            for text in self.config.network.listen:
+                await self._swarm.listen(Multiaddr.parse(text))
+        except BaseException:
+            await self.stop()
+            raise
+        for text in self.config.network.bootstrap:
+            self._scope.spawn(self._bootstrap(text), f"bootstrap {text}")
+
+    async def stop(self) -> None:
+        """End every connection in order, then everything else; safe to call twice."""
+        swarm, scope = self._swarm, self._scope
+        if swarm is None or scope is None:
+            return
+        await swarm.close()
+        await scope.close()
+        self._swarm = self._scope = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    # -- addresses and connections -----------------------------------------------------------------------------------
+
+    @property
+    def swarm(self) -> Swarm:
+        """All connections. Raises `UsageError` before `start` and after `stop`."""
+        if self._swarm is None:
+            raise UsageError("the node is not running: use `async with Node(...)` or `await node.start()`")
+        return self._swarm
+
+    @property
+    def listen_addrs(self) -> list[Multiaddr]:
+        """Where this node is reached, each ending in its peer id; unspecified hosts are filled in per interface."""
+        suffix = Multiaddr.parse(f"/p2p/{self.peer_id}")
+        return [address / suffix for address in self._advertised()]
+
+    @property
+    def connections(self) -> list[Connection]:
+        return self.swarm.connections
+
+    async def connect(self, target: Target, addresses: Iterable[Multiaddr | str] = ()) -> Connection:
+        """The connection to a peer, dialled when there is none. ``addresses`` are tried besides those known.
+
+        Raises `DialError`, `UsageError`.
+        """
+        if isinstance(target, Connection):
+            return target
+        peer, own = _resolve(target)
+        if peer is not None:
+            present = self.swarm.connection_to(peer)
+            if present is not None:
+                return present
+        given = [*own, *(each if isinstance(each, Multiaddr) else Multiaddr.parse(each) for each in addresses)]
+        known = self.addresses.of(peer) if peer is not None else ()
+        return await self.swarm.dial(peer, dict.fromkeys([*given, *known]))
+
+    # -- protocols ---------------------------------------------------------------------------------------------------
+
+    def handle(self, protocol: str, handler: Handler) -> None:
+        """Serve a protocol: ``handler(stream)`` runs as a task for each stream; when it returns the stream is closed,
+        when it raises the stream is reset."""
+        self._registry.add(protocol, handler)
+
+    def unhandle(self, protocol: str) -> None:
+        """Stop serving a protocol."""
+        self._registry.remove(protocol)
+
+    def protocol(self, protocol: str) -> Callable[[Handler], Handler]:
+        """`handle` as a decorator."""
+
+        def register(handler: Handler) -> Handler:
+            self.handle(protocol, handler)
+            return handler
+
+        return register
+
+    @property
+    def protocols(self) -> list[str]:
+        """What this node serves."""
+        return self._registry.protocols
+
+    async def open(self, target: Target, protocol: str | Sequence[str]) -> Stream:
+        """Open a stream to a peer, for the first of the given protocols that it speaks.
+
+        A protocol the peer announced is opened without waiting for its answer. Raises `DialError`,
+        `ProtocolNotSupported`, `TimedOut`, `Closed`.
+        """
+        connection = await self.connect(target)
+        wanted = [protocol] if isinstance(protocol, str) else list(protocol)
+        if connection.remote_protocols is None and connection.identified is not None:
+            await asyncio.wait([connection.identified])
+        known = connection.remote_protocols or frozenset()
+        announced = next((each for each in wanted if each in known), None)
+        if announced is not None:
+            return await connection.open([announced], optimistic=True)
+        return await connection.open(wanted)
+
+    # -- services ----------------------------------------------------------------------------------------------------
+
+    async def identify(self, target: Target) -> PeerInfo:
+        """Ask a peer who it is. Raises `TimedOut`, `Malformed`, `DialError`."""
+        return await self._identify.ask(await self.connect(target))
+
+    async def ping(
+        self, target: Target, count: int | None = None, interval_s: float = 1.0
+    ) -> AsyncIterator[float | None]:
+        """Round trip of each ping in seconds, None for a lost one; interval 0 is back to back."""
+        connection = await self.connect(target)
+        async for round_trip in self._ping.ping(connection, count, interval_s):
+            yield round_trip
+
+    # -- within ------------------------------------------------------------------------------------------------------
+
+    def _make_swarm(self, scope: Scope) -> Swarm:
+        config = self.config
+        limits = config.yamux
+        upgrade = UpgradeSettings(
+            credentials=noise.credentials(self.key, os.urandom(32), [yamux.PROTOCOL_ID]),
+            yamux=yamux.Settings(
+                max_window_bytes=limits.max_window_bytes,
+                max_held_bytes=limits.max_held_bytes,
+                max_inbound_streams=limits.max_inbound_streams,
+                accept_backlog=limits.accept_backlog,
+                keepalive_s=limits.keepalive_s,
+                keepalive_timeout_s=limits.keepalive_timeout_s,
+            ),
+            memory=MemoryCounter(config.network.max_held_bytes),
+            entropy=os.urandom,
+        )
+        transports = [TcpTransport(config.network.listen_backlog), self._memory_transport or MemoryTransport()]
+        swarm = Swarm(self.peer_id, config.network, upgrade, self._registry, transports, scope, self.counters)
+        swarm.observers.connected.append(self._start_identify)
+        return swarm
+
+    def _start_identify(self, connection: Connection) -> None:
+        connection.identified = connection.scope.spawn(
+            self._identify.ask(connection), "identify", on_error=self._identify_failed
+        )
+
+    def _identify_failed(self, error: MeshError) -> None:
+        self.counters.count(f"identify.failed:{error.code}")
+
+    def _remember(self, connection: Connection, info: PeerInfo) -> None:
+        self.addresses.add(info.peer, info.listen_addrs)
+
+    def _advertised(self) -> list[Multiaddr]:
+        return expand_unspecified(self._swarm.listen_addresses) if self._swarm is not None else []
+
+    def _schedule_push(self) -> None:
+        if self._scope is not None and not self._scope.closing and not self._push_pending:
+            self._push_pending = True
+            self._scope.spawn(self._push(), "identify push")
+
+    async def _push(self) -> None:
+        self._push_pending = False
+        await self._identify.push(self.connections)
+
+    async def _bootstrap(self, text: str) -> None:
+        try:
+            await self.connect(text)
+        except MeshError as error:
+            log.warning("bootstrap %s: %s", text, error)
+
+
+def _load_key(config: Config) -> PrivateKey:
+    path = config.key_path
+    key_type = KeyType[config.node.key_type.upper()]
+    return PrivateKey.generate(key_type) if path is None else keystore.load_or_create(path, key_type)
+
+
+def _resolve(target: PeerId | Multiaddr | str) -> tuple[PeerId | None, list[Multiaddr]]:
+    """Peer and addresses that a target names."""
+    if isinstance(target, str):
+        target = Multiaddr.parse(target) if target.startswith("/") else PeerId.parse(target)
+    if isinstance(target, PeerId):
+        return target, []
+    data = target.peer_id_bytes()
+    address = target.without_peer()
+    return (PeerId.from_bytes(data) if data is not None else None), [address] if address else []

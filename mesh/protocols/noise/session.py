@@ -1,0 +1,152 @@
+"""Transport records of an established Noise session: a 2-byte length, ciphertext, tag (libp2p noise, "wire format").
+
+`receive` takes bytes cut anywhere and returns plaintexts in order; `seal` turns frames into records. A record that
+cannot be authenticated ends the session: `failure` is set, nothing more is decrypted.
+"""
+
+from __future__ import annotations
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
+from mesh.codecs.noise import LENGTH, MAX_PLAINTEXT_BYTES, TAG_BYTES
+from mesh.errors import PeerError, UsageError
+from mesh.protocols.machine import Buffer
+from mesh.protocols.noise.symmetric import MAX_NONCE, NONCE
+
+LENGTH_BYTES = LENGTH.size
+CLAUSE = "noise: wire format"
+
+
+class Session:
+    """Both directions of an encrypted byte stream.
+
+    ``send_key`` and ``receive_key`` are 32 bytes each; nonces count from the given starts. ``handshake_hash`` is the
+    channel binding of the Noise framework, section 11.2.
+    """
+
+    __slots__ = (
+        "_decrypt",
+        "_encrypt",
+        "_partial",
+        "failure",
+        "handshake_hash",
+        "receive_nonce",
+        "send_nonce",
+    )
+
+    def __init__(
+        self,
+        send_key: bytes,
+        receive_key: bytes,
+        handshake_hash: bytes,
+        *,
+        send_nonce: int = 0,
+        receive_nonce: int = 0,
+    ) -> None:
+        self._encrypt = ChaCha20Poly1305(send_key).encrypt
+        self._decrypt = ChaCha20Poly1305(receive_key).decrypt
+        self._partial: bytearray | None = None
+        self.send_nonce = send_nonce
+        self.receive_nonce = receive_nonce
+        self.handshake_hash = handshake_hash
+        self.failure: PeerError | None = None
+
+    @property
+    def partial_bytes(self) -> int:
+        """Bytes held of a record whose end has not come yet."""
+        return 0 if self._partial is None else len(self._partial)
+
+    def receive(self, data: Buffer) -> list[bytes]:
+        """Decrypt every record that is complete; empty plaintexts are legal and left out.
+
+        After a failure, and for whatever follows it, the result is what was authentic before; see `failure`.
+        """
+        plaintexts: list[bytes] = []
+        if self.failure is not None:
+            return plaintexts
+        view = memoryview(data)
+        position = 0
+        if self._partial is not None:
+            position = self._complete_partial(view, plaintexts)
+            if self.failure is not None or self._partial is not None:
+                return plaintexts
+        end = len(view)
+        nonce = self.receive_nonce
+        decrypt = self._decrypt
+        pack_nonce = NONCE.pack
+        try:
+            while end - position >= LENGTH_BYTES:
+                record_end = position + LENGTH_BYTES + (view[position] << 8 | view[position + 1])
+                if record_end > end:
+                    break
+                if nonce >= MAX_NONCE:
+                    self._fail("nonces are exhausted")
+                    return plaintexts
+                plaintext = decrypt(pack_nonce(0, nonce), view[position + LENGTH_BYTES : record_end], None)
+                nonce += 1
+                position = record_end
+                if plaintext:
+                    plaintexts.append(plaintext)
+        except InvalidTag:
+            if self._check_length(record_end - position - LENGTH_BYTES):
+                self._fail(f"record {nonce} is not authentic")
+            return plaintexts
+        finally:
+            self.receive_nonce = nonce
+        if position < end:
+            self._partial = bytearray(view[position:])
+            if end - position >= LENGTH_BYTES:
+                self._check_length(view[position] << 8 | view[position + 1])
+        return plaintexts
+
+    def seal(self, frames: list[Buffer]) -> list[Buffer]:
+        """Encrypt the frames' bytes as one stream, in records as large as they go; returns buffers to send in order.
+
+        Raises `UsageError` when the nonces are used up (after 2^64 - 1 records); the connection must end then.
+        """
+        plain = frames[0] if len(frames) == 1 else b"".join(frames)
+        nonce = self.send_nonce
+        encrypt = self._encrypt
+        records: list[Buffer] = []
+        total = len(plain)
+        view = memoryview(plain) if total > MAX_PLAINTEXT_BYTES else plain
+        for start in range(0, total, MAX_PLAINTEXT_BYTES):
+            if nonce >= MAX_NONCE:
+                raise UsageError("noise: nonces are exhausted; the connection must end")
+            piece = view if total <= MAX_PLAINTEXT_BYTES else view[start : start + MAX_PLAINTEXT_BYTES]
+            records.append(LENGTH.pack(len(piece) + TAG_BYTES))
+            records.append(encrypt(NONCE.pack(0, nonce), piece, None))
+            nonce += 1
+        self.send_nonce = nonce
+        return records
+
+    def _complete_partial(self, view: memoryview, plaintexts: list[bytes]) -> int:
+        """Finish the record begun by earlier input; returns how many bytes of the view that took."""
+        partial = self._partial
+        assert partial is not None
+        position = 0
+        if len(partial) < LENGTH_BYTES:
+            position = min(LENGTH_BYTES - len(partial), len(view))
+            partial += view[:position]
+            if len(partial) < LENGTH_BYTES:
+                return position
+        length = partial[0] << 8 | partial[1]
+        if not self._check_length(length):
+            return len(view)
+        taken = min(LENGTH_BYTES + length - len(partial), len(view) - position)
+        partial += view[position : position + taken]
+        if len(partial) == LENGTH_BYTES + length:
+            self._partial = None
+            plaintexts += self.receive(partial)
+        return position + taken
+
+    def _check_length(self, length: int) -> bool:
+        if length < TAG_BYTES:
+            self._fail(f"record of {length} bytes is shorter than its tag")
+            return False
+        return True
+
+    def _fail(self, reason: str) -> None:
+        self._partial = None
+        self.failure = PeerError(f"noise: {reason}", protocol="/noise", clause=CLAUSE)

@@ -1,0 +1,540 @@
+"""The yamux session machine: frames in, frames out, streams between (libp2p yamux specification)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mesh.codecs.yamux import (
+    ACK,
+    FIN,
+    HEADER,
+    HEADER_BYTES,
+    INITIAL_WINDOW_BYTES,
+    MAX_DATA_BYTES,
+    RST,
+    SYN,
+    FrameType,
+    GoAwayCode,
+)
+from mesh.errors import Closed, LimitError, MeshError, PeerError, TimedOut, UsageError
+from mesh.protocols.machine import Buffer, Role
+from mesh.protocols.yamux.settings import Settings
+from mesh.protocols.yamux.stream import ResetCode, Stream
+
+DATA = int(FrameType.DATA)
+WINDOW_UPDATE = int(FrameType.WINDOW_UPDATE)
+PING = int(FrameType.PING)
+GO_AWAY = int(FrameType.GO_AWAY)
+MAX_CREDIT = 2**32 - 1
+MAX_STREAM_ID = 2**32 - 1
+
+
+@dataclass(slots=True)
+class StreamOpened:
+    """The peer opened a stream; answer with `Session.accept` or `Session.reset`."""
+
+    stream: Stream
+
+
+@dataclass(slots=True)
+class Ended:
+    """The session is over: every stream is dead, the connection must be closed after `output` was sent."""
+
+    error: MeshError
+
+
+Event = StreamOpened | Ended
+
+
+class Session:
+    """One end of a yamux connection.
+
+    ``now`` is the instant of construction. ``reserve(n)`` is asked before a window grows by n bytes and may refuse;
+    ``release(n)`` gives back. ``held_bytes`` is the memory all unread payload keeps alive. ``rtt_s`` is the smoothed
+    round trip of pings, None before the first answer.
+    """
+
+    def __init__(
+        self,
+        role: Role,
+        settings: Settings,
+        now: float,
+        reserve: Callable[[int], bool] = lambda _bytes: True,
+        release: Callable[[int], None] = lambda _bytes: None,
+    ) -> None:
+        self.streams: dict[int, Stream] = {}
+        self.ready: list[Stream] = []
+        self.held_bytes = 0
+        self.rtt_s: float | None = None
+        self.remote_gone = False
+        self.ended: MeshError | None = None
+        self.inbound_streams = 0
+        self._settings = settings
+        self._reserve = reserve
+        self._release = release
+        self._parity = 1 if role is Role.INITIATOR else 0
+        self._next_id = 1 if role is Role.INITIATOR else 2
+        self._unacknowledged = 0
+        self._backlog = 0
+        self._events: list[Event] = []
+        self._batches: list[list[Buffer]] = []
+        self._batch: list[Buffer] = []
+        self._batch_bytes = 0
+        self._pongs_queued = 0
+        self._gone = False
+        self._partial = b""
+        self._body_left = 0
+        self._body_stream: Stream | None = None
+        self._body_fin = False
+        self._ping_value = 0
+        self._pinged_at: float | None = None
+        self._next_ping = now
+        self._now = now
+
+    __slots__ = (
+        "_backlog",
+        "_batch",
+        "_batch_bytes",
+        "_batches",
+        "_body_fin",
+        "_body_left",
+        "_body_stream",
+        "_events",
+        "_gone",
+        "_next_id",
+        "_next_ping",
+        "_now",
+        "_parity",
+        "_partial",
+        "_ping_value",
+        "_pinged_at",
+        "_pongs_queued",
+        "_release",
+        "_reserve",
+        "_settings",
+        "_unacknowledged",
+        "ended",
+        "held_bytes",
+        "inbound_streams",
+        "ready",
+        "remote_gone",
+        "rtt_s",
+        "streams",
+    )
+
+    # -- doors -------------------------------------------------------------------------------------------------------
+
+    def receive(self, data: bytes, now: float) -> None:
+        """Take decrypted bytes, cut anywhere. ``data`` must never change: queues keep views of it."""
+        self._now = now
+        offset = 0
+        size = len(data)
+        if self._partial:
+            missing = HEADER_BYTES - len(self._partial)
+            self._partial += data[:missing]
+            if len(self._partial) < HEADER_BYTES:
+                return
+            header, self._partial = self._partial, b""
+            offset = missing
+            self._take_header(*HEADER.unpack(header))
+        unpack = HEADER.unpack_from
+        streams = self.streams
+        while self.ended is None:
+            if self._body_left:
+                if offset >= size:
+                    return
+                offset = self._take_body(data, offset)
+                continue
+            left = size - offset
+            if left < HEADER_BYTES:
+                if left:
+                    self._partial = data[offset:]
+                return
+            version, kind, flags, stream_id, length = unpack(data, offset)
+            offset += HEADER_BYTES
+            end = offset + length
+            stream = streams.get(stream_id)
+            if (
+                kind == DATA
+                and not flags
+                and not version
+                and stream is not None
+                and not stream.read_closed
+                and length <= stream.receive_window
+                and end <= size
+            ):
+                if length:
+                    stream.receive_window -= length
+                    self._deliver(stream, data, offset, end)
+                offset = end
+            else:
+                self._take_header(version, kind, flags, stream_id, length)
+
+    def output(self) -> list[list[Buffer]]:
+        """Batches to send in order, each of whole frames and at most ``batch_bytes`` long."""
+        if self._batch:
+            self._close_batch()
+        batches, self._batches = self._batches, []
+        self._pongs_queued = 0
+        return batches
+
+    @property
+    def queued_bytes(self) -> int:
+        """How much `output` would give, to within a batch."""
+        return self._batch_bytes + len(self._batches) * self._settings.batch_bytes
+
+    def deadline(self) -> float | None:
+        """When `wake` must be called, on the clock of ``now``; None after the end."""
+        if self.ended is not None:
+            return None
+        if self._pinged_at is not None:
+            return self._pinged_at + self._settings.keepalive_timeout_s
+        return self._next_ping
+
+    def wake(self, now: float) -> None:
+        """Send the ping that is due, or end the session whose ping went unanswered."""
+        self._now = now
+        if self.ended is not None:
+            return
+        if self._pinged_at is not None:
+            if now >= self._pinged_at + self._settings.keepalive_timeout_s:
+                limit = self._settings.keepalive_timeout_s
+                self._end(TimedOut(f"yamux: the peer did not answer a keepalive ping within {limit:g} s"))
+        elif now >= self._next_ping:
+            self._ping_value = (self._ping_value + 1) & 0xFFFFFFFF
+            self._pinged_at = now
+            self._next_ping = now + self._settings.keepalive_s
+            self._queue_frame(PING, SYN, 0, self._ping_value)
+
+    def events(self) -> list[Event]:
+        """What happened since the last call."""
+        events, self._events = self._events, []
+        return events
+
+    # -- commands ----------------------------------------------------------------------------------------------------
+
+    @property
+    def can_open(self) -> bool:
+        """Whether `open` would be allowed now, as far as the peer's acknowledgements go."""
+        return self._unacknowledged < self._settings.accept_backlog
+
+    def open(self) -> Stream:
+        """A new stream; its SYN leaves with the first frame. Raises `LimitError` while too many are unacknowledged and
+        `Closed` after the session ended or either side said go away."""
+        if self.ended is not None or self.remote_gone or self._gone:
+            raise Closed(f"yamux: no new streams: {self.ended or 'go away was said'}")
+        if not self.can_open:
+            raise LimitError(
+                "connection", "unacknowledged streams", self._settings.accept_backlog, "yamux.accept_backlog"
+            )
+        if self._next_id > MAX_STREAM_ID:
+            raise LimitError("connection", "stream ids", MAX_STREAM_ID, "a new connection")
+        stream = Stream(self._next_id, False, SYN, self._now)
+        self._next_id += 2
+        self._unacknowledged += 1
+        self.streams[stream.id] = stream
+        return stream
+
+    def accept(self, stream: Stream) -> None:
+        """Acknowledge a stream the peer opened; the ACK leaves with its first frame."""
+        if stream.inbound and not stream.acknowledged:
+            stream.acknowledged = True
+            stream.pending_flags |= ACK
+            self._backlog -= 1
+
+    def announce(self, stream: Stream) -> None:
+        """Send the pending SYN or ACK by itself, for streams that have nothing to say yet."""
+        if stream.pending_flags and not stream.dead:
+            self._queue_frame(WINDOW_UPDATE, self._flags(stream), stream.id, 0)
+
+    def send(self, stream: Stream, data: Buffer) -> int:
+        """Queue as much of ``data`` as the peer's window allows; returns how many bytes that is.
+
+        The buffer is kept until `output` hands it on: it must not change before it was sent. Raises `UsageError` on a
+        stream closed for writing; check `Stream.reset_code` before.
+        """
+        if stream.write_closed or stream.reset_code is not None:
+            raise UsageError(f"yamux: stream {stream.id} is closed for writing")
+        window = stream.send_window
+        size = len(data)
+        if size > window:
+            size = window
+            data = memoryview(data)[:size]
+        most = self._settings.batch_bytes - HEADER_BYTES
+        if size <= most:
+            if size:
+                self._queue_data(stream, data, size)
+        else:
+            view = memoryview(data)
+            for start in range(0, size, most):
+                piece = view[start : start + most]
+                self._queue_data(stream, piece, len(piece))
+        stream.send_window = window - size
+        return size
+
+    def close_write(self, stream: Stream) -> None:
+        """Half close: FIN after what was sent. Nothing happens when it was closed already."""
+        if stream.write_closed or stream.reset_code is not None:
+            return
+        flags = self._flags(stream)
+        stream.write_closed = True
+        self._queue_frame(WINDOW_UPDATE, flags | FIN, stream.id, 0)
+        if stream.read_closed:
+            self._forget(stream)
+
+    def reset(self, stream: Stream, code: int = ResetCode.NONE) -> None:
+        """End both directions at once, drop unread payload and tell the peer why."""
+        if stream.reset_code is not None or stream.id not in self.streams:
+            self._drop_unread(stream)
+            return
+        self._queue_frame(WINDOW_UPDATE, stream.pending_flags | RST, stream.id, code)
+        stream.pending_flags = 0
+        self._kill(stream, code, by_peer=False)
+
+    def take(self, stream: Stream, max_bytes: int) -> Buffer:
+        """Unread payload of a stream, at most ``max_bytes``, b"" when there is none; gives the peer new credit."""
+        payload, released = stream.fetch(max_bytes)
+        self.held_bytes -= released
+        if not stream.read_closed and stream.reset_code is None:
+            grant = stream.window_bytes - stream.receive_window - stream.queued_bytes
+            if grant * 2 >= stream.window_bytes and payload:
+                self._grant(stream, grant)
+        return payload
+
+    def drop(self, stream: Stream) -> None:
+        """Forget what is unread without giving credit for it."""
+        self._drop_unread(stream)
+
+    def go_away(self, code: GoAwayCode = GoAwayCode.NORMAL) -> None:
+        """Tell the peer that no more streams are taken; those that live go on."""
+        if not self._gone and self.ended is None:
+            self._gone = True
+            self._queue_frame(GO_AWAY, 0, 0, code)
+
+    def end(self, error: MeshError) -> None:
+        """The connection below is gone: every stream dies with it."""
+        if self.ended is None:
+            self._end(error)
+
+    def shed(self) -> None:
+        """Reset the stream that holds most unread memory (the node's own limit was reached)."""
+        if self.streams:
+            self.reset(max(self.streams.values(), key=lambda each: each.held_bytes), ResetCode.RESOURCE_LIMIT)
+
+    # -- frames in ---------------------------------------------------------------------------------------------------
+
+    def _take_header(self, version: int, kind: int, flags: int, stream_id: int, length: int) -> None:
+        if version:
+            self._violate(f"frame of version {version}")
+        elif kind == PING:
+            self._take_ping(flags, length)
+        elif kind == GO_AWAY:
+            self._take_go_away(length)
+        elif kind == DATA:
+            self._take_data_header(flags, stream_id, length)
+        elif kind == WINDOW_UPDATE:
+            stream = self._address(flags, stream_id)
+            if stream is None:
+                return
+            if flags & RST:
+                self._kill(stream, length, by_peer=True)
+                return
+            if length:
+                if stream.send_window + length > MAX_CREDIT:
+                    self._violate(f"credit of stream {stream_id} passes 32 bits")
+                    return
+                stream.send_window += length
+                self._touch(stream)
+            if flags & FIN:
+                self._finish_reading(stream)
+        else:
+            self._violate(f"frame of type {kind}")
+
+    def _take_data_header(self, flags: int, stream_id: int, length: int) -> None:
+        if length > MAX_DATA_BYTES:
+            self._violate(f"data frame of {length} bytes")
+            return
+        stream = self._address(flags, stream_id)
+        if stream is not None and flags & RST:
+            self._kill(stream, ResetCode.NONE, by_peer=True)
+            stream = None
+        if stream is not None and length and stream.read_closed:
+            self.reset(stream, ResetCode.PROTOCOL_VIOLATION)
+            stream = None
+        if stream is not None:
+            if length > stream.receive_window:
+                self._violate(f"{length} bytes for stream {stream_id}, whose window is {stream.receive_window}")
+                return
+            stream.receive_window -= length
+            if not length and flags & FIN:
+                self._finish_reading(stream)
+        self._body_left = length
+        self._body_stream = stream
+        self._body_fin = bool(flags & FIN)
+
+    def _address(self, flags: int, stream_id: int) -> Stream | None:
+        """The stream a frame is for, opening it on SYN; None when the frame is to be ignored or has ended the session."""
+        stream = self.streams.get(stream_id)
+        if flags & SYN:
+            if stream_id == 0 or stream_id & 1 == self._parity:
+                self._violate(f"SYN for id {stream_id}, which is not the peer's to open")
+                return None
+            if stream is not None:
+                self._violate(f"SYN for stream {stream_id}, which is alive")
+                return None
+            return None if flags & RST else self._open_inbound(stream_id)
+        if stream is not None and flags & ACK and not stream.inbound and not stream.acknowledged:
+            stream.acknowledged = True
+            self._unacknowledged -= 1
+        return stream
+
+    def _open_inbound(self, stream_id: int) -> Stream | None:
+        settings = self._settings
+        if (
+            self._gone
+            or self._backlog >= settings.accept_backlog
+            or self.inbound_streams >= settings.max_inbound_streams
+        ):
+            code = ResetCode.SHUTDOWN if self._gone else ResetCode.RESOURCE_LIMIT
+            self._queue_frame(WINDOW_UPDATE, RST, stream_id, code)
+            return None
+        stream = Stream(stream_id, True, 0, self._now)
+        self.streams[stream_id] = stream
+        self.inbound_streams += 1
+        self._backlog += 1
+        self._events.append(StreamOpened(stream))
+        return stream
+
+    def _take_body(self, data: bytes, offset: int) -> int:
+        end = min(len(data), offset + self._body_left)
+        self._body_left -= end - offset
+        stream = self._body_stream
+        if stream is not None and stream.reset_code is None:
+            self._deliver(stream, data, offset, end)
+            if not self._body_left and self._body_fin:
+                self._finish_reading(stream)
+        return end
+
+    def _deliver(self, stream: Stream, data: bytes, start: int, end: int) -> None:
+        self.held_bytes += stream.store(data, start, end)
+        if not stream.touched:
+            stream.touched = True
+            self.ready.append(stream)
+        if self.held_bytes > self._settings.max_held_bytes:
+            self.reset(stream, ResetCode.RESOURCE_LIMIT)
+
+    def _take_ping(self, flags: int, value: int) -> None:
+        if flags & SYN:
+            if self._pongs_queued < self._settings.max_queued_pongs:
+                self._pongs_queued += 1
+                self._queue_frame(PING, ACK, 0, value)
+        elif flags & ACK and self._pinged_at is not None and value == self._ping_value:
+            sample = self._now - self._pinged_at
+            self.rtt_s = sample if self.rtt_s is None else (self.rtt_s + sample) / 2
+            self._pinged_at = None
+
+    def _take_go_away(self, code: int) -> None:
+        self.remote_gone = True
+        if code != GoAwayCode.NORMAL:
+            self._end(PeerError(f"yamux: the peer said go away with code {code}", protocol="yamux", wire_code=code))
+
+    # -- frames out --------------------------------------------------------------------------------------------------
+
+    def _queue_frame(self, kind: int, flags: int, stream_id: int, length: int) -> None:
+        if self._batch_bytes + HEADER_BYTES > self._settings.batch_bytes:
+            self._close_batch()
+        self._batch.append(HEADER.pack(0, kind, flags, stream_id, length))
+        self._batch_bytes += HEADER_BYTES
+
+    def _queue_data(self, stream: Stream, payload: Buffer, size: int) -> None:
+        total = self._batch_bytes + HEADER_BYTES + size
+        if total > self._settings.batch_bytes and self._batch:
+            self._close_batch()
+            total = HEADER_BYTES + size
+        flags = stream.pending_flags
+        stream.pending_flags = 0
+        self._batch.append(HEADER.pack(0, DATA, flags, stream.id, size))
+        self._batch.append(payload)
+        self._batch_bytes = total
+
+    def _close_batch(self) -> None:
+        self._batches.append(self._batch)
+        self._batch = []
+        self._batch_bytes = 0
+
+    def _flags(self, stream: Stream) -> int:
+        flags = stream.pending_flags
+        stream.pending_flags = 0
+        return flags
+
+    def _grant(self, stream: Stream, grant: int) -> None:
+        """Send credit; double the window when the last grant was used up within four round trips."""
+        now = self._now
+        settings = self._settings
+        pace = max(4 * (self.rtt_s or 0.0), settings.tuning_floor_s)
+        growth = min(stream.window_bytes, settings.max_window_bytes - stream.window_bytes)
+        if growth > 0 and now - stream.updated_at < pace and self._reserve(growth):
+            stream.window_bytes += growth
+            grant += growth
+        stream.updated_at = now
+        stream.receive_window += grant
+        self._queue_frame(WINDOW_UPDATE, self._flags(stream), stream.id, grant)
+
+    # -- endings -----------------------------------------------------------------------------------------------------
+
+    def _touch(self, stream: Stream) -> None:
+        if not stream.touched:
+            stream.touched = True
+            self.ready.append(stream)
+
+    def _finish_reading(self, stream: Stream) -> None:
+        stream.read_closed = True
+        self._touch(stream)
+        if stream.write_closed:
+            self._forget(stream)
+
+    def _kill(self, stream: Stream, code: int, *, by_peer: bool) -> None:
+        """A local reset drops what is unread; the peer's only when its own direction had not been finished by FIN."""
+        stream.reset_code = code
+        stream.reset_by_peer = by_peer
+        if not (by_peer and stream.read_closed):
+            self._drop_unread(stream)
+        self._touch(stream)
+        self._forget(stream)
+
+    def _drop_unread(self, stream: Stream) -> None:
+        self.held_bytes -= stream.discard()
+
+    def _forget(self, stream: Stream) -> None:
+        if self.streams.pop(stream.id, None) is None:
+            return
+        if stream.inbound:
+            self.inbound_streams -= 1
+            if not stream.acknowledged:
+                self._backlog -= 1
+        elif not stream.acknowledged:
+            stream.acknowledged = True
+            self._unacknowledged -= 1
+        self._give_back(stream)
+
+    def _give_back(self, stream: Stream) -> None:
+        growth = stream.window_bytes - INITIAL_WINDOW_BYTES
+        if growth:
+            self._release(growth)
+
+    def _violate(self, what: str) -> None:
+        error = PeerError(f"yamux: {what}", protocol="yamux", wire_code=int(GoAwayCode.PROTOCOL_ERROR), clause="yamux")
+        self._queue_frame(GO_AWAY, 0, 0, GoAwayCode.PROTOCOL_ERROR)
+        self._end(error)
+
+    def _end(self, error: MeshError) -> None:
+        self.ended = error
+        self._body_stream = None
+        self._partial = b""
+        for stream in list(self.streams.values()):
+            stream.reset_code = ResetCode.NONE
+            stream.reset_by_peer = True
+            self._touch(stream)
+            self._forget(stream)
+        self._events.append(Ended(error))

@@ -1,0 +1,47 @@
+"""Which protocols this node serves, and by what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mesh.codecs.multistream import MAX_TOKEN_BYTES
+from mesh.errors import UsageError
+from mesh.network.connection import Handler
+
+
+class Registry:
+    """Protocol id to handler. ``on_change`` is called after every addition and removal."""
+
+    __slots__ = ("_handlers", "on_change")
+
+    def __init__(self) -> None:
+        self._handlers: dict[str, Handler] = {}
+        self.on_change: Callable[[], None] = lambda: None
+
+    def add(self, protocol: str, handler: Handler) -> None:
+        """Serve ``protocol``. Raises `UsageError` for a name that cannot be negotiated or is served already."""
+        if not protocol or "\n" in protocol or len(protocol.encode()) >= MAX_TOKEN_BYTES:
+            raise UsageError(
+                f"{protocol[:64]!r} is not a protocol id: it needs 1 to {MAX_TOKEN_BYTES - 1} bytes, no line end"
+            )
+        if protocol in self._handlers:
+            raise UsageError(f"{protocol} is served already; remove it first")
+        self._handlers[protocol] = handler
+        self.on_change()
+
+    def remove(self, protocol: str) -> None:
+        """Serve ``protocol`` no more; streams in service go on. Raises `UsageError` when it was not served."""
+        if self._handlers.pop(protocol, None) is None:
+            raise UsageError(f"{protocol} is not served")
+        self.on_change()
+
+    def supports(self, protocol: str) -> bool:
+        return protocol in self._handlers
+
+    def handler(self, protocol: str) -> Handler:
+        return self._handlers[protocol]
+
+    @property
+    def protocols(self) -> list[str]:
+        """Every protocol served, in order of name."""
+        return sorted(self._handlers)

@@ -1,0 +1,100 @@
+"""Every format: the compiler, the fuzzer, the equivalence tests and the documentation walk this list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from protocol_specs import (
+    cid,
+    envelope,
+    identify,
+    keys,
+    multiaddr,
+    multihash,
+    multistream,
+    noise,
+    peer_record,
+    perf,
+    ping,
+    uvarint,
+    yamux,
+)
+from protocol_specs.grammar import Layout, Message, bare
+
+MODULES = (
+    uvarint.MODULE,
+    multihash.MODULE,
+    cid.MODULE,
+    multiaddr.MODULE,
+    keys.MODULE,
+    envelope.MODULE,
+    peer_record.MODULE,
+    multistream.MODULE,
+    noise.MODULE,
+    yamux.MODULE,
+    identify.MODULE,
+    ping.MODULE,
+    perf.MODULE,
+)
+
+VECTORS = {
+    "uvarint.uvarint": "uvarints",
+    "multihash.multihash": "peer_ids",
+    "cid.cid": "cids",
+    "multiaddr.multiaddr": "multiaddrs",
+    "keys.public_key": "keys",
+    "keys.private_key": "keys",
+    "envelope.envelope": "envelopes",
+    "peer_record.peer_record": "envelopes",
+    "multistream.token": "multistream",
+    "noise.handshake_payload": "noise_libp2p",
+    "noise.frame": "noise_libp2p",
+    "yamux.header": "yamux_frames",
+    "identify.identify": "identify",
+}
+"""The group of recorded vectors that holds a format, by the format's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One format.
+
+    `name` is module and item (`"yamux.header"`), also the folder of its corpus. `implementation` is the
+    module of the code, `symbol` the class in it, or the item's key where the code is `encode_<key>` and
+    `decode_<key>`. `generated` tells compiled formats from those written by hand. `vectors` is a group of
+    `tests/vectors` or empty.
+    """
+
+    name: str
+    schema: Any
+    implementation: str
+    symbol: str
+    generated: bool
+    reference: str
+    vectors: str
+
+    @property
+    def is_class(self) -> bool:
+        """Whether the code is a class with `decode` and `encode`, whose input is a whole record, not a stream."""
+        return isinstance(self.schema, Layout | Message)
+
+
+def _entries() -> dict[str, Entry]:
+    found = {}
+    for module in MODULES:
+        for key, item in module.items.items():
+            name, schema = f"{module.name}.{key}", bare(item)
+            found[name] = Entry(
+                name=name,
+                schema=schema,
+                implementation=module.home,
+                symbol=schema.title if isinstance(schema, Layout | Message) else key,
+                generated=not module.implementation,
+                reference=module.reference,
+                vectors=VECTORS.get(name, ""),
+            )
+    return found
+
+
+CATALOGUE: dict[str, Entry] = _entries()

@@ -1,0 +1,264 @@
+"""The vocabulary of the schemas: strict, bounded construct objects.
+
+Each class is a construct object, so `schema.parse(data)` and `schema.build(value)` work by interpretation;
+the same objects are what `tools.spec_compiler` turns into code. `parse` takes the whole input and refuses
+bytes left over; `parse_prefix` is for stream formats and also says how much was used. Input that ends too
+early raises `construct.StreamError`, anything else another `construct.ConstructError`: a generated codec
+raises `Truncated` and `Malformed` in the same places.
+
+A maximum left at None makes a schema that can be interpreted but that the compiler refuses.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import construct
+
+from protocol_specs.elements import (
+    U8,
+    U16,
+    U32,
+    U64,
+    Bytes,
+    Constant,
+    Enum,
+    FixedBytes,
+    Text,
+    Uint,
+    UVarint,
+    Vocabulary,
+    at_end,
+    bare,
+    describe,
+    parse_region,
+    refuse,
+)
+from protocol_specs.protobuf import Field, Message, field
+
+__all__ = [
+    "U8",
+    "U16",
+    "U32",
+    "U64",
+    "Bytes",
+    "Choice",
+    "Constant",
+    "Delimited",
+    "Enum",
+    "Field",
+    "FixedBytes",
+    "Layout",
+    "Message",
+    "Repeat",
+    "Text",
+    "Tlv",
+    "UVarint",
+    "Uint",
+    "bare",
+    "describe",
+    "field",
+    "fixed_runs",
+    "width",
+]
+
+
+class Delimited(Vocabulary, construct.Subconstruct):  # type: ignore[misc]
+    """A length of `min_bytes` to `max_bytes`, then `content` of exactly that many bytes.
+
+    `length` is how the length is written: `UVarint()` (the default), `U8`, `U16` or `U32`.
+    """
+
+    described = ("max_bytes", "min_bytes", "length", "subcon")
+
+    def __init__(
+        self,
+        max_bytes: int | None,
+        content: Any = None,
+        *,
+        length: Uint | UVarint | None = None,
+        min_bytes: int = 0,
+    ) -> None:
+        super().__init__(Bytes() if content is None else content)
+        self.max_bytes = max_bytes
+        self.min_bytes = min_bytes
+        self.length = UVarint() if length is None else length
+        if isinstance(self.length, Uint):
+            self._length: Any = Uint(
+                self.length.bits, little=self.length.little, minimum=min_bytes, maximum=max_bytes
+            )
+        else:
+            self._length = UVarint(max_bytes, minimum=min_bytes)
+
+    def _parse(self, stream: Any, context: Any, path: str) -> Any:
+        size = self._length._parsereport(stream, context, path)
+        return parse_region(self.subcon, construct.stream_read(stream, size, path), context, path)
+
+    def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
+        inner = io.BytesIO()
+        self.subcon._build(obj, inner, context, path)
+        content = inner.getvalue()
+        self._length._build(len(content), stream, context, path)
+        construct.stream_write(stream, content, len(content), path)
+        return obj
+
+
+class Layout(Vocabulary, construct.Struct):  # type: ignore[misc]
+    """Named elements one after another, a record of the class `title`: `Layout("Header", "version" / U8,
+    ...)`.
+    """
+
+    described = ("title", "elements")
+
+    def __init__(self, title: str, *elements: Any, doc: str = "") -> None:
+        super().__init__(*elements)
+        self.title = title
+        self.doc = doc
+
+    @property
+    def elements(self) -> list[tuple[str | None, Any]]:
+        """Names (None for constants) and elements, in order."""
+        return [(element.name, bare(element)) for element in self.subcons]
+
+    def _parse(self, stream: Any, context: Any, path: str) -> Any:
+        start = stream.tell()
+        for run in fixed_runs(self.elements):
+            if isinstance(run, list):
+                construct.stream_read(stream, sum(width(element) for _, element in run), path)
+            else:
+                break
+        stream.seek(start)
+        value = super()._parse(stream, context, path)
+        value.pop("_io", None)
+        return value
+
+
+class Repeat(Vocabulary, construct.Subconstruct):  # type: ignore[misc]
+    """Elements of one kind up to the end of the region, `min_count` to `max_count` of them.
+
+    `max_bytes` bounds the whole region. `final` names a field of the elements and a number: where the field
+    has that number, no element may follow. Schemas with either are interpreted only.
+    """
+
+    described = ("max_count", "min_count", "max_bytes", "final", "subcon")
+
+    def __init__(
+        self,
+        element: Any,
+        *,
+        max_count: int | None,
+        min_count: int = 0,
+        max_bytes: int | None = None,
+        final: tuple[str, int] | None = None,
+    ) -> None:
+        super().__init__(element)
+        self.max_count = max_count
+        self.min_count = min_count
+        self.max_bytes = max_bytes
+        self.final = final
+
+    def _parse(self, stream: Any, context: Any, path: str) -> list[Any]:
+        found: list[Any] = []
+        if self.max_bytes is not None:
+            here = stream.tell()
+            Bytes(self.max_bytes)._parse(stream, context, path)
+            stream.seek(here)
+        while not at_end(stream):
+            if found and self.final is not None and found[-1][self.final[0]] == self.final[1]:
+                raise refuse(f"an element follows one whose {self.final[0]} is {self.final[1]}", path)
+            if self.max_count is not None and len(found) == self.max_count:
+                raise refuse(f"more than {self.max_count}", path)
+            found.append(self.subcon._parsereport(stream, context, path))
+        self._counted(len(found), path)
+        return found
+
+    def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
+        self._counted(len(obj), path)
+        for element in obj:
+            self.subcon._build(element, stream, context, path)
+        return obj
+
+    def _counted(self, count: int, path: str) -> None:
+        if count < self.min_count or (self.max_count is not None and count > self.max_count):
+            raise refuse(f"{count} elements, wants {self.min_count} to {self.max_count}", path)
+
+
+class Tlv(Vocabulary, construct.Construct):  # type: ignore[misc]
+    """Up to `max_count` times type, length and value to the end of the region: a list of (type, bytes)."""
+
+    described = ("kind", "length", "max_bytes", "max_count")
+
+    def __init__(
+        self,
+        *,
+        kind: Uint | UVarint,
+        length: Uint | UVarint,
+        max_bytes: int | None,
+        max_count: int | None,
+    ) -> None:
+        super().__init__()
+        self.kind = kind
+        self.length = length
+        self.max_bytes = max_bytes
+        self.max_count = max_count
+        self._entry = construct.Sequence(kind, Delimited(max_bytes, length=length))
+        self._entries = Repeat(self._entry, max_count=max_count)
+
+    def _parse(self, stream: Any, context: Any, path: str) -> list[tuple[int, bytes]]:
+        return [(kind, value) for kind, value in self._entries._parse(stream, context, path)]
+
+    def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
+        return self._entries._build([list(entry) for entry in obj], stream, context, path)
+
+
+class Choice(Vocabulary, construct.Switch):  # type: ignore[misc]
+    """The element that an earlier number of the same layout selects.
+
+    A case of None takes no bytes. Numbers without a case take `default`, or are refused when there is none.
+    Interpreted only: the compiler does not take it.
+    """
+
+    described = ("selector", "choices", "otherwise")
+
+    def __init__(self, selector: str, choices: Mapping[int, Any], *, default: Any = None) -> None:
+        self.selector = selector
+        self.choices = dict(choices)
+        self.otherwise = default
+        super().__init__(
+            lambda context: context[selector],
+            {number: construct.Pass if case is None else case for number, case in choices.items()},
+            default=construct.Error if default is None else default,
+        )
+
+
+def width(element: Any) -> int:
+    """Bytes an element of fixed size takes."""
+    if isinstance(element, Uint):
+        return element.bits // 8
+    if isinstance(element, Constant):
+        return len(element.value)
+    return int(element.length)
+
+
+def fixed_runs(elements: Iterable[tuple[str | None, Any]]) -> list[Any]:
+    """Group neighbours of fixed size and one byte order into lists; other elements stay single pairs.
+
+    A run is read as one block: it is there whole, or the input is truncated.
+    """
+    runs: list[Any] = []
+    for name, element in elements:
+        if not isinstance(element, Uint | Constant | FixedBytes):
+            runs.append((name, element))
+        elif (
+            runs and isinstance(runs[-1], list) and len({*_orders(runs[-1]), *_orders([(name, element)])}) < 2
+        ):
+            runs[-1].append((name, element))
+        else:
+            runs.append([(name, element)])
+    return runs
+
+
+def _orders(run: list[tuple[str | None, Any]]) -> set[bool]:
+    return {element.little for _, element in run if isinstance(element, Uint) and element.bits > 8}

@@ -1,0 +1,1 @@
+"""The generated codecs: against the recorded vectors, and against their schemas as construct interprets them."""

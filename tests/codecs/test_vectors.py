@@ -1,0 +1,145 @@
+"""The recorded vectors: what others wrote is read, and written again byte for byte."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mesh.codecs import envelope, identify, keys, multistream, noise, peer_record, perf, ping, yamux
+from mesh.codecs.wire import decode_uvarint, encode_uvarint
+from mesh.errors import DecodeError, Malformed, Truncated
+from tests.vectors import cases, load
+
+NOISE = load("noise_libp2p")
+KEY_DECODING = [case for case in cases("key_decoding") if "public_protobuf" in case]
+SEMANTIC = {"ed25519 key 31 bytes", "ed25519 key 33 bytes"}
+"""Refused by what the key is, not by the protobuf."""
+
+
+@pytest.mark.parametrize("case", cases("uvarints"), ids=lambda case: case["bytes"])
+def test_uvarints(case: dict[str, Any]) -> None:
+    data = bytes.fromhex(case["bytes"])
+    if case.get("go") == "reject":
+        with pytest.raises(DecodeError):
+            decode_uvarint(data)
+        return
+    assert decode_uvarint(data) == (int(case["value"]), len(data))
+    assert encode_uvarint(int(case["value"])) == data
+
+
+@pytest.mark.parametrize("case", [*cases("keys"), *cases("key_fixtures")])
+def test_keys(case: dict[str, Any]) -> None:
+    public = bytes.fromhex(case["public_protobuf"])
+    private = bytes.fromhex(case["private_protobuf"])
+    assert keys.PublicKey.decode(public).encode() == public
+    assert keys.PrivateKey.decode(private).encode() == private
+    assert keys.PublicKey.decode(public).type == keys.PrivateKey.decode(private).type
+
+
+@pytest.mark.parametrize("case", KEY_DECODING, ids=lambda case: case["name"])
+def test_unusual_key_encodings(case: dict[str, Any]) -> None:
+    data = bytes.fromhex(case["public_protobuf"])
+    if case["go"] == "reject" and case["name"] not in SEMANTIC:
+        with pytest.raises(Malformed):
+            keys.PublicKey.decode(data)
+        return
+    key = keys.PublicKey.decode(data)
+    assert key.type is keys.KeyType.ED25519
+    assert key.encode() == b"\x08\x01\x12" + bytes((len(key.data),)) + key.data
+
+
+@pytest.mark.parametrize("case", cases("envelopes"), ids=lambda case: case.get("name", case["domain"]))
+def test_envelopes(case: dict[str, Any]) -> None:
+    data = bytes.fromhex(case["envelope"])
+    if case.get("name") == "truncated":
+        with pytest.raises(Truncated):
+            envelope.Envelope.decode(data)
+        return
+    found = envelope.Envelope.decode(data)
+    assert found.encode() == data
+    assert keys.PublicKey.decode(found.public_key).encode() == found.public_key
+    if "payload" in case:
+        assert found.payload == bytes.fromhex(case["payload"])
+        assert found.payload_type == bytes.fromhex(case["payload_type"])
+        assert found.signature == bytes.fromhex(case["signature"])
+    if "seq" in case:
+        record = peer_record.PeerRecord.decode(found.payload)
+        assert record.encode() == found.payload
+        assert record.seq == int(case["seq"])
+        assert len(record.addresses) == len(case["addrs"])
+
+
+@pytest.mark.parametrize("case", cases("multistream"), ids=lambda case: case["text"])
+def test_multistream_tokens(case: dict[str, Any]) -> None:
+    data = bytes.fromhex(case["bytes"])
+    assert multistream.decode_token(data + b"next") == (case["text"], len(data))
+    assert multistream.decode_token(b"\x00" + data, 1) == (case["text"], len(data) + 1)
+    assert multistream.encode_token(case["text"]) == data
+
+
+@pytest.mark.parametrize("side", ["initiator", "responder"])
+def test_noise_payloads(side: str) -> None:
+    data = bytes.fromhex(NOISE[f"{side}_payload"])
+    payload = noise.HandshakePayload.decode(data)
+    assert payload.encode() == data
+    assert payload.extensions == noise.NoiseExtensions(stream_muxers=["/yamux/1.0.0"])
+    assert payload.identity_sig is not None
+    assert len(payload.identity_sig) == 64
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_noise_frames(number: int) -> None:
+    data = bytes.fromhex(NOISE[f"message_{number}_framed"])
+    message, stop = noise.decode_frame(data)
+    assert stop == len(data)
+    assert noise.encode_frame(message) == data
+    assert noise.LENGTH.unpack_from(data) == (len(message),)
+
+
+@pytest.mark.parametrize("case", cases("yamux_frames"), ids=lambda case: case["name"])
+def test_yamux_headers(case: dict[str, Any]) -> None:
+    data = bytes.fromhex(case["bytes"])
+    header, stop = yamux.Header.decode_prefix(data)
+    assert stop == yamux.HEADER_BYTES
+    assert header == yamux.Header(
+        version=0,
+        type=yamux.FrameType(case["type"]),
+        flags=case["flags"],
+        stream_id=case["stream_id"],
+        length=case["length"],
+    )
+    assert header.encode() == data[:12]
+    assert yamux.Header.decode(data, 0, 12) == header
+
+
+@pytest.mark.parametrize("case", [case for case in cases("identify") if "protobuf" in case])
+def test_identify(case: dict[str, Any]) -> None:
+    data = bytes.fromhex(case["protobuf"])
+    message = identify.Identify.decode(data)
+    assert message.encode() == data
+    fields = case["fields"]
+    if "protocols" in fields:
+        assert message.protocols == fields["protocols"]
+    if "agentVersion" in fields:
+        assert message.agent_version == fields["agentVersion"]
+        assert message.public_key == bytes.fromhex(fields["publicKey"])
+
+
+def test_parts_of_identify_joined_are_the_whole() -> None:
+    whole = identify.Identify.decode(bytes.fromhex(cases("identify")[0]["protobuf"]))
+    [chunked] = [case for case in cases("identify") if "stream" in case]
+    stream = bytes.fromhex(chunked["stream"])
+    joined, offset = b"", 0
+    while offset < len(stream):
+        size, offset = decode_uvarint(stream, offset)
+        joined += stream[offset : offset + size]
+        offset += size
+    assert identify.Identify.decode(joined) == whole
+
+
+def test_ping_and_perf() -> None:
+    assert ping.PING_BYTES == 32
+    assert ping.decode_ping(bytes(range(40))) == (bytes(range(32)), 32)
+    assert perf.Request(download_bytes=258).encode() == bytes.fromhex("0000000000000102")
+    assert perf.Request.decode(bytes.fromhex("0000000000000102")).download_bytes == 258

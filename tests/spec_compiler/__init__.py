@@ -1,0 +1,1 @@
+"""The compiler, on schemas made for the purpose."""

@@ -1,0 +1,77 @@
+"""`python -m tools.corpus`: writes the seeds of `fuzz/corpus` from the recorded vectors and from variations of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from protocol_specs.catalogue import CATALOGUE
+from protocol_specs.grammar import Message
+from tests.vectors import cases, load
+
+TARGET = Path(__file__).resolve().parents[1] / "fuzz" / "corpus"
+
+UNKNOWN_FIELDS = {
+    "varint": "f806ac02",
+    "fixed64": "f9060102030405060708",
+    "bytes": "fa0603616263",
+    "group": "fb06080112036162631319 0102030405060708 14fc06".replace(" ", ""),
+    "fixed32": "fd0601020304",
+}
+"""One field numbered 111 of each wire type; the group holds fields and another group."""
+
+
+def seeds() -> dict[str, list[bytes]]:
+    """Inputs for every format of the catalogue, valid ones first."""
+    found: dict[str, list[bytes]] = {name: [] for name in CATALOGUE}
+
+    def take(name: str, group: Iterable[dict[str, Any]], *keys: str) -> None:
+        for case in group:
+            found[name] += [bytes.fromhex(case[key]) for key in keys if key in case]
+
+    take("uvarint.uvarint", cases("uvarints"), "bytes")
+    take("multihash.multihash", cases("peer_ids"), "bytes")
+    take("cid.cid", cases("peer_ids"), "cid_bytes", "bytes")
+    take("cid.cid", cases("cids"), "cidv1_dagpb_bytes", "cidv1_raw_bytes")
+    take("multiaddr.multiaddr", [*cases("multiaddrs"), *cases("multiaddrs_bytes_edge")], "bytes")
+    for name, key in (("keys.public_key", "public_protobuf"), ("keys.private_key", "private_protobuf")):
+        take(name, [*cases("keys"), *cases("key_fixtures"), *cases("key_decoding")], key)
+    take("envelope.envelope", cases("envelopes"), "envelope")
+    take("peer_record.peer_record", cases("envelopes"), "payload")
+    take("peer_record.address_info", [{"bytes": "0a0804c0000201060fa1"}], "bytes")
+    take("multistream.token", cases("multistream"), "bytes")
+    noise = load("noise_libp2p")
+    take("noise.handshake_payload", [noise], "initiator_payload", "responder_payload")
+    take("noise.noise_extensions", [{"bytes": "0a0461626364120c2f79616d75782f312e302e30"}], "bytes")
+    take("noise.frame", [noise], "message_1_framed", "message_2_framed", "message_3_framed")
+    take("noise.frame", noise["transport"], "framed")
+    take("yamux.header", [{"bytes": case["bytes"][:24]} for case in cases("yamux_frames")], "bytes")
+    take("identify.identify", cases("identify"), "protobuf")
+    found["ping.ping"] = [bytes(range(32)), bytes(31)]
+    found["perf.request"] = [bytes(8), b"\xff" * 8, bytes(7)]
+    for name, entry in CATALOGUE.items():
+        if isinstance(entry.schema, Message):
+            found[name] += _variations(found[name][0])
+    return found
+
+
+def _variations(valid: bytes) -> list[bytes]:
+    """A message with unknown fields, cut short, and twice in a row."""
+    unknown = [bytes.fromhex(field) for field in UNKNOWN_FIELDS.values()]
+    return [valid + b"".join(unknown), *(field + valid for field in unknown), valid[:-1], valid + valid]
+
+
+def main() -> None:
+    """Write the files that are missing; nothing is removed."""
+    for name, inputs in seeds().items():
+        folder = TARGET / name
+        folder.mkdir(parents=True, exist_ok=True)
+        for data in inputs:
+            (folder / f"{hashlib.sha256(data).hexdigest()[:16]}.bin").write_bytes(data)
+    print(f"corpus in {TARGET}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+// Program peer is a go-libp2p node that a test or a benchmark drives with
+// JSON lines: commands on standard input, answers and events on standard
+// output.
+package main
+
+import (
+	"fmt"
+	"os"
+)
+
+const usage = `usage:
+  peer serve [flags]   run a node until standard input ends (peer serve -h lists the flags)
+  peer version         print the go-libp2p version`
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "peer:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	if len(args) == 0 {
+		return fmt.Errorf("no subcommand given\n%s", usage)
+	}
+	switch args[0] {
+	case "serve":
+		return serve(args[1:])
+	case "version":
+		fmt.Println("go-libp2p", libp2pVersion())
+		return nil
+	default:
+		return fmt.Errorf("unknown subcommand %q\n%s", args[0], usage)
+	}
+}

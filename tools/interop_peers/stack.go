@@ -1,0 +1,85 @@
+package main
+
+import (
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+	"github.com/libp2p/go-libp2p/p2p/net/upgrader"
+	"github.com/libp2p/go-libp2p/p2p/security/noise"
+	libp2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
+	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
+	"github.com/libp2p/go-libp2p/p2p/transport/websocket"
+)
+
+// protocolStack lists what every host of this process speaks: the chosen
+// transports and secure channels, yamux, identify and ping, nothing else.
+// It turns off all that would dial, map ports, relay or measure by itself.
+//
+// yamux keeps go-libp2p's own settings; they already admit any number of
+// incoming streams and leave the limit to the resource manager.
+func protocolStack(options serveOptions) libp2p.Option {
+	return libp2p.ChainOptions(
+		transportChoice(options.transports),
+		securityChoice(options),
+		libp2p.Muxer(yamux.ID, yamux.DefaultTransport),
+		libp2p.UserAgent("go-libp2p/"+libp2pVersion()+" (interop peer)"),
+		libp2p.Ping(true),
+		libp2p.DisableRelay(),
+		libp2p.DisableMetrics(),
+		libp2p.DisableIdentifyAddressDiscovery(),
+		// A fixed reachability keeps AutoNAT from asking others to probe us.
+		libp2p.ForceReachabilityPrivate(),
+		libp2p.UDPBlackHoleSuccessCounter(nil),
+		libp2p.IPv6BlackHoleSuccessCounter(nil),
+		libp2p.DialRanker(swarm.NoDelayDialRanker),
+	)
+}
+
+func transportChoice(names []string) libp2p.Option {
+	var chosen []libp2p.Option
+	for _, name := range names {
+		switch name {
+		case "tcp":
+			// Without port reuse a port that is taken is an error; with it,
+			// two processes would silently share the port's connections.
+			chosen = append(chosen, libp2p.Transport(tcp.NewTCPTransport, tcp.DisableReuseport()))
+		case "ws":
+			chosen = append(chosen, libp2p.Transport(websocket.New))
+		}
+	}
+	return libp2p.ChainOptions(chosen...)
+}
+
+func securityChoice(options serveOptions) libp2p.Option {
+	var chosen []libp2p.Option
+	if options.security != "noise" {
+		chosen = append(chosen, libp2p.Security(libp2ptls.ID, tlsConstructor(options.noEarlyMuxer)))
+	}
+	if options.security != "tls" {
+		chosen = append(chosen, libp2p.Security(noise.ID, noiseConstructor(options.noEarlyMuxer)))
+	}
+	return libp2p.ChainOptions(chosen...)
+}
+
+// A secure channel that is told of no muxers offers none in its handshake,
+// and the muxer is negotiated on the encrypted connection instead.
+
+func noiseConstructor(noEarlyMuxer bool) any {
+	if !noEarlyMuxer {
+		return noise.New
+	}
+	return func(id protocol.ID, key crypto.PrivKey, _ []upgrader.StreamMuxer) (*noise.Transport, error) {
+		return noise.New(id, key, nil)
+	}
+}
+
+func tlsConstructor(noEarlyMuxer bool) any {
+	if !noEarlyMuxer {
+		return libp2ptls.New
+	}
+	return func(id protocol.ID, key crypto.PrivKey, _ []upgrader.StreamMuxer) (*libp2ptls.Transport, error) {
+		return libp2ptls.New(id, key, nil)
+	}
+}

@@ -1,0 +1,89 @@
+"""Refuses schemas that leave a length or a count open."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from protocol_specs.grammar import (
+    Bytes,
+    Choice,
+    Constant,
+    Delimited,
+    FixedBytes,
+    Layout,
+    Message,
+    Repeat,
+    Tlv,
+    Uint,
+    UVarint,
+    bare,
+    width,
+)
+from protocol_specs.protobuf import LEN
+
+
+class Unbounded(Exception):  # noqa: N818 - a property of the schema
+    """A schema that cannot become code: an element has no maximum, or is not of the vocabulary."""
+
+
+UVARINT_BYTES = 9
+
+
+def check_bounds(element: Any, path: str, region: int | None = None) -> int:
+    """The most bytes an element can take; raises Unbounded naming the field that has no maximum.
+
+    `region` is the size of the closed region around the element, if there is one.
+    """
+    element = bare(element)
+    if isinstance(element, Message):
+        return _message(element, path)
+    if isinstance(element, Layout):
+        return _layout(element, path, region)
+    if isinstance(element, Uint | Constant | FixedBytes):
+        return width(element)
+    if isinstance(element, UVarint):
+        return _wanted(element.maximum and UVARINT_BYTES, path, "maximum")
+    if isinstance(element, Bytes):
+        return _wanted(region if element.max_bytes is None else element.max_bytes, path, "max_bytes")
+    if isinstance(element, Delimited):
+        most = _wanted(element.max_bytes, path, "max_bytes")
+        check_bounds(element.subcon, path, most)
+        return UVARINT_BYTES + most
+    if isinstance(element, Repeat):
+        return _wanted(element.max_count, path, "max_count") * check_bounds(
+            element.subcon, f"{path}[]", region
+        )
+    if isinstance(element, Tlv):
+        each = 2 * UVARINT_BYTES + _wanted(element.max_bytes, path, "max_bytes")
+        return _wanted(element.max_count, path, "max_count") * each
+    if isinstance(element, Choice):
+        cases = [*element.choices.items(), ("default", element.otherwise)]
+        return max(
+            0 if case is None else check_bounds(case, f"{path}[{number}]", region) for number, case in cases
+        )
+    raise Unbounded(f"{path}: {type(element).__name__} is not of the vocabulary in protocol_specs.grammar")
+
+
+def _wanted(value: int | None, path: str, what: str) -> int:
+    if value is None:
+        raise Unbounded(f"{path}: no {what}; every element of variable length names a maximum")
+    return value
+
+
+def _layout(layout: Layout, path: str, region: int | None) -> int:
+    total = 0
+    for name, element in layout.elements:
+        total += check_bounds(element, f"{path}.{name}", region)
+    return total
+
+
+def _message(message: Message, path: str) -> int:
+    for field in message.fields:
+        where = f"{path}.{field.name}"
+        if field.presence == "repeated":
+            _wanted(field.max_count, where, "max_count")
+        if isinstance(field.kind, Message):
+            _message(field.kind, where)
+        elif field.wire_type == LEN:
+            _wanted(field.max_bytes, where, "max_bytes")
+    return _wanted(message.max_bytes, path, "max_bytes")

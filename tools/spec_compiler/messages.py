@@ -1,0 +1,392 @@
+"""Protobuf messages as classes: one loop over the fields, dispatch by tag."""
+
+from __future__ import annotations
+
+import struct
+
+from protocol_specs.grammar import Enum
+from protocol_specs.protobuf import FIXED_KINDS, FIXED_RANGES, LEN, VARINT, VARINT_KINDS, Field, Message
+from tools.spec_compiler.records import Parameter, write_constructor, write_docstring, write_slots
+from tools.spec_compiler.writer import Source, bytes_literal, literal, local, upper
+
+ITEM_NAMES = {"bytes": "chunk", "string": "text", "double": "real"} | dict.fromkeys(
+    [*VARINT_KINDS, *FIXED_RANGES], "number"
+)
+PYTHON_TYPES = {"bytes": "bytes", "string": "str", "bool": "bool", "double": "float"}
+
+
+def write_message(out: Source, message: Message) -> None:
+    """Append the class of a message, and before it the table of its length-delimited fields."""
+    title = message.title
+    delimited = _delimited_fields(message)
+    if delimited:
+        with out.block(f"_{upper(title)}_FIELDS = {{"):
+            for tag, field, limit in delimited:
+                out(f'{tag}: ("{title}.{field.name}", {literal(limit)}),')
+        out("}", "", "")
+    out.use("Record")
+    with out.block(f"class {title}(Record):"):
+        write_docstring(out, message.doc or f"The protobuf message {title}.", message.fields)
+        parameters = [_parameter(field) for field in message.fields]
+        write_slots(out, parameters)
+        out(f"MAX_BYTES = {message.max_bytes}", "")
+        if parameters:
+            write_constructor(out, parameters)
+            out("")
+        _write_reader(out, message)
+        out("")
+        _write_encoder(out, message)
+
+
+def element_type(out: Source, field: Field) -> str:
+    """The Python type of one element of a field."""
+    if isinstance(field.kind, Message):
+        return str(field.kind.title)
+    if isinstance(field.kind, Enum):
+        out.enum(field.kind)
+        return field.kind.name if field.kind.closed else "int"
+    return PYTHON_TYPES.get(field.kind, "int")
+
+
+def _parameter(field: Field) -> Parameter:
+    blank = Source()
+    element = element_type(blank, field)
+    if field.presence == "repeated":
+        return Parameter(field.name, f"list[{element}]", "[]")
+    if field.presence == "required":
+        return Parameter(field.name, element, None)
+    if field.presence == "explicit":
+        return Parameter(field.name, f"{element} | None", "None")
+    default = repr(field.default).replace("'", '"')
+    if isinstance(field.kind, Enum) and field.kind.closed:
+        default = f"{field.kind.name}({default})"
+    return Parameter(field.name, element, default)
+
+
+def _delimited_fields(message: Message) -> list[tuple[int, Field, int]]:
+    """Tag, field and greatest length of everything that is read with a length before it."""
+    found = []
+    for field in message.fields:
+        if field.wire_type == LEN:
+            limit = field.kind.max_bytes if isinstance(field.kind, Message) else field.max_bytes
+            found.append((field.number << 3 | LEN, field, int(limit or 0)))
+        elif field.presence == "repeated":
+            found.append((field.number << 3 | LEN, field, field.packed_limit))
+    return found
+
+
+# --- reading -------------------------------------------------------------------------------------------
+
+
+def _write_reader(out: Source, message: Message) -> None:
+    title = message.title
+    out("@classmethod")
+    with out.block("def _read(cls, data: bytes, offset: int, end: int) -> Self:"):
+        limit = message.max_bytes
+        out.raises(f"end - offset > {limit}", f'too_long("{title}", offset, end - offset, {limit})')
+        for field in message.fields:
+            _write_start(out, field)
+        with out.block("while offset < end:"):
+            out("tag = data[offset]")
+            out.use("read_tag", "skip_field")
+            with out.block("if 7 < tag < 128:"):
+                out("offset += 1")
+            with out.block("else:"):
+                out(f'tag, offset = read_tag(data, offset, end, "{title}")')
+            word = _write_delimited(out, message)
+            for field in message.fields:
+                if field.scalar:
+                    with out.block(f"{word} tag == {field.number << 3 | field.wire_type}:"):
+                        _write_number(out, field, title)
+                    word = "elif"
+            if word == "if":
+                out(f'offset = skip_field(data, tag, offset, end, "{title}")')
+            else:
+                with out.block("else:"):
+                    out(f'offset = skip_field(data, tag, offset, end, "{title}")')
+        for field in message.fields:
+            _write_end(out, field, title)
+        out.call("return cls(", [local(field.name) for field in message.fields])
+
+
+def _write_start(out: Source, field: Field) -> None:
+    """The value a field has before any occurrence."""
+    name, element = local(field.name), element_type(out, field)
+    if field.presence == "repeated":
+        out(f"{name}: list[{element}] = []")
+    elif isinstance(field.kind, Message):
+        out(f"{field.name}_spans: list[tuple[int, int]] = []")
+    elif field.presence == "implicit":
+        out(f"{name}: {element} = {_parameter(field).default}")
+    else:
+        out(f"{name}: {element} | None = None")
+
+
+def _write_delimited(out: Source, message: Message) -> str:
+    """The branch for every field with a length; returns how the next branch begins."""
+    fields = _delimited_fields(message)
+    if not fields:
+        return "if"
+    title = message.title
+    out.use("past_end", "read_varint")
+    with out.block("if tag & 7 == 2:"):
+        with out.block("if offset < end and (length := data[offset]) < 128:"):
+            out("offset += 1")
+        with out.block("else:"):
+            out(f'length, offset = read_varint(data, offset, end, "{title}")')
+        out("stop = offset + length")
+        with out.block("if stop > end:"):
+            out(f'raise past_end(_{upper(title)}_FIELDS, tag, length, offset, "{title}")')
+        word = "if"
+        for tag, field, limit in fields:
+            with out.block(f"{word} tag == {tag}:"):
+                out.raises(f"length > {limit}", f'too_long("{title}.{field.name}", offset, length, {limit})')
+                if field.scalar:
+                    _write_packed(out, field, title)
+                else:
+                    _write_content(out, field, title)
+            word = "elif"
+        out("offset = stop")
+    return "elif"
+
+
+def _write_content(out: Source, field: Field, title: str) -> None:
+    """Take the bytes, text or message in `data[offset:stop]`."""
+    path, name = f"{title}.{field.name}", local(field.name)
+    repeated = field.presence == "repeated"
+    if repeated:
+        _write_room(out, field, title)
+    if isinstance(field.kind, Message):
+        if not repeated:
+            out(f"{field.name}_spans.append((offset, stop))")
+            return
+        with out.block("try:"):
+            out(f"{name}.append({field.kind.title}._read(data, offset, stop))")
+        out.crossing()
+        return
+    value = "data[offset:stop]"
+    if field.kind == "bytes":
+        out(f"{name}.append({value})" if repeated else f"{name} = {value}")
+        return
+    value = f'str({value}, "utf-8")'
+    with out.block("try:"):
+        out(f"{name}.append({value})" if repeated else f"{name} = {value}")
+    out.errors.add("Malformed")
+    with out.block("except UnicodeDecodeError:"):
+        out(f'raise Malformed("{path}", offset, "not UTF-8") from None')
+
+
+def _write_room(out: Source, field: Field, title: str, where: str = "offset") -> None:
+    out.raises(
+        f"len({local(field.name)}) >= {field.max_count}",
+        f'Malformed("{title}.{field.name}", {where}, "more than {field.max_count}")',
+    )
+
+
+def _write_number(out: Source, field: Field, title: str) -> None:
+    """Read one number in the field's own wire type."""
+    path = f"{title}.{field.name}"
+    checked = field.presence == "repeated" or _has_check(field)
+    if checked:
+        out("start = offset")
+    if field.wire_type == VARINT:
+        out.use("read_varint")
+        with out.block("if offset < end and (number := data[offset]) < 128:"):
+            out("offset += 1")
+        with out.block("else:"):
+            out(f'number, offset = read_varint(data, offset, end, "{path}")')
+    else:
+        code = FIXED_KINDS[field.kind]
+        size = struct.calcsize(code)
+        out.raises(f"offset + {size} > end", f'Truncated("{path}", offset)')
+        out(f"(number,) = {out.struct(code)}.unpack_from(data, offset)", f"offset += {size}")
+    _write_take(out, field, title, "start")
+
+
+def _write_packed(out: Source, field: Field, title: str) -> None:
+    """Read all numbers of `data[offset:stop]`."""
+    path, name = f"{title}.{field.name}", local(field.name)
+    if field.wire_type == VARINT:
+        out.use("read_packed")
+        source = f'read_packed(data, offset, stop, {field.max_count} - len({name}), "{path}")'
+    else:
+        code = FIXED_KINDS[field.kind]
+        size = struct.calcsize(code)
+        out.raises(f"length % {size}", f'Malformed("{path}", offset, "no whole number of elements")')
+        source = f'struct.unpack_from(f"<{{length // {size}}}{code[1]}", data, offset)'
+        out.needs_struct = True
+    with out.block(f"for number in {source}:"):
+        _write_take(out, field, title, "offset")
+
+
+def _write_take(out: Source, field: Field, title: str, where: str) -> None:
+    """Convert `number` from the wire to the field's type, check it and keep it."""
+    path, name, value = f"{title}.{field.name}", local(field.name), "number"
+    kind = "int32" if isinstance(field.kind, Enum) else field.kind
+    if kind == "bool":
+        value = "number != 0"
+    elif kind == "uint32":
+        out("number &= 0xFFFFFFFF")
+    elif kind == "int32":
+        with out.block("if number > 0x7FFFFFFF:"):
+            out("number = (number & 0xFFFFFFFF ^ 0x80000000) - 0x80000000")
+    elif kind == "int64":
+        with out.block("if number > 0x7FFFFFFFFFFFFFFF:"):
+            out("number -= 0x10000000000000000")
+    elif kind in ("sint32", "sint64"):
+        if kind == "sint32":
+            out("number &= 0xFFFFFFFF")
+        out("number = (number >> 1) ^ -(number & 1)")
+    bounds = field.range
+    closed = isinstance(field.kind, Enum) and field.kind.closed
+    if bounds and not closed and _has_check(field):
+        out.raises(
+            f"not {literal(bounds[0])} <= number <= {literal(bounds[1])}",
+            f'outside("{path}", {where}, number, {literal(bounds[0])}, {literal(bounds[1])})',
+        )
+    if closed:
+        table = out.enum(field.kind)
+        out.raises(
+            f"number not in {table}", f'Malformed("{path}", {where}, f"{{number}} is no {field.kind.name}")'
+        )
+        value = f"{table}[number]"
+    if field.presence == "repeated":
+        _write_room(out, field, title, where)
+        out(f"{name}.append({value})")
+    else:
+        out(f"{name} = {value}")
+
+
+def _has_check(field: Field) -> bool:
+    """Whether a number can be refused for its value."""
+    if isinstance(field.kind, Enum):
+        return field.kind.closed or (field.minimum, field.maximum) != (None, None)
+    return field.range != (VARINT_KINDS | FIXED_RANGES).get(field.kind)
+
+
+def _write_end(out: Source, field: Field, title: str) -> None:
+    """After the last field: what is missing, and the singular messages, merged."""
+    path, name = f"{title}.{field.name}", local(field.name)
+    single = isinstance(field.kind, Message) and field.presence != "repeated"
+    if field.presence == "required":
+        missing = f"not {field.name}_spans" if single else f"{name} is None"
+        out.raises(missing, f'Malformed("{path}", end, "a required field is missing")')
+    if not single:
+        return
+    kind = field.kind
+    region = f'joined(data, {field.name}_spans, {kind.max_bytes}, "{path}")'
+    read = f"{kind.title}._read(*region)"
+    out.use("joined")
+    if field.presence == "required":
+        with out.block("try:"):
+            out(f"region = {region}", f"{name} = {read}")
+    else:
+        out(f"{name}: {kind.title} | None = None")
+        out(f"if {field.name}_spans:")
+        out.depth += 1
+        with out.block("try:"):
+            out(f"region = {region}", f"{name} = {read}")
+    out.crossing()
+    if field.presence != "required":
+        out.depth -= 1
+
+
+# --- writing -------------------------------------------------------------------------------------------
+
+
+def _write_encoder(out: Source, message: Message) -> None:
+    title, limit = message.title, message.max_bytes
+    with out.block("def encode(self) -> bytes:"):
+        out('"""The fields in number order; raises UsageError naming a field over its limit."""')
+        if not message.fields:
+            out('return b""')
+            return
+        out("out: list[bytes] = []")
+        for field in message.fields:
+            _write_field(out, field, title)
+        out('encoded = b"".join(out)')
+        out.raises(f"len(encoded) > {limit}", f'refused_size("{title}", len(encoded), {limit})')
+        out("return encoded")
+
+
+def _write_field(out: Source, field: Field, title: str) -> None:
+    path, attribute = f"{title}.{field.name}", f"self.{field.name}"
+    tag = bytes_literal(_varint(field.number << 3 | field.wire_type))
+    item = ITEM_NAMES.get(str(field.kind), f"{field.name}_item")
+    if field.presence == "repeated":
+        out.raises(
+            f"len({attribute}) > {field.max_count}",
+            f'refused_count("{path}", len({attribute}), {field.max_count})',
+        )
+        if field.packed:
+            with out.block(f"if {attribute}:"):
+                out("packed = bytearray()")
+                with out.block(f"for {item} in {attribute}:"):
+                    out(f"packed += {_number_bytes(out, field, path, item)}")
+                out.use("encode_varint")
+                packed_tag = bytes_literal(_varint(field.number << 3 | LEN))
+                out(f"out += ({packed_tag}, encode_varint(len(packed)), bytes(packed))")
+            return
+        with out.block(f"for {item} in {attribute}:"):
+            _write_element(out, field, path, item, tag)
+        return
+    variable = _variable(field)
+    out(f"{variable} = {attribute}")
+    if field.presence == "required":
+        _write_element(out, field, path, variable, tag)
+        return
+    with out.block(f"if {variable} is not None:" if field.presence == "explicit" else f"if {variable}:"):
+        _write_element(out, field, path, variable, tag)
+
+
+def _variable(field: Field) -> str:
+    taken = field.name in ("self", "out", "size", "encoded", "packed", "content")
+    return field.name + "_" if taken else field.name
+
+
+def _write_element(out: Source, field: Field, path: str, value: str, tag: str) -> None:
+    """Append a tag and one element to `out`."""
+    if field.scalar:
+        out(f"out += ({tag}, {_number_bytes(out, field, path, value)})")
+        return
+    out.use("encode_varint", "ONE_BYTE")
+    content = value
+    if isinstance(field.kind, Message):
+        content = "content"
+        out(f"content = {value}.encode()")
+    elif field.kind == "string":
+        content = "content"
+        out.use("encode_text")
+        out(f'content = encode_text({value}, "{path}")')
+    out(f"size = len({content})")
+    if not isinstance(field.kind, Message):
+        out.raises(f"size > {field.max_bytes}", f'refused_size("{path}", size, {field.max_bytes})')
+    out(f"out += ({tag}, ONE_BYTE[size] if size < 128 else encode_varint(size), {content})")
+
+
+def _number_bytes(out: Source, field: Field, path: str, value: str) -> str:
+    """Append the checks of a number; return the expression for its bytes."""
+    if isinstance(field.kind, Enum) and field.kind.closed:
+        table = out.enum(field.kind)
+        out.raises(f"{value} not in {table}", f'refused("{path}", f"{{{value}}} is no {field.kind.name}")')
+    elif field.range and field.kind != "bool":
+        low, high = map(literal, field.range)
+        out.raises(f"not {low} <= {value} <= {high}", f'refused_number("{path}", {value}, {low}, {high})')
+    if field.wire_type != VARINT:
+        return f"{out.struct(FIXED_KINDS[field.kind])}.pack({value})"
+    if field.kind == "bool":
+        return f'b"\\x01" if {value} else b"\\x00"'
+    out.use("encode_varint", "ONE_BYTE")
+    if field.kind in ("sint32", "sint64"):
+        return f"encode_varint({value} << 1 if {value} >= 0 else ~({value} << 1))"
+    if field.range and field.range[0] < 0:
+        return f"encode_varint({value} & 0xFFFFFFFFFFFFFFFF)"
+    return f"ONE_BYTE[{value}] if {value} < 128 else encode_varint({value})"
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 127:
+        out.append(number & 127 | 128)
+        number >>= 7
+    return bytes((*out, number))

@@ -1,0 +1,64 @@
+"""What message and layout classes have in common: docstring and constructor."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from tools.spec_compiler.writer import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """An argument of a constructor: its type and its default as source, None when it must be given."""
+
+    name: str
+    type: str
+    default: str | None
+
+
+def write_docstring(out: Source, doc: str, fields: Iterable[Any] = ()) -> None:
+    """Append a docstring with a line for every field that has a doc."""
+    notes = [f"{field.name}: {field.doc}" for field in fields if field.doc]
+    lines = textwrap.wrap(doc, 105 - 4 * out.depth)
+    for note in notes:
+        lines += ["", *textwrap.wrap(note, 105 - 4 * out.depth, subsequent_indent="    ")]
+    if len(lines) == 1:
+        out(f'"""{lines[0]}"""', "")
+        return
+    out(f'"""{lines[0]}', *lines[1:], '"""', "")
+
+
+def write_slots(out: Source, parameters: list[Parameter]) -> None:
+    """Append `__slots__`."""
+    out.call("__slots__ = (", [f'"{each.name}"' for each in parameters])
+    out("")
+
+
+def write_constructor(out: Source, parameters: list[Parameter]) -> None:
+    """Append `__init__`: arguments in order, by position or name; those without default first need names
+    after.
+    """
+    arguments = ["self"]
+    defaulted = False
+    keyword_only = False
+    for each in parameters:
+        if each.default is None and defaulted and not keyword_only:
+            keyword_only = True
+            first = next(i for i, other in enumerate(parameters) if other.default is not None)
+            arguments.insert(first + 1, "*")
+        defaulted = defaulted or each.default is not None
+        if each.default is None:
+            arguments.append(f"{each.name}: {each.type}")
+        elif each.default == "[]":
+            arguments.append(f"{each.name}: {each.type} | None = None")
+        else:
+            arguments.append(f"{each.name}: {each.type} = {each.default}")
+    out.call("def __init__(", arguments, ") -> None:")
+    out.depth += 1
+    for each in parameters:
+        value = f"[] if {each.name} is None else {each.name}" if each.default == "[]" else each.name
+        out(f"self.{each.name} = {value}")
+    out.depth -= 1
