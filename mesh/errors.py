@@ -73,7 +73,9 @@ class Truncated(DecodeError):  # noqa: N818 - a condition of the input, named as
 
     code = "truncated"
 
-    def __init__(self, field: str, offset: int | None, reason: str = "input ends inside this element") -> None:
+    def __init__(
+        self, field: str, offset: int | None, reason: str = "input ends inside this element"
+    ) -> None:
         super().__init__(field, offset, reason)
 
 
@@ -131,7 +133,7 @@ class Closed(NetworkError):  # noqa: N818
     code = "closed"
 
 
-class EndOfStream(Closed):  # noqa: N818
+class EndOfStream(Closed):
     """The peer ended the stream in order, between messages."""
 
     code = "end-of-stream"

@@ -37,6 +37,7 @@ from mesh.network.scope import Scope
 from mesh.network.stream import Stream
 from mesh.network.swarm import Swarm
 from mesh.network.tcp import TcpTransport
+from mesh.network.transport import Transport
 from mesh.network.upgrade import UpgradeSettings
 from mesh.protocols import noise, yamux
 from mesh.services import echo, identify, perf, ping
@@ -63,7 +64,11 @@ class Node:
     """
 
     def __init__(
-        self, config: Config | None = None, *, key: PrivateKey | None = None, memory: MemoryTransport | None = None
+        self,
+        config: Config | None = None,
+        *,
+        key: PrivateKey | None = None,
+        memory: MemoryTransport | None = None,
     ) -> None:
         self.config = config or Config()
         self.key = key if key is not None else _load_key(self.config)
@@ -164,7 +169,10 @@ class Node:
             present = self.swarm.connection_to(peer)
             if present is not None:
                 return present
-        given = [*own, *(each if isinstance(each, Multiaddr) else Multiaddr.parse(each) for each in addresses)]
+        given = [
+            *own,
+            *(each if isinstance(each, Multiaddr) else Multiaddr.parse(each) for each in addresses),
+        ]
         known = self.addresses.of(peer) if peer is not None else ()
         return await self.swarm.dial(peer, dict.fromkeys([*given, *known]))
 
@@ -241,7 +249,10 @@ class Node:
             memory=MemoryCounter(config.network.max_held_bytes),
             entropy=os.urandom,
         )
-        transports = [TcpTransport(config.network.listen_backlog), self._memory_transport or MemoryTransport()]
+        transports: list[Transport] = [
+            TcpTransport(config.network.listen_backlog),
+            self._memory_transport or MemoryTransport(),
+        ]
         swarm = Swarm(self.peer_id, config.network, upgrade, self._registry, transports, scope, self.counters)
         swarm.observers.connected.append(self._start_identify)
         return swarm

@@ -105,31 +105,45 @@ class Delimited(Vocabulary, construct.Subconstruct):  # type: ignore[misc]
         return obj
 
 
+class _Present(construct.Construct):  # type: ignore[misc]
+    """Takes nothing, but wants so many bytes to be there: what has a fixed size is read as one block."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+        self.flagbuildnone = True
+
+    def _parse(self, stream: Any, context: Any, path: str) -> None:
+        here = stream.tell()
+        construct.stream_read(stream, self.size, path)
+        stream.seek(here)
+
+    def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
+        return obj
+
+
 class Layout(Vocabulary, construct.Struct):  # type: ignore[misc]
-    """Named elements one after another, a record of the class `title`: `Layout("Header", "version" / U8,
-    ...)`.
+    """Named elements one after another, a record of the class `title`.
+
+    Made as `Layout("Header", "version" / U8, ...)`; neighbours of fixed size are read as one block.
     """
 
     described = ("title", "elements")
 
     def __init__(self, title: str, *elements: Any, doc: str = "") -> None:
-        super().__init__(*elements)
         self.title = title
         self.doc = doc
-
-    @property
-    def elements(self) -> list[tuple[str | None, Any]]:
-        """Names (None for constants) and elements, in order."""
-        return [(element.name, bare(element)) for element in self.subcons]
+        self.elements: list[tuple[str | None, Any]] = [(element.name, bare(element)) for element in elements]
+        parts, at = [], 0
+        for run in fixed_runs(self.elements):
+            size = len(run) if isinstance(run, list) else 1
+            if isinstance(run, list):
+                parts.append(_Present(sum(width(element) for _, element in run)))
+            parts += elements[at : at + size]
+            at += size
+        super().__init__(*parts)
 
     def _parse(self, stream: Any, context: Any, path: str) -> Any:
-        start = stream.tell()
-        for run in fixed_runs(self.elements):
-            if isinstance(run, list):
-                construct.stream_read(stream, sum(width(element) for _, element in run), path)
-            else:
-                break
-        stream.seek(start)
         value = super()._parse(stream, context, path)
         value.pop("_io", None)
         return value

@@ -126,6 +126,10 @@ def field(
     """
     if not 1 <= number <= MAX_FIELD_NUMBER:
         raise ValueError(f"{name}: field number {number}")
+    if isinstance(kind, str) and kind not in {"bytes", "string", *VARINT_KINDS, *FIXED_KINDS}:
+        raise ValueError(f"{name}: no type {kind}")
+    if kind == "double" and presence == "implicit":
+        raise ValueError(f"{name}: implicit doubles are not supported (minus zero is not the default)")
     made = Field(number, name, kind, presence, max_bytes, max_count, packed, minimum, maximum, doc)
     if made.presence == "implicit" and isinstance(kind, Message):
         raise ValueError(f"{name}: a message has no default")

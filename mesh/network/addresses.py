@@ -53,4 +53,4 @@ def tcp_ends(transport: asyncio.BaseTransport) -> tuple[Multiaddr, Multiaddr]:
 
 def is_unspecified(address: Multiaddr) -> bool:
     """Whether it names all interfaces (`0.0.0.0`, `::`)."""
-    return address.value("ip4") == "0.0.0.0" or address.value("ip6") == "::"  # noqa: S104
+    return address.value("ip4") == "0.0.0.0" or address.value("ip6") == "::"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -173,8 +174,7 @@ class Connection:
             if self.close_reason is not None:
                 raise self.close_reason
             return
-        loop = asyncio.get_running_loop()
-        self._upgraded = loop.create_future()
+        self._upgraded = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout_at(deadline):
                 await self._upgraded
@@ -244,7 +244,7 @@ class Connection:
         self.peer = result.remote_peer
         self.remote_key = result.remote_key
         self.early_muxer = result.early_muxer
-        self.opened_at = asyncio.get_running_loop().time()
+        self.opened_at = time.monotonic()
         self._environment.observer.connection_upgraded(self)
         if self._upgraded is not None and not self._upgraded.done():
             self._upgraded.set_result(None)
@@ -317,7 +317,7 @@ class Connection:
         """A closed stream waits for the peer's end."""
         if self._lingering is None:
             self._lingering = {}
-        self._lingering[stream] = asyncio.get_running_loop().time() + LINGER_S
+        self._lingering[stream] = time.monotonic() + LINGER_S
         self._driver.arm()
 
     def stream_finished(self, stream: Stream) -> None:
@@ -332,7 +332,7 @@ class Connection:
     def _watch_negotiation(self, stream: Stream) -> None:
         if self._negotiating is None:
             self._negotiating = {}
-        self._negotiating[stream] = asyncio.get_running_loop().time() + self._environment.negotiate_timeout_s
+        self._negotiating[stream] = time.monotonic() + self._environment.negotiate_timeout_s
         self._driver.arm()
 
     async def _serve(self, handler: Handler, stream: Stream) -> None:

@@ -7,6 +7,8 @@ otherwise together at the turn's end or at 48 KiB. One timer is armed to the lea
 
 The transport reads on while a stream's reader is slow: the stream's window holds the peer back, so that other streams
 and pings pass. Writing waits for the stream's window and for the transport's high-water mark.
+
+Machines get `time.monotonic()`: a loop's own clock may stand still within a turn and tick in milliseconds.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+import time
 from typing import Protocol, cast
 
 from mesh.errors import Closed, MeshError, NetworkError, TimedOut
@@ -30,6 +33,7 @@ CLOSE_S = 2.0
 MAX_UNSENT_BYTES = 16 * 1024 * 1024
 """Answers waiting for a peer that does not read; one that makes us queue more is cut off."""
 _LINGER_OFF = struct.pack("ii", 1, 0)
+
 
 class Owner(Protocol):
     """What the driver tells the connection above it."""
@@ -78,6 +82,7 @@ class Driver(asyncio.BufferedProtocol):
         "_owner",
         "_processing",
         "_timer",
+        "_timer_at",
         "_upgrade",
         "_upgrade_deadline",
         "_upgrade_limit_s",
@@ -100,11 +105,12 @@ class Driver(asyncio.BufferedProtocol):
         self._buffer = buffer
         self._upgrade: Upgrade | None = upgrade
         self._upgrade_limit_s = upgrade_s
-        self._upgrade_deadline = self._loop.time() + upgrade_s
+        self._upgrade_deadline = time.monotonic() + upgrade_s
         self._owner = owner
         self._memory = memory
         self._held_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
         self._flush_scheduled = False
         self._processing = False
         self._drained: list[asyncio.Future[None]] | None = None
@@ -136,7 +142,7 @@ class Driver(asyncio.BufferedProtocol):
             return
         self.received_bytes += nbytes
         data = self._buffer[:nbytes]
-        now = self._loop.time()
+        now = time.monotonic()
         if self._upgrade is None:
             session = self.session
             self._processing = True
@@ -168,7 +174,9 @@ class Driver(asyncio.BufferedProtocol):
             self._timer = None
         cause = self._ending
         if cause is None:
-            cause = NetworkError(f"connection lost{self._during()}: {exc}") if exc else Closed("connection lost")
+            cause = (
+                NetworkError(f"connection lost{self._during()}: {exc}") if exc else Closed("connection lost")
+            )
         self._ending = cause
         stage = self.stage
         self._owner.lost(cause, stage)
@@ -332,11 +340,12 @@ class Driver(asyncio.BufferedProtocol):
             return
         deadline = self._deadline()
         timer = self._timer
-        if deadline is None or (timer is not None and timer.when() <= deadline):
+        if deadline is None or (timer is not None and self._timer_at <= deadline):
             return
         if timer is not None:
             timer.cancel()
-        self._timer = self._loop.call_at(deadline, self._wake)
+        self._timer_at = deadline
+        self._timer = self._loop.call_later(max(0.0, deadline - time.monotonic()), self._wake)
 
     def _deadline(self) -> float | None:
         if self._upgrade is not None:
@@ -346,7 +355,7 @@ class Driver(asyncio.BufferedProtocol):
 
     def _wake(self) -> None:
         self._timer = None
-        now = self._loop.time()
+        now = time.monotonic()
         if self._upgrade is not None:
             if now >= self._upgrade_deadline:
                 limit = self._upgrade_limit_s

@@ -82,7 +82,9 @@ class MemoryPipe(asyncio.Transport):
         self._queued_bytes = 0
         self._closing = True
         self._loop.call_soon(self._lose, None)
-        self._loop.call_soon(self.other._lose, ConnectionResetError(errno.ECONNRESET, "connection reset by peer"))
+        self._loop.call_soon(
+            self.other._lose, ConnectionResetError(errno.ECONNRESET, "connection reset by peer")
+        )
 
     def _schedule(self) -> None:
         if not self._scheduled:

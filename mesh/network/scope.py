@@ -55,7 +55,9 @@ class Scope:
         if self._closing:
             work.close()
             raise UsageError(f"{self._name} is closing; {name} cannot start")
-        task = asyncio.get_running_loop().create_task(self._supervise(work, name, on_error, on_crash), name=name)
+        task = asyncio.get_running_loop().create_task(
+            self._supervise(work, name, on_error, on_crash), name=name
+        )
         if self._tasks is None:
             self._tasks = set()
         self._tasks.add(task)
@@ -109,7 +111,7 @@ class Scope:
             log.debug("%s: %s", name, error)
             if on_error is not None:
                 on_error(error)
-        except Exception as error:  # noqa: BLE001 - the supervisor of foreign code
+        except Exception as error:
             self.crashes += 1
             log.exception("%s: unforeseen %s", name, type(error).__name__)
             if on_crash is not None:

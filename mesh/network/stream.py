@@ -7,7 +7,16 @@ from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from mesh.errors import Closed, EndOfStream, Malformed, MeshError, PeerError, StreamReset, TimedOut, UsageError
+from mesh.errors import (
+    Closed,
+    EndOfStream,
+    Malformed,
+    MeshError,
+    PeerError,
+    StreamReset,
+    TimedOut,
+    UsageError,
+)
 from mesh.multiformats import varint
 from mesh.protocols import multistream
 from mesh.protocols.machine import Buffer
@@ -125,7 +134,7 @@ class Stream:
             raise Closed(f"{self.protocol}: the peer ended the stream after {len(parts)} of {size} bytes")
         return bytes(parts)
 
-    async def read_message(self, max: int) -> bytes:  # noqa: A002 - the word users look for
+    async def read_message(self, max: int) -> bytes:
         """One message behind its uvarint length, at most ``max`` bytes; `Malformed` when it is longer, `EndOfStream`
         when the peer ended the stream before it."""
         prefix = bytearray(await self.read(1))
@@ -140,7 +149,7 @@ class Stream:
             raise Malformed(f"{self.protocol} message length", 0, f"{size} bytes, at most {max} are taken")
         return await self.read_exactly(size)
 
-    async def read_all(self, max: int) -> bytes:  # noqa: A002
+    async def read_all(self, max: int) -> bytes:
         """Everything up to the end of the stream; `Malformed` when that is more than ``max`` bytes."""
         parts = bytearray()
         while chunk := await self.read_chunk():
@@ -261,8 +270,15 @@ class Stream:
             self._refuse(outcome.error)
             return
         answer = b"".join(negotiation.output())
-        if answer and not state.write_closed and state.reset_code is None and session.send(state, answer) < len(answer):
-            self._refuse(PeerError("multistream: the peer left no window for the answers", protocol="multistream"))
+        if (
+            answer
+            and not state.write_closed
+            and state.reset_code is None
+            and session.send(state, answer) < len(answer)
+        ):
+            self._refuse(
+                PeerError("multistream: the peer left no window for the answers", protocol="multistream")
+            )
         elif outcome is not None:
             self._negotiation = None
             self.protocol = outcome.protocol
@@ -300,7 +316,9 @@ class Stream:
             code = state.reset_code
             reason = f" with code {code:#x}" if code else ""
             who = "the peer" if state.reset_by_peer else "this side"
-            return StreamReset(f"{stage}{who} reset the stream{reason}", protocol=self.protocol, wire_code=code)
+            return StreamReset(
+                f"{stage}{who} reset the stream{reason}", protocol=self.protocol, wire_code=code
+            )
         return Closed(f"{stage}the peer ended the stream")
 
     def _check_alive(self) -> None:

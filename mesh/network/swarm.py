@@ -9,7 +9,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from mesh.config import NetworkSection
-from mesh.errors import Closed, DialError, DialFailure, LimitError, MeshError, NetworkError, TimedOut, UsageError
+from mesh.errors import (
+    Closed,
+    DialError,
+    DialFailure,
+    LimitError,
+    MeshError,
+    NetworkError,
+    TimedOut,
+    UsageError,
+)
 from mesh.identity.peer_id import PeerId
 from mesh.multiformats.multiaddr import Multiaddr
 from mesh.network.connection import Connection, Environment, Handlers
@@ -124,7 +133,9 @@ class Swarm:
                 return connection
         whom = f"peer {peer}" if peer is not None else "the address"
         self.counters.count("dial.failed")
-        raise DialError(f"cannot connect to {whom}:" if failures else f"no address of {whom} is known", failures)
+        raise DialError(
+            f"cannot connect to {whom}:" if failures else f"no address of {whom} is known", failures
+        )
 
     async def _dial_one(
         self, peer: PeerId | None, address: Multiaddr, failures: list[DialFailure]

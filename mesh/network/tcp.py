@@ -19,7 +19,9 @@ class TcpListener:
 
     def __init__(self, server: asyncio.Server) -> None:
         self._server = server
-        self.addresses: tuple[Multiaddr, ...] = tuple(tcp_address(each.getsockname()) for each in server.sockets)
+        self.addresses: tuple[Multiaddr, ...] = tuple(
+            tcp_address(each.getsockname()) for each in server.sockets
+        )
 
     async def close(self) -> None:
         self._server.close()

@@ -25,7 +25,7 @@ from typing import Protocol, TypeVar
 
 Buffer = bytes | bytearray | memoryview
 
-EventT = TypeVar("EventT", covariant=True)
+EventT = TypeVar("EventT")
 
 
 class Role(Enum):

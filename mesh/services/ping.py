@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import os
+import time
 from collections.abc import AsyncIterator
 
 from mesh.codecs.ping import PING_BYTES
@@ -99,8 +100,7 @@ class Ping:
 
     async def _exchange(self, stream: Stream) -> float | None:
         payload = os.urandom(PING_BYTES)
-        loop = asyncio.get_running_loop()
-        started = loop.time()
+        started = time.perf_counter()
         try:
             async with asyncio.timeout(self._timeout_s):
                 await stream.write(payload)
@@ -109,7 +109,7 @@ class Ping:
             return None
         if not hmac.compare_digest(answer, payload):
             raise PeerError("ping: the answer differs from what was sent", protocol=PROTOCOL_ID)
-        return loop.time() - started
+        return time.perf_counter() - started
 
     async def _exchange_last(self, stream: Stream) -> float | None:
         """A ping on a fresh stream: its end now means that the ping is lost, unless the connection has gone."""

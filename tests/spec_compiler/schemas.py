@@ -113,7 +113,7 @@ FRAME = Layout(
 )
 LABEL = Layout("Label", "id" / UVarint(127), "text" / Text(10, ending="\r\n"))
 
-CLASSES = [LEAF, BRANCH, NUMBERS, LISTS, EMPTY, VARINTS, PACKET, POINT, FRAME, LABEL]
+CLASSES: list[Any] = [LEAF, BRANCH, NUMBERS, LISTS, EMPTY, VARINTS, PACKET, POINT, FRAME, LABEL]
 FUNCTIONS: dict[str, Any] = {
     "line": Delimited(200, Text(ending="\n"), min_bytes=1),
     "byte_block": Delimited(10, length=U8),

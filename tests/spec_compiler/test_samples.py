@@ -168,7 +168,7 @@ def test_a_layout_in_bytes() -> None:
         ("6162", Truncated, "Packet"),
         ("6162 0103 0050", Malformed, "constant 0102"),
         ("6162 0102 0000", Malformed, r"Packet\.port"),
-        ("6162 0102 0050 0b000000", Malformed, r"Packet\.small"),
+        ("6162 0102 0050 0b000000 00", Malformed, r"Packet\.small"),
         ("6162 0102 0050 07000000 01 07", Malformed, r"Packet\.name .*7 is outside 0 to 6"),
         ("6162 0102 0050 07000000 01 0161 0001", Malformed, r"Packet\.blob"),
         ("6162 0102 0050 07000000 01 0161 000278", Truncated, r"Packet\.blob"),
@@ -182,13 +182,13 @@ def test_refused_layouts(data: str, error: type[Exception], what: str) -> None:
 
 def test_tlv_limits() -> None:
     entries = NAMESPACE["decode_entries"]
-    assert entries(bytes.fromhex("0801000161 02000000")) == ([(1, b"a"), (2, b"")], 9)
+    assert entries(bytes.fromhex("0701000161 020000")) == ([(1, b"a"), (2, b"")], 8)
     with pytest.raises(Malformed, match="13 is outside 0 to 12"):
         entries(bytes.fromhex("1001000d") + bytes(13))
     with pytest.raises(Malformed, match="more than 3"):
         entries(bytes.fromhex("0c") + bytes(12))
     with pytest.raises(Malformed, match="crosses the end"):
-        entries(bytes.fromhex("0401000161"))
+        entries(bytes.fromhex("0401000261"))
 
 
 def test_the_generated_code_passes_the_strict_type_checker(tmp_path: Path) -> None:

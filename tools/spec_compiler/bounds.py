@@ -13,6 +13,7 @@ from protocol_specs.grammar import (
     Layout,
     Message,
     Repeat,
+    Text,
     Tlv,
     Uint,
     UVarint,
@@ -50,11 +51,12 @@ def check_bounds(element: Any, path: str, region: int | None = None) -> int:
         check_bounds(element.subcon, path, most)
         return UVARINT_BYTES + most
     if isinstance(element, Repeat):
-        return _wanted(element.max_count, path, "max_count") * check_bounds(
-            element.subcon, f"{path}[]", region
-        )
+        each = check_bounds(element.subcon, f"{path}[]", region)
+        return min(_wanted(element.max_count, path, "max_count") * each, element.max_bytes or each * 2**40)
     if isinstance(element, Tlv):
-        each = 2 * UVARINT_BYTES + _wanted(element.max_bytes, path, "max_bytes")
+        each = (
+            check_bounds(element.kind, path) + UVARINT_BYTES + _wanted(element.max_bytes, path, "max_bytes")
+        )
         return _wanted(element.max_count, path, "max_count") * each
     if isinstance(element, Choice):
         cases = [*element.choices.items(), ("default", element.otherwise)]
@@ -62,6 +64,27 @@ def check_bounds(element: Any, path: str, region: int | None = None) -> int:
             0 if case is None else check_bounds(case, f"{path}[{number}]", region) for number, case in cases
         )
     raise Unbounded(f"{path}: {type(element).__name__} is not of the vocabulary in protocol_specs.grammar")
+
+
+def check_compiled(element: Any, path: str) -> None:
+    """Raises Unbounded for what can be interpreted but not compiled."""
+    element = bare(element)
+    reason = ""
+    if isinstance(element, Choice):
+        reason = "a choice"
+    elif isinstance(element, Text) and element.pattern:
+        reason = "a pattern"
+    elif isinstance(element, Bytes) and element.refused_sizes:
+        reason = "refused sizes"
+    elif isinstance(element, Repeat) and (element.max_bytes is not None or element.final):
+        reason = "a maximum or an end of the whole list"
+    if reason:
+        raise Unbounded(f"{path}: {reason} is interpreted, not compiled")
+    if isinstance(element, Layout):
+        for name, part in element.elements:
+            check_compiled(part, f"{path}.{name}")
+    elif isinstance(element, Delimited | Repeat):
+        check_compiled(element.subcon, path)
 
 
 def _wanted(value: int | None, path: str, what: str) -> int:

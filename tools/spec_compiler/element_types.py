@@ -58,3 +58,11 @@ def run_code(run: list[Named]) -> str:
     codes = [element.code if isinstance(element, Uint) else f"{width(element)}s" for _, element in run]
     little = any(isinstance(element, Uint) and element.little and element.bits > 8 for _, element in run)
     return ("<" if little else ">") + "".join(codes)
+
+
+def holds_record(element: Any) -> bool:
+    """Whether a class reads some part of the element; classes want their input as `bytes`."""
+    element = bare(element)
+    if isinstance(element, Delimited | Repeat):
+        return holds_record(element.subcon)
+    return isinstance(element, Layout | Message)

@@ -14,7 +14,7 @@ from protocol_specs.grammar import (
     width,
 )
 from tools.spec_compiler.bounds import check_bounds
-from tools.spec_compiler.element_types import Named, is_fixed, run_code, value_type
+from tools.spec_compiler.element_types import Named, holds_record, is_fixed, run_code, value_type
 from tools.spec_compiler.reading import raw_name, write_read, write_uint_checks
 from tools.spec_compiler.records import Parameter, write_constructor, write_docstring, write_slots
 from tools.spec_compiler.writer import Source, bytes_literal, local, upper
@@ -148,6 +148,9 @@ def write_functions(out: Source, name: str, element: Any) -> None:
     out.use("Buffer")
     with out.block(f"def decode_{name}(data: Buffer, offset: int = 0) -> tuple[{kind}, int]:"):
         out(f'"""One {name} at `offset` and the offset after it; Truncated if more bytes could help."""')
+        if holds_record(element):
+            with out.block("if not isinstance(data, bytes):"):
+                out("data = bytes(data)")
         out("end = len(data)", f"value: {kind}")
         write_read(out, element, "value", name, "end")
         out("return value, offset")

@@ -6,7 +6,13 @@ import struct
 
 from protocol_specs.grammar import Enum
 from protocol_specs.protobuf import FIXED_KINDS, FIXED_RANGES, LEN, VARINT, VARINT_KINDS, Field, Message
-from tools.spec_compiler.records import Parameter, write_constructor, write_docstring, write_slots
+from tools.spec_compiler.records import (
+    Parameter,
+    needs_names,
+    write_constructor,
+    write_docstring,
+    write_slots,
+)
 from tools.spec_compiler.writer import Source, bytes_literal, literal, local, upper
 
 ITEM_NAMES = {"bytes": "chunk", "string": "text", "double": "real"} | dict.fromkeys(
@@ -106,7 +112,11 @@ def _write_reader(out: Source, message: Message) -> None:
                     out(f'offset = skip_field(data, tag, offset, end, "{title}")')
         for field in message.fields:
             _write_end(out, field, title)
-        out.call("return cls(", [local(field.name) for field in message.fields])
+        named = needs_names([_parameter(field) for field in message.fields])
+        values = [
+            f"{field.name}={local(field.name)}" if named else local(field.name) for field in message.fields
+        ]
+        out.call("return cls(", values)
 
 
 def _write_start(out: Source, field: Field) -> None:

@@ -11,7 +11,7 @@ from protocol_specs.catalogue import MODULES
 from protocol_specs.grammar import Delimited, Enum, Layout, Repeat, bare, describe
 from protocol_specs.module import Module
 from protocol_specs.protobuf import Message
-from tools.spec_compiler.bounds import check_bounds
+from tools.spec_compiler.bounds import check_bounds, check_compiled
 from tools.spec_compiler.element_types import run_code
 from tools.spec_compiler.layouts import write_functions, write_layout
 from tools.spec_compiler.messages import write_message
@@ -45,6 +45,7 @@ def generate_module(module: Module, homes: dict[str, str] | None = None) -> str:
     """
     for name, item in module.items.items():
         check_bounds(item, getattr(bare(item), "title", name))
+        check_compiled(item, getattr(bare(item), "title", name))
     body = Source()
     for enum in module.enums:
         body.enums[enum.name] = enum

@@ -19,6 +19,12 @@ class Parameter:
     default: str | None
 
 
+def needs_names(parameters: list[Parameter]) -> bool:
+    """Whether an argument without default follows one that has a default, so that they can only go by name."""
+    defaulted = [each.default is not None for each in parameters]
+    return defaulted != sorted(defaulted)
+
+
 def write_docstring(out: Source, doc: str, fields: Iterable[Any] = ()) -> None:
     """Append a docstring with a line for every field that has a doc."""
     notes = [f"{field.name}: {field.doc}" for field in fields if field.doc]
@@ -38,18 +44,9 @@ def write_slots(out: Source, parameters: list[Parameter]) -> None:
 
 
 def write_constructor(out: Source, parameters: list[Parameter]) -> None:
-    """Append `__init__`: arguments in order, by position or name; those without default first need names
-    after.
-    """
-    arguments = ["self"]
-    defaulted = False
-    keyword_only = False
+    """Append `__init__` with the arguments in order."""
+    arguments = ["self", "*"] if needs_names(parameters) else ["self"]
     for each in parameters:
-        if each.default is None and defaulted and not keyword_only:
-            keyword_only = True
-            first = next(i for i, other in enumerate(parameters) if other.default is not None)
-            arguments.insert(first + 1, "*")
-        defaulted = defaulted or each.default is not None
         if each.default is None:
             arguments.append(f"{each.name}: {each.type}")
         elif each.default == "[]":

@@ -1,4 +1,4 @@
-"""Noise for libp2p: `Noise_XX_25519_ChaChaPoly_SHA256`, pure. Specifications: Noise Protocol Framework rev. 34; libp2p noise.
+"""Noise for libp2p: `Noise_XX_25519_ChaChaPoly_SHA256`, pure (Noise Protocol Framework rev. 34; libp2p noise).
 
 Three modules, as the specification is cut: `symmetric` (CipherState, SymmetricState), `handshake` (the XX pattern with
 libp2p's payload, identity check and early muxer list) and `session` (transport records). Phases are types:

@@ -184,7 +184,9 @@ class Handshake:
         symmetric = self._symmetric
         static = self._their_static(message, "message 3")
         symmetric.mix_key(diffie_hellman(self._ephemeral, static))
-        self._establish(self._check_payload(symmetric.decrypt_and_hash(message[_ENCRYPTED_KEY_BYTES:]), static))
+        self._establish(
+            self._check_payload(symmetric.decrypt_and_hash(message[_ENCRYPTED_KEY_BYTES:]), static)
+        )
 
     # -- pieces ------------------------------------------------------------------------------------------------------
 

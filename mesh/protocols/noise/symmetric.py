@@ -1,4 +1,4 @@
-"""CipherState and SymmetricState of the Noise framework (sections 5.1 and 5.2), for X25519, ChaCha20-Poly1305, SHA-256."""
+"""CipherState and SymmetricState of the Noise framework (sections 5.1, 5.2) for X25519, ChaCha20-Poly1305, SHA-256."""
 
 from __future__ import annotations
 

@@ -364,7 +364,9 @@ class Session:
             stream = None
         if stream is not None:
             if length > stream.receive_window:
-                self._violate(f"{length} bytes for stream {stream_id}, whose window is {stream.receive_window}")
+                self._violate(
+                    f"{length} bytes for stream {stream_id}, whose window is {stream.receive_window}"
+                )
                 return
             stream.receive_window -= length
             if not length and flags & FIN:
@@ -437,7 +439,9 @@ class Session:
     def _take_go_away(self, code: int) -> None:
         self.remote_gone = True
         if code != GoAwayCode.NORMAL:
-            self._end(PeerError(f"yamux: the peer said go away with code {code}", protocol="yamux", wire_code=code))
+            self._end(
+                PeerError(f"yamux: the peer said go away with code {code}", protocol="yamux", wire_code=code)
+            )
 
     # -- frames out --------------------------------------------------------------------------------------------------
 
@@ -524,7 +528,9 @@ class Session:
             self._release(growth)
 
     def _violate(self, what: str) -> None:
-        error = PeerError(f"yamux: {what}", protocol="yamux", wire_code=int(GoAwayCode.PROTOCOL_ERROR), clause="yamux")
+        error = PeerError(
+            f"yamux: {what}", protocol="yamux", wire_code=int(GoAwayCode.PROTOCOL_ERROR), clause="yamux"
+        )
         self._queue_frame(GO_AWAY, 0, 0, GoAwayCode.PROTOCOL_ERROR)
         self._end(error)
 

@@ -111,7 +111,7 @@ class Stream:
             size, released = max_bytes, 0
         else:
             payload = bytes(memoryview(chunk)[:max_bytes])
-            del chunk[:max_bytes]  # type: ignore[union-attr]
+            del chunk[:max_bytes]
             size = released = max_bytes
         self.queued_bytes -= size
         self.held_bytes -= released
