@@ -28,8 +28,8 @@ codecs: setup
 	$(BIN)/python -m tools.spec_compiler
 
 interop-peers:
-	@command -v go >/dev/null && cd tools/interop_peers && go build -mod=readonly -o build/peer . \
-	  || echo "interop-peers: no Go toolchain: the tests against Go peers will be skipped" >&2
+	@if command -v go >/dev/null; then cd tools/interop_peers && go build -mod=readonly -o build/peer .; \
+	else echo "interop-peers: no Go toolchain: the tests against Go peers will be skipped" >&2; fi
 
 test: setup lint interop-peers
 	$(BIN)/python -m pytest -n 2 --dist loadgroup

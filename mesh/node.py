@@ -240,6 +240,7 @@ class Node:
             credentials=noise.credentials(self.key, os.urandom(32), [yamux.PROTOCOL_ID]),
             yamux=yamux.Settings(
                 max_window_bytes=limits.max_window_bytes,
+                max_growth_bytes=limits.max_growth_bytes,
                 max_held_bytes=limits.max_held_bytes,
                 max_inbound_streams=limits.max_inbound_streams,
                 accept_backlog=limits.accept_backlog,

@@ -91,6 +91,9 @@ class YamuxSection(Section):
         int,
         Setting("A stream's receive window grows up to this.", "size", minimum=256 * KIB, maximum=1024 * MIB),
     ] = 16 * MIB
+    max_growth_bytes: Annotated[
+        int, Setting("All receive windows of one connection may grow by this together.", "size")
+    ] = 64 * MIB
     max_held_bytes: Annotated[
         int, Setting("Unread payload that one connection may hold.", "size", minimum=64 * KIB)
     ] = 64 * MIB

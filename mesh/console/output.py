@@ -18,7 +18,7 @@ def say(text: str) -> None:
 
 def say_json(result: Mapping[str, object]) -> None:
     """One result as a JSON object on a line of its own."""
-    say(json.dumps(result, ensure_ascii=False))
+    say(json.dumps(result, ensure_ascii=False, separators=(",", ":")))
 
 
 def warn(text: str) -> None:
@@ -30,7 +30,7 @@ def report(error: MeshError, *, as_json: bool) -> None:
     """An error on stderr, in words or as one JSON object."""
     if as_json:
         failures = error.failures if isinstance(error, DialError) else ()
-        message = str(error).partition("\n  ")[0] if failures else str(error)
+        message = str(error).partition("\n  ")[0].rstrip(":") if failures else str(error)
         problem(
             error.code,
             message,
@@ -49,7 +49,9 @@ def report(error: MeshError, *, as_json: bool) -> None:
 def problem(code: str, message: str, failures: list[dict[str, str]]) -> None:
     """The JSON form of an error."""
     error = {"code": code, "message": message, "failures": failures}
-    print(json.dumps({"error": error}, ensure_ascii=False), file=sys.stderr, flush=True)
+    print(
+        json.dumps({"error": error}, ensure_ascii=False, separators=(",", ":")), file=sys.stderr, flush=True
+    )
 
 
 def abandon(stream: TextIO | None) -> None:

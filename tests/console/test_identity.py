@@ -54,7 +54,7 @@ def test_export_and_import(mesh: Mesh, tmp_path: Path, form: str) -> None:
     assert mesh("id", "--path", other).out == peer
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", ["protobuf", "base64"])
 def test_export_to_stdout_and_import_from_stdin(mesh: Mesh, tmp_path: Path, form: str) -> None:
     mesh("init")
     command = [sys.executable, "-m", "mesh", "key"]

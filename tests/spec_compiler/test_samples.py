@@ -22,7 +22,7 @@ every_sample = pytest.mark.parametrize("name", SAMPLES)
 
 
 @every_sample
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(data=st.data())
 def test_values(name: str, data: st.DataObject) -> None:
     schema, pair = SAMPLES[name]
@@ -30,14 +30,14 @@ def test_values(name: str, data: st.DataObject) -> None:
 
 
 @every_sample
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(data=st.binary(max_size=60))
 def test_arbitrary_bytes(name: str, data: bytes) -> None:
     assert SAMPLES[name][1].disagreement(data) is None
 
 
 @every_sample
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(data=st.data(), seed=st.integers(0, 2**32))
 def test_changed_valid_bytes(name: str, data: st.DataObject, seed: int) -> None:
     schema, pair = SAMPLES[name]

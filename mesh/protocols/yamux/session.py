@@ -83,6 +83,7 @@ class Session:
         self._batch_bytes = 0
         self._pongs_queued = 0
         self._gone = False
+        self._growth_bytes = 0
         self._partial = b""
         self._body_left = 0
         self._body_stream: Stream | None = None
@@ -102,6 +103,7 @@ class Session:
         "_body_stream",
         "_events",
         "_gone",
+        "_growth_bytes",
         "_next_id",
         "_next_ping",
         "_now",
@@ -477,8 +479,13 @@ class Session:
         now = self._now
         settings = self._settings
         pace = max(4 * (self.rtt_s or 0.0), settings.tuning_floor_s)
-        growth = min(stream.window_bytes, settings.max_window_bytes - stream.window_bytes)
+        growth = min(
+            stream.window_bytes,
+            settings.max_window_bytes - stream.window_bytes,
+            settings.max_growth_bytes - self._growth_bytes,
+        )
         if growth > 0 and now - stream.updated_at < pace and self._reserve(growth):
+            self._growth_bytes += growth
             stream.window_bytes += growth
             grant += growth
         stream.updated_at = now
@@ -525,6 +532,7 @@ class Session:
     def _give_back(self, stream: Stream) -> None:
         growth = stream.window_bytes - INITIAL_WINDOW_BYTES
         if growth:
+            self._growth_bytes -= growth
             self._release(growth)
 
     def _violate(self, what: str) -> None:

@@ -18,6 +18,9 @@ class Settings:
     max_window_bytes: int = 16 * MIB
     """A stream's receive window grows from 256 KiB to this by doubling."""
 
+    max_growth_bytes: int = 64 * MIB
+    """What all windows of one session may grow by together; the node's own counter may refuse before."""
+
     max_held_bytes: int = 64 * MIB
     """Unread payload one session may keep alive; the stream that passes it is reset with `RESOURCE_LIMIT`."""
 
