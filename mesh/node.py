@@ -17,7 +17,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -29,6 +29,7 @@ from mesh.identity.keys import PrivateKey
 from mesh.identity.peer_id import PeerId
 from mesh.multiformats.multiaddr import Multiaddr
 from mesh.network.address_book import AddressBook
+from mesh.network.allocator import keep_freed_memory
 from mesh.network.connection import Connection, Handler
 from mesh.network.interfaces import expand_unspecified
 from mesh.network.memory import MemoryTransport
@@ -109,6 +110,7 @@ class Node:
         """
         if self._swarm is not None:
             raise UsageError("the node has been started already")
+        keep_freed_memory()
         self._scope = Scope(f"node {self.peer_id.short()}")
         self._swarm = self._make_swarm(self._scope)
         try:
@@ -225,7 +227,7 @@ class Node:
 
     async def ping(
         self, target: Target, count: int | None = None, interval_s: float = 1.0
-    ) -> AsyncIterator[float | None]:
+    ) -> AsyncGenerator[float | None, None]:
         """Round trip of each ping in seconds, None for a lost one; interval 0 is back to back."""
         connection = await self.connect(target)
         async for round_trip in self._ping.ping(connection, count, interval_s):

@@ -73,6 +73,7 @@ class Connection:
 
     __slots__ = (
         "_driver",
+        "_ended",
         "_environment",
         "_lingering",
         "_negotiating",
@@ -80,6 +81,7 @@ class Connection:
         "_scope",
         "_upgraded",
         "close_reason",
+        "closing",
         "early_muxer",
         "failed_stage",
         "find_ends",
@@ -116,6 +118,8 @@ class Connection:
         self._lingering: dict[Stream, float] | None = None
         self.find_ends: Callable[[asyncio.BaseTransport], tuple[Multiaddr, Multiaddr]]
         self.close_reason: MeshError | None = None
+        self.closing = False
+        self._ended: asyncio.Event | None = None
         self.failed_stage = "connect"
         self.early_muxer = False
         self.opened_at = 0.0
@@ -168,17 +172,18 @@ class Connection:
             self._scope = Scope(repr(self), self._environment.scope)
         return self._scope
 
-    async def upgraded_by(self, deadline: float) -> None:
-        """Wait for the end of the upgrade, at most until ``deadline`` on the loop's clock; raises what it failed with."""
+    async def upgraded_within(self, limit_s: float) -> None:
+        """Wait for the end of the upgrade, at most ``limit_s``; raises what it failed with."""
         if self.known or self.closed:
             if self.close_reason is not None:
                 raise self.close_reason
             return
         self._upgraded = asyncio.get_running_loop().create_future()
         try:
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout(limit_s):
                 await self._upgraded
         except TimeoutError:
+            self.failed_stage = self.stage
             error = TimedOut(f"{self.stage} was not finished in time")
             self._driver.abort(error)
             raise error from None
@@ -199,8 +204,8 @@ class Connection:
         driver = self._driver
         if not driver.session.can_open:
             await self._wait_openable()
-        if self.close_reason is not None:
-            raise Closed(str(self.close_reason))
+        if self.close_reason is not None or self.closing:
+            raise Closed(str(self.close_reason or "the connection is being closed"))
         negotiation = multistream.Initiator(protocols)
         state = driver.session.open()
         stream = Stream(self, driver, state, negotiation, protocols[0] if optimistic else "")
@@ -220,12 +225,20 @@ class Connection:
 
     async def close(self) -> None:
         """Say go away, let queued bytes leave, close, and wait until that is done."""
-        if self.close_reason is None:
-            session = self._driver.session
-            session.go_away()
-            self._driver.end(Closed("the connection was closed on this side"))
         if self._scope is not None:
             await self._scope.close()
+        if self.close_reason is None:
+            self.closing = True
+            self._driver.session.go_away()
+            self._driver.end(Closed("the connection was closed on this side"))
+            await self.ended()
+
+    async def ended(self) -> None:
+        """Wait until the connection is gone; `close_reason` tells why."""
+        if self.close_reason is None:
+            if self._ended is None:
+                self._ended = asyncio.Event()
+            await self._ended.wait()
 
     def abort(self, error: MeshError) -> None:
         """Reset the connection at once; everything waiting on it raises ``error``."""
@@ -291,6 +304,8 @@ class Connection:
         self.openable()
         if self._upgraded is not None and not self._upgraded.done():
             self._upgraded.set_result(None)
+        if self._ended is not None:
+            self._ended.set()
         self._environment.observer.connection_lost(self, error)
         if self._scope is not None:
             self._scope.cancel()
@@ -300,14 +315,17 @@ class Connection:
     def stream_negotiated(self, stream: Stream) -> None:
         """A protocol was agreed on: the handler of an inbound stream starts."""
         self.stream_finished(stream)
-        if stream.inbound:
+        if stream.inbound and self.scope.closing:
+            stream.reset(yamux.ResetCode.SHUTDOWN)
+        elif stream.inbound:
             handler = self._environment.handlers.handler(stream.protocol)
             self.scope.spawn(
                 self._serve(handler, stream),
                 stream.protocol,
                 on_error=lambda error: self._handler_failed(stream, error),
-                on_crash=lambda error: stream.reset(yamux.ResetCode.NONE),
+                on_crash=lambda error: self._handler_crashed(stream),
             )
+            self._driver.defer_flush()
 
     def stream_refused(self, stream: Stream, error: MeshError) -> None:
         self.stream_finished(stream)
@@ -317,7 +335,7 @@ class Connection:
         """A closed stream waits for the peer's end."""
         if self._lingering is None:
             self._lingering = {}
-        self._lingering[stream] = time.monotonic() + LINGER_S
+        self._lingering.setdefault(stream, time.monotonic() + LINGER_S)
         self._driver.arm()
 
     def stream_finished(self, stream: Stream) -> None:
@@ -348,14 +366,20 @@ class Connection:
         stream.reset(code if isinstance(code, int) else yamux.ResetCode.PROTOCOL_VIOLATION)
         self._environment.counters.count(f"handler.failed:{error.code}")
 
+    def _handler_crashed(self, stream: Stream) -> None:
+        stream.reset(yamux.ResetCode.NONE)
+        self._environment.counters.count("handler.crashed")
+
     async def _wait_openable(self) -> None:
-        waiter = asyncio.get_running_loop().create_future()
-        if self._openers is None:
-            self._openers = []
-        self._openers.append(waiter)
+        """Wait for room in the backlog: one acknowledgement wakes all who wait, and the first of them takes it."""
         limit = self._environment.open_timeout_s
         try:
             async with asyncio.timeout(limit):
-                await waiter
+                while not self._driver.session.can_open:
+                    waiter = asyncio.get_running_loop().create_future()
+                    if self._openers is None:
+                        self._openers = []
+                    self._openers.append(waiter)
+                    await waiter
         except TimeoutError:
             raise TimedOut(f"{self.peer} did not acknowledge earlier streams within {limit:g} s") from None

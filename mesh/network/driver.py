@@ -72,6 +72,7 @@ class Driver(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_buffer",
+        "_deferred",
         "_drained",
         "_ending",
         "_flush_scheduled",
@@ -112,6 +113,7 @@ class Driver(asyncio.BufferedProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._flush_scheduled = False
+        self._deferred = False
         self._processing = False
         self._drained: list[asyncio.Future[None]] | None = None
         self._ending: MeshError | None = None
@@ -210,14 +212,18 @@ class Driver(asyncio.BufferedProtocol):
                 for stream in ready:
                     stream.touched = False
                     owner.stream_ready(stream)
-                if not events and not ready:
+                self.count_held()
+                if not events and not ready and not session.ready:
                     break
             if session.can_open:
                 owner.openable()
-            self.count_held()
         finally:
             self._processing = False
-        self.flush()
+        if self._deferred:
+            self._deferred = False
+            self.schedule_flush()
+        else:
+            self.flush()
         if self._ending is not None and session.ended is not None:
             self._close_transport()
         elif self._timer is None or owner.deadline() is not None:
@@ -233,6 +239,10 @@ class Driver(asyncio.BufferedProtocol):
             self.flush()
         elif self.session.queued_bytes >= FLUSH_BYTES:
             self.flush()
+
+    def defer_flush(self) -> None:
+        """A task was started that will answer within this turn: what `settle` has to send leaves with its answer."""
+        self._deferred = True
 
     def schedule_flush(self) -> None:
         """Send at the end of this turn, so that what follows leaves in the same record."""
@@ -255,15 +265,16 @@ class Driver(asyncio.BufferedProtocol):
         self._write(records)
 
     def count_held(self) -> None:
-        """Report the change in held bytes to the node's counter; shed load while the node holds too much."""
+        """Report the change in held bytes to the node's counter; shed load when it grew while the node holds too much.
+
+        It grows only by what `settle` counts, which also tells the streams that were shed.
+        """
         session = self.session
-        while True:
-            held = session.held_bytes
-            if held == self._held_bytes:
-                return
+        grown = session.held_bytes > self._held_bytes
+        while (held := session.held_bytes) != self._held_bytes:
             self._memory.add(held - self._held_bytes)
             self._held_bytes = held
-            if held and self._memory.exceeded:
+            if grown and held and self._memory.exceeded:
                 session.shed()
 
     async def drained(self) -> None:
@@ -319,7 +330,7 @@ class Driver(asyncio.BufferedProtocol):
             self.settle()
 
     def _write(self, buffers: list[Buffer]) -> None:
-        if not buffers or self._lost:
+        if not buffers or self._lost or self.transport.is_closing():
             return
         size = sum(map(len, buffers))
         self.sent_bytes += size

@@ -94,6 +94,9 @@ class MemoryPipe(asyncio.Transport):
     def _deliver(self) -> None:
         self._scheduled = False
         other = self.other
+        if other._lost:
+            self._queue.clear()
+            self._queued_bytes = 0
         while self._queue and other._reading and not other._lost:
             buffer = cast("memoryview", other._protocol.get_buffer(-1))
             piece = self._queue.popleft()

@@ -61,7 +61,7 @@ class Scope:
         if self._tasks is None:
             self._tasks = set()
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda ended: self._task_ended(ended, work))
         return task
 
     async def close(self) -> None:
@@ -85,9 +85,17 @@ class Scope:
             child.cancel()
         for task in list(self._tasks or ()):
             task.cancel()
+        self._leave_parent()
 
-    def forget(self) -> None:
-        """Leave the parent once nothing runs here any more."""
+    def _task_ended(self, task: asyncio.Task[None], work: Coroutine[Any, Any, Any]) -> None:
+        work.close()  # a task cancelled before its first step never began it
+        if self._tasks is not None:
+            self._tasks.discard(task)
+        if self._closing:
+            self._leave_parent()
+
+    def _leave_parent(self) -> None:
+        """A scope that was cancelled stays with its parent until its last task has ended."""
         if self._parent is not None and self._parent._children is not None and not self._tasks:
             self._parent._children.discard(self)
 

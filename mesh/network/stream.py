@@ -31,6 +31,8 @@ WRITE_BYTES = 8 * 65507
 """Most that one turn hands to the muxer: eight full records."""
 SMALL_WRITE_BYTES = 65507
 READ_BYTES = 65536
+NEGOTIATE_BYTES = 256
+"""Taken at once while a protocol is agreed on: what lies behind the last token leaves the muxer's queue, and its count."""
 
 
 class Stream:
@@ -122,40 +124,55 @@ class Stream:
         return chunk if type(chunk) is bytes else bytes(chunk)
 
     async def read_exactly(self, size: int) -> bytes:
-        """Exactly ``size`` bytes; `Closed` when the stream ends before."""
+        """Exactly ``size`` bytes; `Closed` when the stream ends before. A cancelled call takes nothing."""
         chunk = await self.read(size) if size else b""
         if len(chunk) == size:
             return chunk
         parts = bytearray(chunk)
-        while chunk and len(parts) < size:
-            chunk = await self.read(size - len(parts))
-            parts += chunk
+        try:
+            while chunk and len(parts) < size:
+                chunk = await self.read(size - len(parts))
+                parts += chunk
+        except asyncio.CancelledError:
+            self._unread(parts)
+            raise
         if len(parts) < size:
             raise Closed(f"{self.protocol}: the peer ended the stream after {len(parts)} of {size} bytes")
         return bytes(parts)
 
     async def read_message(self, max: int) -> bytes:
         """One message behind its uvarint length, at most ``max`` bytes; `Malformed` when it is longer, `EndOfStream`
-        when the peer ended the stream before it."""
+        when the peer ended the stream before it. A cancelled call takes nothing."""
         prefix = bytearray(await self.read(1))
         if not prefix:
             raise EndOfStream(f"{self.protocol}: the peer ended the stream")
-        while prefix[-1] & 0x80:
-            if len(prefix) == varint.MAX_BYTES:
-                raise Malformed(f"{self.protocol} message length", 0, "longer than a uvarint may be")
-            prefix += await self.read_exactly(1)
-        size, _ = varint.decode(bytes(prefix))
-        if size > max:
-            raise Malformed(f"{self.protocol} message length", 0, f"{size} bytes, at most {max} are taken")
-        return await self.read_exactly(size)
+        try:
+            while prefix[-1] & 0x80:
+                if len(prefix) == varint.MAX_BYTES:
+                    raise Malformed(f"{self.protocol} message length", 0, "longer than a uvarint may be")
+                prefix += await self.read_exactly(1)
+            size, _ = varint.decode(bytes(prefix))
+            if size > max:
+                raise Malformed(
+                    f"{self.protocol} message length", 0, f"{size} bytes, at most {max} are taken"
+                )
+            return await self.read_exactly(size)
+        except asyncio.CancelledError:
+            self._unread(prefix)
+            raise
 
     async def read_all(self, max: int) -> bytes:
-        """Everything up to the end of the stream; `Malformed` when that is more than ``max`` bytes."""
+        """Everything up to the end of the stream; `Malformed` when that is more than ``max`` bytes. A cancelled call
+        takes nothing."""
         parts = bytearray()
-        while chunk := await self.read_chunk():
-            parts += chunk
-            if len(parts) > max:
-                raise Malformed(f"{self.protocol} stream", max, f"more than {max} bytes before its end")
+        try:
+            while chunk := await self.read_chunk():
+                parts += chunk
+                if len(parts) > max:
+                    raise Malformed(f"{self.protocol} stream", max, f"more than {max} bytes before its end")
+        except asyncio.CancelledError:
+            self._unread(parts)
+            raise
         return bytes(parts)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -196,12 +213,13 @@ class Stream:
             async with self._write_lock:
                 pass
         self._driver.session.close_write(self._state)
-        self._driver.request_flush()
+        self._driver.schedule_flush()
 
     async def close(self) -> None:
         """Close both directions in order: what was written arrives, what still comes is thrown away."""
         state = self._state
         if state.reset_code is not None:
+            self._forget_unread()
             return
         await self.close_write()
         if not state.read_closed or state.queued_bytes:
@@ -264,7 +282,7 @@ class Stream:
         state, session, negotiation = self._state, self._driver.session, self._negotiation
         assert negotiation is not None
         while negotiation.outcome is None and state.queued_bytes:
-            negotiation.receive(session.take(state, READ_BYTES))
+            negotiation.receive(session.take(state, NEGOTIATE_BYTES))
         outcome = negotiation.outcome
         if isinstance(outcome, multistream.Failed):
             self._refuse(outcome.error)
@@ -309,9 +327,9 @@ class Stream:
 
     def _ending(self, stage: str = "") -> MeshError:
         """Why this stream can no longer be used, as its state tells."""
-        state = self._state
-        if self.connection.closed:
-            return Closed(f"{stage}{self.connection.close_reason}")
+        state, ended = self._state, self._driver.session.ended
+        if ended is not None:
+            return Closed(f"{stage}{ended}")
         if state.reset_code is not None:
             code = state.reset_code
             reason = f" with code {code:#x}" if code else ""
@@ -372,10 +390,17 @@ class Stream:
         if writer is not None and not writer.done():
             writer.set_result(None)
 
-    def _abandon(self) -> None:
-        self._abandoned = True
+    def _unread(self, data: bytearray) -> None:
+        """Put back what a cancelled call had taken."""
+        self._leftover = bytes(data) + self._leftover
+
+    def _forget_unread(self) -> None:
         self._leftover = b""
         self._driver.session.drop(self._state)
         self._driver.count_held()
+
+    def _abandon(self) -> None:
+        self._abandoned = True
+        self._forget_unread()
         if not self._state.dead:
             self.connection.stream_lingers(self)

@@ -16,7 +16,6 @@ from mesh.errors import (
     LimitError,
     MeshError,
     NetworkError,
-    TimedOut,
     UsageError,
 )
 from mesh.identity.peer_id import PeerId
@@ -96,9 +95,9 @@ class Swarm:
         return list(self._peers)
 
     def connection_to(self, peer: PeerId) -> Connection | None:
-        """The newest connection to a peer."""
-        several = self._peers.get(peer)
-        return several[-1] if several else None
+        """The newest usable connection to a peer."""
+        several = self._peers.get(peer, ())
+        return next((each for each in reversed(several) if not each.closing), None)
 
     # -- listening ---------------------------------------------------------------------------------------------------
 
@@ -148,23 +147,23 @@ class Swarm:
         deadline = loop.time() + self._settings.dial_timeout_s
         limit = self._settings.connect_timeout_s
         connection = self._make(Role.INITIATOR, peer)
-        stage = "connect"
         try:
             async with asyncio.timeout(limit):
                 await transport.dial(address, connection)
-            await connection.upgraded_by(deadline)
-        except TimeoutError as error:
-            cause = str(error) if isinstance(error, TimedOut) else f"no answer within {limit:g} s"
-        except OSError as error:
-            cause = _cause(error)
-        except MeshError as error:
+            await connection.upgraded_within(deadline - loop.time())
+        except MeshError as error:  # before TimeoutError, which `TimedOut` also is
             stage, cause = connection.failed_stage, str(error)
+        except TimeoutError:
+            stage, cause = "connect", f"no answer within {limit:g} s"
+        except OSError as error:
+            stage, cause = "connect", _cause(error)
+        except BaseException:
+            connection.abort(Closed("the dial was cancelled"))
+            raise
         else:
             return connection
-        finally:
-            self._upgrading.discard(connection)
-            self._note_idle()
         failures.append(DialFailure(str(address), stage, cause))
+        connection.abort(Closed(cause))
         return None
 
     def _transport(self, address: Multiaddr) -> Transport | None:
@@ -192,10 +191,7 @@ class Swarm:
 
     def connection_started(self, connection: Connection) -> None:
         settings = self._settings
-        if self._closing:
-            raise Closed("the node is closing")
-        if self._established >= settings.max_connections:
-            raise LimitError("node", "connections", settings.max_connections, "network.max_connections")
+        self._check_room()
         if connection.inbound:
             if self._inbound_upgrades >= settings.max_pending_upgrades:
                 limit = settings.max_pending_upgrades
@@ -205,9 +201,8 @@ class Swarm:
         self._idle.clear()
 
     def connection_upgraded(self, connection: Connection) -> None:
+        self._check_room()
         self._end_upgrade(connection)
-        if self._closing:
-            raise Closed("the node is closing")
         self._peers.setdefault(connection.peer, []).append(connection)
         self._established += 1
         self.counters.count(f"connection.opened:{'inbound' if connection.inbound else 'outbound'}")
@@ -226,7 +221,10 @@ class Swarm:
                 listen(connection)
         else:
             self._end_upgrade(connection)
-            self.counters.count(f"upgrade.failed:{connection.failed_stage}")
+            if isinstance(error, LimitError):
+                self.counters.count(f"connection.refused:{error.limit}")
+            else:
+                self.counters.count(f"upgrade.failed:{connection.failed_stage}")
         log.debug("%r ended: %s", connection, error)
         self._note_idle()
 
@@ -235,6 +233,13 @@ class Swarm:
 
     def _make(self, role: Role, peer: PeerId | None) -> Connection:
         return Connection(self._environment, role, peer)
+
+    def _check_room(self) -> None:
+        if self._closing:
+            raise Closed("the node is closing")
+        limit = self._settings.max_connections
+        if self._established >= limit:
+            raise LimitError("node", "connections", limit, "network.max_connections")
 
     def _end_upgrade(self, connection: Connection) -> None:
         if connection in self._upgrading:

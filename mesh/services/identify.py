@@ -118,8 +118,8 @@ class Identify:
             await stream.negotiated()
 
     async def _exchange(self, connection: Connection) -> PeerInfo:
+        # Its own side ends with the block: ended before the answer, a refusal could come as a reset, and its `na` be lost.
         async with await connection.open([PROTOCOL_ID], optimistic=True) as stream:
-            await stream.close_write()
             return self._check(connection, await self._read(stream))
 
     async def _within(self, what: str, work: Coroutine[Any, Any, T]) -> T:

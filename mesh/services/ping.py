@@ -67,6 +67,7 @@ class Ping:
                 try:
                     round_trip = await self._exchange(stream)
                 except (Closed, StreamReset):
+                    await stream.close()
                     stream = await self._open(connection)
                     round_trip = await self._exchange_last(stream)
                 if round_trip is None:

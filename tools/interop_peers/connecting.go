@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 )
 
@@ -18,6 +19,10 @@ import (
 func dial(ctx context.Context, h host.Host, target peer.AddrInfo) error {
 	if h.Network().Connectedness(target.ID) != network.Connected {
 		h.Peerstore().ClearAddrs(target.ID)
+		// Connect stores the address for a short time only. The notification
+		// that an earlier connection has ended may come just then and drops
+		// all such addresses, so it is stored for longer before.
+		h.Peerstore().AddAddrs(target.ID, target.Addrs, peerstore.RecentlyConnectedAddrTTL)
 		if s, ok := h.Network().(*swarm.Swarm); ok {
 			s.Backoff().Clear(target.ID)
 		}

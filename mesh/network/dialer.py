@@ -1,0 +1,247 @@
+"""Reaching a peer: every address it is known at, raced (happy eyeballs), with one cause kept for each that failed.
+
+Addresses start in the order and at the distance `address_ranking` gives, and sooner when nothing is under way; the first
+finished upgrade wins and the others are dropped. Two dials of one peer at the same time share the same race. Addresses
+that failed lately wait out a backoff, unless the caller named them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from mesh.errors import Closed, DialError, DialFailure, MeshError, TimedOut
+from mesh.identity.peer_id import PeerId
+from mesh.multiformats.ip_ranges import is_public
+from mesh.multiformats.multiaddr import Multiaddr
+from mesh.network.address_ranking import rank
+from mesh.network.backoff import Backoff
+from mesh.network.connection import Connection
+from mesh.network.resolver import Resolver
+from mesh.network.transport import Transport
+from mesh.telemetry.counters import Counters
+
+MAX_DIALS = 160
+MAX_DIALS_PER_PEER = 8
+NEAR_TIMEOUT_S = 5.0
+"""Private and loopback addresses answer fast or never."""
+
+
+@dataclass(frozen=True, slots=True)
+class DialSettings:
+    """Times in seconds: TCP connect, one address with its upgrade, one peer with all its addresses."""
+
+    connect_s: float
+    address_s: float
+    peer_s: float
+
+
+@dataclass(slots=True)
+class _Race:
+    """What one dial has come to."""
+
+    peer: PeerId | None
+    failures: list[DialFailure]
+    failed: asyncio.Event
+    running: int = 0
+
+
+class Dialer:
+    """Dials peers. ``make(peer)`` gives the connection object of a new attempt; ``refuse(peer, address)`` may say why an
+    address is not to be dialled."""
+
+    def __init__(
+        self,
+        settings: DialSettings,
+        transports: Sequence[Transport],
+        resolver: Resolver,
+        make: Callable[[PeerId | None], Connection],
+        counters: Counters,
+        refuse: Callable[[PeerId | None, Multiaddr], str | None] = lambda _peer, _address: None,
+    ) -> None:
+        self._settings = settings
+        self._transports = transports
+        self._resolver = resolver
+        self._make = make
+        self._counters = counters
+        self._refuse = refuse
+        self._backoff = Backoff()
+        self._gate = asyncio.Semaphore(MAX_DIALS)
+        self._active: dict[PeerId, asyncio.Task[Connection]] = {}
+
+    async def dial(
+        self, peer: PeerId | None, named: Iterable[Multiaddr], known: Iterable[Multiaddr] = ()
+    ) -> Connection:
+        """Connect to ``peer`` (None: whoever answers) at addresses the caller ``named`` or that are ``known``.
+
+        Raises `DialError` with stage and cause of every address.
+        """
+        if peer is None:
+            return await self._race(None, named, known)
+        active = self._active.get(peer)
+        if active is not None:
+            try:
+                return await asyncio.shield(active)
+            except DialError:
+                if not (named := list(named)):
+                    raise
+        task = asyncio.get_running_loop().create_task(self._race(peer, named, known), name=f"dial {peer}")
+        self._active[peer] = task
+        task.add_done_callback(lambda _task: self._forget(peer, task))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.cancel()
+            await asyncio.wait([task])
+            raise
+
+    async def close(self) -> None:
+        """Cancel every dial under way and wait for its end."""
+        tasks = list(self._active.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def _forget(self, peer: PeerId, task: asyncio.Task[Connection]) -> None:
+        if self._active.get(peer) is task:
+            del self._active[peer]
+        if not task.cancelled():
+            task.exception()
+
+    # -- one race ----------------------------------------------------------------------------------------------------
+
+    async def _race(
+        self, peer: PeerId | None, named: Iterable[Multiaddr], known: Iterable[Multiaddr]
+    ) -> Connection:
+        race = _Race(peer, [], asyncio.Event())
+        whom = f"peer {peer}" if peer is not None else "the address"
+        limit = self._settings.peer_s
+        try:
+            async with asyncio.timeout(limit):
+                candidates = await self._candidates(race, named, known)
+                connection = await self._run(race, candidates)
+        except TimeoutError:
+            self._counters.count("dial.failed")
+            raise DialError(f"cannot connect to {whom} within {limit:g} s:", race.failures) from None
+        if connection is not None:
+            return connection
+        self._counters.count("dial.failed")
+        raise DialError(
+            f"cannot connect to {whom}:" if race.failures else f"no address of {whom} is known", race.failures
+        )
+
+    async def _candidates(
+        self, race: _Race, named: Iterable[Multiaddr], known: Iterable[Multiaddr]
+    ) -> list[Multiaddr]:
+        """Resolved addresses that may be tried; the others become failures."""
+        named = list(dict.fromkeys(named))
+        wanted = dict.fromkeys([*named, *known])
+        candidates: list[Multiaddr] = []
+        now = time.monotonic()
+        for address in wanted:
+            if address not in named and (pause := self._backoff.wait(address, now)):
+                times = self._backoff.failures(address)
+                cause = f"failed {times} times; next try in {pause:.0f} s"
+                race.failures.append(DialFailure(str(address), "backoff", cause))
+                continue
+            try:
+                candidates += await self._resolver.resolve(address, race.peer)
+            except MeshError as error:
+                race.failures.append(DialFailure(str(address), "resolve", str(error)))
+        return candidates
+
+    async def _run(self, race: _Race, candidates: list[Multiaddr]) -> Connection | None:
+        won: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
+        tasks: set[asyncio.Task[None]] = set()
+        gate = asyncio.Semaphore(MAX_DIALS_PER_PEER)
+        started = time.monotonic()
+        try:
+            for delay, address in rank(candidates):
+                while race.running and not won.done():
+                    rest = started + delay - time.monotonic()
+                    if rest <= 0:
+                        break
+                    await self._wait(race, won, rest)
+                if won.done():
+                    break
+                race.running += 1
+                tasks.add(
+                    asyncio.create_task(self._attempt(race, address, won, gate), name=f"dial {address}")
+                )
+            while race.running and not won.done():
+                await self._wait(race, won, None)
+            return won.result() if won.done() else None
+        except asyncio.CancelledError:
+            if won.done():
+                won.result().abort(Closed("the dial was cancelled"))
+            raise
+        finally:
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                await asyncio.wait(tasks)
+
+    async def _wait(self, race: _Race, won: asyncio.Future[Connection], limit: float | None) -> None:
+        """Until an attempt has succeeded or failed, or the time is over."""
+        race.failed.clear()
+        waiter = asyncio.ensure_future(race.failed.wait())
+        try:
+            await asyncio.wait([waiter, won], timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiter.cancel()
+
+    async def _attempt(
+        self, race: _Race, address: Multiaddr, won: asyncio.Future[Connection], gate: asyncio.Semaphore
+    ) -> None:
+        connection = self._make(race.peer)
+        stage = "address"
+        try:
+            transport = next((each for each in self._transports if each.handles(address)), None)
+            refusal = self._refuse(race.peer, address)
+            if transport is None or refusal is not None:
+                cause = refusal or "no transport for this kind of address"
+            else:
+                async with gate, self._gate:
+                    stage, cause = await self._connect(transport, address, connection)
+            if cause:
+                race.failures.append(DialFailure(str(address), stage, cause))
+                self._backoff.note_failure(address, time.monotonic())
+            elif won.done():
+                connection.abort(Closed("another address was faster"))
+            else:
+                self._backoff.note_success(address)
+                won.set_result(connection)
+        except asyncio.CancelledError:
+            connection.abort(Closed("another address was faster"))
+            raise
+        finally:
+            race.running -= 1
+            race.failed.set()
+
+    async def _connect(
+        self, transport: Transport, address: Multiaddr, connection: Connection
+    ) -> tuple[str, str]:
+        """Stage and cause of a failure; empty strings when the connection stands."""
+        settings = self._settings
+        address_s = settings.address_s if is_public(address) else min(settings.address_s, NEAR_TIMEOUT_S)
+        deadline = time.monotonic() + address_s
+        limit = min(settings.connect_s, address_s)
+        try:
+            async with asyncio.timeout(limit):
+                await transport.dial(address, connection)
+        except TimeoutError:
+            return "connect", f"no answer within {limit:g} s"
+        except OSError as error:
+            return "connect", error.strerror or str(error) or type(error).__name__
+        except MeshError as error:
+            return "connect", str(error)
+        try:
+            await connection.upgraded_within(deadline - time.monotonic())
+        except TimedOut as error:
+            return connection.failed_stage, str(error)
+        except MeshError as error:
+            return connection.failed_stage, str(error)
+        return "", ""

@@ -1,0 +1,18 @@
+"""The Go peer as a worker: its command line, and which go-libp2p is in it."""
+
+from __future__ import annotations
+
+import subprocess
+
+from tools.interop_peers.building import ensure_built
+
+
+def command() -> list[str]:
+    """Serves and runs clients with no limits of its own. Raises `PeerMissing` where it cannot be built."""
+    return [str(ensure_built()), "serve", "--unlimited", "--timeout", "0"]
+
+
+def version() -> str:
+    """Of go-libp2p."""
+    told = subprocess.run([str(ensure_built()), "version"], check=True, capture_output=True, text=True)
+    return told.stdout.strip()

@@ -1,0 +1,114 @@
+"""What is measured: each row is data, a command for the client and the figures in its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One number out of an answer.
+
+    ``member`` names it there. ``reference`` is what go-libp2p reaches with itself on the machine that the published
+    ratios were measured on: a run whose figure is far from it was disturbed.
+    """
+
+    name: str
+    unit: str
+    member: str
+    higher_is_better: bool = True
+    reference: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One measurement.
+
+    The client is sent ``command`` with ``arguments`` and an amount of work as the member ``amount``; ``first_amount`` is
+    where the search for an amount that lasts long enough begins, ``most`` where it ends. ``needs_connection``: the
+    client is connected to the server before, and told its peer id; otherwise it is told the address.
+    """
+
+    name: str
+    group: str
+    command: str
+    amount: str
+    first_amount: int
+    figures: Sequence[Figure]
+    arguments: Mapping[str, int] = field(default_factory=dict)
+    needs_connection: bool = True
+    most: int = 1 << 62
+
+
+def _streams(at_once: int, reference: float) -> Row:
+    figure = Figure(f"new streams, {at_once} at once", "1/s", "per_second", reference=reference)
+    return Row(
+        name=f"streams-{at_once}",
+        group="streams",
+        command="streams",
+        amount="count",
+        first_amount=200,
+        figures=(figure,),
+        arguments={"concurrency": at_once},
+    )
+
+
+def _connections(dialers: int, reference: float) -> Row:
+    figure = Figure(f"connections with identify, {dialers} dialers", "1/s", "per_second", reference=reference)
+    return Row(
+        name=f"connections-{dialers}",
+        group="connections",
+        command="connections",
+        amount="count",
+        first_amount=2 * dialers,
+        figures=(figure,),
+        arguments={"concurrency": dialers},
+        needs_connection=False,
+    )
+
+
+ROWS: tuple[Row, ...] = (
+    Row(
+        name="bulk-down",
+        group="bulk",
+        command="perf",
+        amount="download",
+        first_amount=16 * MIB,
+        figures=(Figure("bulk download, one stream", "MB/s", "download_mb_per_s", reference=905),),
+    ),
+    Row(
+        name="bulk-up",
+        group="bulk",
+        command="perf",
+        amount="upload",
+        first_amount=16 * MIB,
+        figures=(Figure("bulk upload, one stream", "MB/s", "upload_mb_per_s", reference=887),),
+    ),
+    Row(
+        name="ping",
+        group="ping",
+        command="ping",
+        amount="count",
+        first_amount=500,
+        figures=(
+            Figure("ping, median", "us", "median_us", higher_is_better=False, reference=55),
+            Figure("ping, p99", "us", "p99_us", higher_is_better=False, reference=117),
+        ),
+    ),
+    _streams(1, 6_592),
+    _streams(32, 17_800),
+    _connections(1, 499),
+    _connections(32, 1_124),
+)
+
+
+def chosen(names: Sequence[str]) -> list[Row]:
+    """The rows of these names or groups, in the table's order; all of them for none. Raises `ValueError`."""
+    known = {row.name for row in ROWS} | {row.group for row in ROWS}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(f"no such row: {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+    return [row for row in ROWS if not names or row.name in names or row.group in names]
