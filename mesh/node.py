@@ -40,6 +40,7 @@ from mesh.network.swarm import Swarm
 from mesh.network.tcp import TcpTransport
 from mesh.network.transport import Transport
 from mesh.network.upgrade import UpgradeSettings
+from mesh.network.websocket import WebSocketTransport
 from mesh.protocols import noise, yamux
 from mesh.services import echo, identify, perf, ping
 from mesh.services.identify import Identify, PeerInfo
@@ -176,7 +177,7 @@ class Node:
             *(each if isinstance(each, Multiaddr) else Multiaddr.parse(each) for each in addresses),
         ]
         known = self.addresses.of(peer) if peer is not None else ()
-        return await self.swarm.dial(peer, dict.fromkeys([*given, *known]))
+        return await self.swarm.dial(peer, given, known)
 
     # -- protocols ---------------------------------------------------------------------------------------------------
 
@@ -254,6 +255,12 @@ class Node:
         )
         transports: list[Transport] = [
             TcpTransport(config.network.listen_backlog),
+            WebSocketTransport(
+                config.network.listen_backlog,
+                certificate=config.network.tls_certificate,
+                key=config.network.tls_key,
+                trust=config.network.tls_trust,
+            ),
             self._memory_transport or MemoryTransport(),
         ]
         swarm = Swarm(self.peer_id, config.network, upgrade, self._registry, transports, scope, self.counters)

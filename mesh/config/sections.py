@@ -68,7 +68,8 @@ class NetworkSection(Section):
         tuple[str, ...], Setting("Peers to connect to at start.", "list", shape=shape_of_address)
     ] = ()
     connect_timeout_s: Annotated[float, _time("Time for the TCP connection to one address.")] = 5.0
-    dial_timeout_s: Annotated[float, _time("Time to reach a peer over all its addresses.")] = 15.0
+    address_timeout_s: Annotated[float, _time("Time to reach a peer at one address, upgrade included.")] = 15.0
+    dial_timeout_s: Annotated[float, _time("Time to reach a peer over all its addresses.")] = 60.0
     upgrade_timeout_s: Annotated[float, _time("Time to secure and multiplex a new connection.")] = 15.0
     negotiate_timeout_s: Annotated[float, _time("Time to agree on the protocol of a stream.")] = 10.0
     open_timeout_s: Annotated[float, _time("Time to open a stream, waiting for its peer included.")] = 15.0
@@ -81,6 +82,14 @@ class NetworkSection(Section):
     listen_backlog: Annotated[
         int, _count("Connections the system may queue for a listener.", maximum=65_535)
     ] = 512
+    tls_certificate: Annotated[
+        Path | None, Setting("PEM file of the certificate and its chain, to listen on wss addresses.", "path")
+    ] = None
+    tls_key: Annotated[Path | None, Setting("PEM file of that certificate's private key.", "path")] = None
+    tls_trust: Annotated[
+        Path | None,
+        Setting("PEM file of authorities to trust besides the system's when dialling wss addresses.", "path"),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,7 @@ class Setting:
             case "path":
                 if value is not None and not isinstance(value, str | Path):
                     raise _wrong("a path", value)
-                return None if value is None else Path(value).expanduser()
+                return Path(value).expanduser() if value else None
 
     def _text(self, value: object) -> str:
         if not isinstance(value, str):

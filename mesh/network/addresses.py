@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import socket
 from dataclasses import dataclass
 
-from mesh.multiformats.multiaddr import Multiaddr
+from mesh.multiformats.multiaddr import Component, Multiaddr
 
 _FAMILIES = {
     "ip4": socket.AF_INET,
@@ -26,14 +27,69 @@ class TcpEndpoint:
     family: int
 
 
+@dataclass(frozen=True, slots=True)
+class WebSocketEndpoint:
+    """What WebSocket runs over: ``secure`` is TLS, ``name`` the host to ask for and whose certificate is due, ``sni``
+    the name if the address says one."""
+
+    tcp: TcpEndpoint
+    secure: bool
+    name: str
+    sni: str
+
+    @property
+    def suffix(self) -> str:
+        """What stands behind the port in the canonical form, so that a certificate's name is not lost with the host's."""
+        named = self.sni or (self.name if self.tcp.host == self.name and not _is_numeric(self.name) else "")
+        return f"/tls/sni/{named}/ws" if self.secure and named else self.plain_suffix
+
+    @property
+    def listen_suffix(self) -> str:
+        """The same for a listener, whose name is known only if the address said it."""
+        return f"/tls/sni/{self.sni}/ws" if self.sni else self.plain_suffix
+
+    @property
+    def plain_suffix(self) -> str:
+        """The same without a name."""
+        return "/tls/ws" if self.secure else "/ws"
+
+
+_WEBSOCKET = {("ws",): False, ("wss",): True, ("tls", "ws"): True, ("tls", "sni", "ws"): True}
+
+
 def tcp_endpoint(address: Multiaddr) -> TcpEndpoint | None:
     """The endpoint of `/ip4|ip6|dns*/…/tcp/…`, nothing behind it but a peer id; None for any other address."""
-    parts = list(address.without_peer().components)
-    zone = parts.pop(0).text if parts and parts[0].name == "ip6zone" else None
-    if len(parts) != 2 or parts[0].name not in _FAMILIES or parts[1].name != "tcp":
+    endpoint, rest = _split_tcp(address)
+    return None if rest else endpoint
+
+
+def websocket_endpoint(address: Multiaddr) -> WebSocketEndpoint | None:
+    """The endpoint of a TCP address followed by `/ws`, `/wss`, `/tls/ws` or `/tls/sni/<name>/ws`; None for others."""
+    tcp, rest = _split_tcp(address)
+    secure = _WEBSOCKET.get(tuple(each.name for each in rest))
+    if tcp is None or secure is None:
         return None
-    host = parts[0].text if zone is None else f"{parts[0].text}%{zone}"
-    return TcpEndpoint(host, int(parts[1].text), _FAMILIES[parts[0].name])
+    sni = next((each.text for each in rest if each.name == "sni"), "")
+    return WebSocketEndpoint(tcp, secure, sni or tcp.host.partition("%")[0], sni)
+
+
+def _split_tcp(address: Multiaddr) -> tuple[TcpEndpoint | None, tuple[Component, ...]]:
+    """Host and port at the front and the components behind them; no endpoint when there is no such front."""
+    parts = address.without_peer().components
+    zone = parts[0].text if parts and parts[0].name == "ip6zone" else ""
+    parts = parts[1:] if zone else parts
+    if len(parts) < 2 or parts[0].name not in _FAMILIES or parts[1].name != "tcp":
+        return None, ()
+    host = f"{parts[0].text}%{zone}" if zone else parts[0].text
+    return TcpEndpoint(host, int(parts[1].text), _FAMILIES[parts[0].name]), parts[2:]
+
+
+def _is_numeric(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def tcp_address(socket_name: tuple[str, int] | tuple[str, int, int, int]) -> Multiaddr:

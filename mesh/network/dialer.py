@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from mesh.errors import Closed, DialError, DialFailure, MeshError, TimedOut
+from mesh.errors import Closed, DialError, DialFailure, MeshError
 from mesh.identity.peer_id import PeerId
 from mesh.multiformats.ip_ranges import is_public
 from mesh.multiformats.multiaddr import Multiaddr
@@ -44,7 +44,7 @@ class _Race:
 
     peer: PeerId | None
     failures: list[DialFailure]
-    failed: asyncio.Event
+    progress: asyncio.Event
     running: int = 0
 
 
@@ -164,7 +164,7 @@ class Dialer:
                     rest = started + delay - time.monotonic()
                     if rest <= 0:
                         break
-                    await self._wait(race, won, rest)
+                    await self._wait(race, rest)
                 if won.done():
                     break
                 race.running += 1
@@ -172,7 +172,7 @@ class Dialer:
                     asyncio.create_task(self._attempt(race, address, won, gate), name=f"dial {address}")
                 )
             while race.running and not won.done():
-                await self._wait(race, won, None)
+                await self._wait(race, None)
             return won.result() if won.done() else None
         except asyncio.CancelledError:
             if won.done():
@@ -184,14 +184,14 @@ class Dialer:
             if tasks:
                 await asyncio.wait(tasks)
 
-    async def _wait(self, race: _Race, won: asyncio.Future[Connection], limit: float | None) -> None:
+    async def _wait(self, race: _Race, limit: float | None) -> None:
         """Until an attempt has succeeded or failed, or the time is over."""
-        race.failed.clear()
-        waiter = asyncio.ensure_future(race.failed.wait())
+        race.progress.clear()
         try:
-            await asyncio.wait([waiter, won], timeout=limit, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            waiter.cancel()
+            async with asyncio.timeout(limit):
+                await race.progress.wait()
+        except TimeoutError:
+            return
 
     async def _attempt(
         self, race: _Race, address: Multiaddr, won: asyncio.Future[Connection], gate: asyncio.Semaphore
@@ -209,6 +209,7 @@ class Dialer:
             if cause:
                 race.failures.append(DialFailure(str(address), stage, cause))
                 self._backoff.note_failure(address, time.monotonic())
+                connection.abort(Closed(cause))
             elif won.done():
                 connection.abort(Closed("another address was faster"))
             else:
@@ -219,7 +220,7 @@ class Dialer:
             raise
         finally:
             race.running -= 1
-            race.failed.set()
+            race.progress.set()
 
     async def _connect(
         self, transport: Transport, address: Multiaddr, connection: Connection
@@ -232,16 +233,14 @@ class Dialer:
         try:
             async with asyncio.timeout(limit):
                 await transport.dial(address, connection)
+        except MeshError as error:  # before TimeoutError, which `TimedOut` also is
+            return "connect", str(error)
         except TimeoutError:
             return "connect", f"no answer within {limit:g} s"
         except OSError as error:
             return "connect", error.strerror or str(error) or type(error).__name__
-        except MeshError as error:
-            return "connect", str(error)
         try:
             await connection.upgraded_within(deadline - time.monotonic())
-        except TimedOut as error:
-            return connection.failed_stage, str(error)
         except MeshError as error:
             return connection.failed_stage, str(error)
         return "", ""

@@ -17,6 +17,7 @@ import asyncio
 import socket
 import struct
 import time
+from collections.abc import Iterable
 from typing import Protocol, cast
 
 from mesh.errors import Closed, MeshError, NetworkError, TimedOut
@@ -88,6 +89,7 @@ class Driver(asyncio.BufferedProtocol):
         "_upgrade_deadline",
         "_upgrade_limit_s",
         "channel",
+        "lower_stage",
         "paused",
         "received_bytes",
         "sent_bytes",
@@ -118,6 +120,7 @@ class Driver(asyncio.BufferedProtocol):
         self._drained: list[asyncio.Future[None]] | None = None
         self._ending: MeshError | None = None
         self._lost = False
+        self.lower_stage = ""
         self.paused = False
         self.received_bytes = 0
         self.sent_bytes = 0
@@ -140,21 +143,27 @@ class Driver(asyncio.BufferedProtocol):
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        if self._ending is not None:
-            return
-        self.received_bytes += nbytes
-        data = self._buffer[:nbytes]
+        self.take((self._buffer[:nbytes],))
+
+    def take(self, pieces: Iterable[Buffer]) -> None:
+        """Received bytes in order, from a layer that has its own buffers or borders; views are not kept."""
         now = time.monotonic()
-        if self._upgrade is None:
+        received = False
+        for data in pieces:
+            if self._ending is not None:
+                return
+            self.received_bytes += len(data)
+            if self._upgrade is not None:
+                self._take_upgrade(self._upgrade, data, now)
+                continue
             session = self.session
-            self._processing = True
+            self._processing = received = True
             for plaintext in self.channel.receive(data):
                 session.receive(plaintext, now)
+        if received:
             self.settle()
             if self.channel.failure is not None:
                 self.end(self.channel.failure)
-        else:
-            self._take_upgrade(self._upgrade, data, now)
 
     def eof_received(self) -> bool:
         self.end(Closed(f"the peer closed the connection{self._during()}"))
@@ -192,8 +201,8 @@ class Driver(asyncio.BufferedProtocol):
 
     @property
     def stage(self) -> str:
-        """What the connection is doing, for error messages."""
-        return "established" if self._upgrade is None else self._upgrade.stage
+        """What the connection is doing, for error messages; ``lower_stage`` is that of a layer below while it begins."""
+        return "established" if self._upgrade is None else self.lower_stage or self._upgrade.stage
 
     def settle(self) -> None:
         """Act on what the session has to tell, send what it has to say, and re-arm the timer."""
@@ -311,7 +320,7 @@ class Driver(asyncio.BufferedProtocol):
 
     # -- within ------------------------------------------------------------------------------------------------------
 
-    def _take_upgrade(self, upgrade: Upgrade, data: memoryview, now: float) -> None:
+    def _take_upgrade(self, upgrade: Upgrade, data: Buffer, now: float) -> None:
         upgrade.receive(data, now)
         self._write(upgrade.output())
         outcome = upgrade.outcome
@@ -370,7 +379,7 @@ class Driver(asyncio.BufferedProtocol):
         if self._upgrade is not None:
             if now >= self._upgrade_deadline:
                 limit = self._upgrade_limit_s
-                self.abort(TimedOut(f"{self._upgrade.stage}: the peer did not finish it within {limit:g} s"))
+                self.abort(TimedOut(f"{self.stage}: the peer did not finish it within {limit:g} s"))
                 return
         else:
             self.session.wake(now)
@@ -396,4 +405,4 @@ class Driver(asyncio.BufferedProtocol):
                 waiter.set_result(None)
 
     def _during(self) -> str:
-        return "" if self._upgrade is None else f" during {self._upgrade.stage}"
+        return "" if self._upgrade is None else f" during {self.stage}"

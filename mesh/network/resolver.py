@@ -1,12 +1,16 @@
 """Names in multiaddrs: `/dns`, `/dns4`, `/dns6` to addresses, `/dnsaddr` to whole multiaddrs (libp2p addressing).
 
 dnsaddr asks for TXT records of `_dnsaddr.<name>` holding `dnsaddr=<multiaddr>`; at most 4 levels deep, at most 100
-results; with a wanted peer only entries that end in it count. Addresses without a name pass through untouched, and
-dnspython is loaded only when a name has to be looked up.
+results; with a wanted peer only entries that end in it count. Addresses without a name pass through untouched.
+
+Host names go through the system's own resolver, which knows the hosts file and its search rules; TXT records through
+dnspython, loaded when the first one is wanted.
 """
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from typing import TYPE_CHECKING
 
 from mesh.errors import DecodeError, NetworkError
@@ -19,8 +23,8 @@ if TYPE_CHECKING:
 MAX_DEPTH = 4
 MAX_ADDRESSES = 100
 LOOKUP_S = 5.0
-_RECORDS = {"dns": ("A", "AAAA"), "dns4": ("A",), "dns6": ("AAAA",)}
-_NAMES = {"A": "ip4", "AAAA": "ip6"}
+_FAMILIES = {"dns": socket.AF_UNSPEC, "dns4": socket.AF_INET, "dns6": socket.AF_INET6}
+_NAMES = {socket.AF_INET: "ip4", socket.AF_INET6: "ip6"}
 
 
 class Resolver:
@@ -53,19 +57,18 @@ class Resolver:
             for entry in await self._dnsaddr(first.text):
                 if wanted is None or entry.peer_id_bytes() == wanted:
                     await self._expand(entry, peer, depth - 1, found)
-        elif first.name in _RECORDS:
+        elif first.name in _FAMILIES:
             rest = "/".join(str(address.without_peer()).split("/")[3:])
             tail = _with_name(rest, first.text)
-            for record in _RECORDS[first.name]:
-                for host in await self._lookup(first.text, record):
-                    if len(found) < MAX_ADDRESSES:
-                        found[Multiaddr.parse(f"/{_NAMES[record]}/{host}/{tail}")] = None
+            for family, host in await _hosts(first.text, _FAMILIES[first.name]):
+                if len(found) < MAX_ADDRESSES:
+                    found[Multiaddr.parse(f"/{_NAMES[family]}/{host}/{tail}")] = None
         else:
             found[address.without_peer()] = None
 
     async def _dnsaddr(self, name: str) -> list[Multiaddr]:
         entries: list[Multiaddr] = []
-        for text in await self._lookup(f"_dnsaddr.{name}", "TXT"):
+        for text in await self._texts(f"_dnsaddr.{name}"):
             if text.startswith("dnsaddr=") and len(entries) < MAX_ADDRESSES:
                 try:
                     entries.append(Multiaddr.parse(text.removeprefix("dnsaddr=")))
@@ -73,19 +76,17 @@ class Resolver:
                     continue
         return entries
 
-    async def _lookup(self, name: str, record: str) -> list[str]:
+    async def _texts(self, name: str) -> list[str]:
         from dns.exception import DNSException
         from dns.resolver import NXDOMAIN, NoAnswer
 
         try:
-            answer = await self._dns().resolve(name, record, lifetime=LOOKUP_S)
+            answer = await self._dns().resolve(name, "TXT", lifetime=LOOKUP_S)
         except (NoAnswer, NXDOMAIN):
             return []
         except DNSException as error:
-            raise NetworkError(f"lookup of {name} ({record}): {error}") from error
-        if record == "TXT":
-            return [b"".join(each.strings).decode("utf-8", "replace") for each in answer]
-        return [str(each.address) for each in answer]
+            raise NetworkError(f"lookup of the TXT records of {name}: {error}") from error
+        return [b"".join(each.strings).decode("utf-8", "replace") for each in answer]
 
     def _dns(self) -> DnsResolver:
         if self._resolver is None:
@@ -99,6 +100,19 @@ class Resolver:
                 resolver.port = ports.pop() if len(ports) == 1 else 53
             self._resolver = resolver
         return self._resolver
+
+
+async def _hosts(name: str, family: int) -> list[tuple[socket.AddressFamily, str]]:
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(LOOKUP_S):
+            found = await loop.getaddrinfo(name, None, family=family, type=socket.SOCK_STREAM)
+    except TimeoutError:
+        raise NetworkError(f"lookup of {name}: no answer within {LOOKUP_S:g} s") from None
+    except (OSError, UnicodeError) as error:
+        raise NetworkError(f"lookup of {name}: {getattr(error, 'strerror', None) or error}") from error
+    known = {(each[0], str(each[4][0])): None for each in found if each[0] in _NAMES}
+    return [(socket.AddressFamily(kind), host) for kind, host in known if "%" not in host]
 
 
 def _with_name(rest: str, name: str) -> str:

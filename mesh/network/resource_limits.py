@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Final
+from typing import Any, Final
 
 from mesh.config.values import near
 from mesh.errors import ConfigError
@@ -66,15 +66,20 @@ class _Row:
     descriptor_part: float = 0.0
 
     def scaled(self, mebibytes: int, descriptors: int) -> Limit:
-        conns = [
-            base + more * mebibytes // 1024 for base, more in zip(self.conns, self.more_conns, strict=True)
-        ]
-        streams = [
-            base + more * mebibytes // 1024
-            for base, more in zip(self.streams, self.more_streams, strict=True)
-        ]
-        memory = self.memory + self.more_memory * mebibytes // 1024
-        return Limit(*conns, *streams, memory, max(self.descriptors, int(self.descriptor_part * descriptors)))
+        return Limit(
+            *_grown(self.conns, self.more_conns, mebibytes),
+            *_grown(self.streams, self.more_streams, mebibytes),
+            self.memory + self.more_memory * mebibytes // 1024,
+            max(self.descriptors, int(self.descriptor_part * descriptors)),
+        )
+
+
+def _grown(base: tuple[int, int, int], more: tuple[int, int, int], mebibytes: int) -> tuple[int, int, int]:
+    return (
+        base[0] + more[0] * mebibytes // 1024,
+        base[1] + more[1] * mebibytes // 1024,
+        base[2] + more[2] * mebibytes // 1024,
+    )
 
 
 def _named(
@@ -185,7 +190,7 @@ class Limits:
         parsed = sorted((_parse_key(key), key, value) for key, value in settings.items())
         for (scope, name, field), key, value in parsed:
             if scope == "source":
-                source = replace(source, **{field: _number(key, value, whole=not field.endswith("_s"))})
+                source = _replaced(source, field, _number(key, value, whole=not field.endswith("_s")))
             elif name:
                 before = named.get((scope, name)) or scopes[scope]
                 named[scope, name] = replace(before, **{field: int(_number(key, value))})
@@ -232,6 +237,11 @@ def _parse_key(key: str) -> tuple[str, str, str]:
     if name and scope not in _NAMED_SCOPES:
         raise ConfigError(f"{key}: {scope} has no names below it; write limits.{scope}.{field}")
     return scope, name, field
+
+
+def _replaced(source: SourceLimits, field: str, value: float) -> SourceLimits:
+    change: dict[str, Any] = {field: value}
+    return replace(source, **change)
 
 
 def _number(key: str, value: object, whole: bool = True) -> int | float:

@@ -32,7 +32,7 @@ WRITE_BYTES = 8 * 65507
 SMALL_WRITE_BYTES = 65507
 READ_BYTES = 65536
 NEGOTIATE_BYTES = 256
-"""Taken at once while a protocol is agreed on: what lies behind the last token leaves the muxer's queue, and its count."""
+"""Taken at once while agreeing on a protocol: what lies behind the last token leaves the muxer's queue and count."""
 
 
 class Stream:

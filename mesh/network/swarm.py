@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from mesh.config import NetworkSection
 from mesh.errors import (
     Closed,
-    DialError,
-    DialFailure,
     LimitError,
     MeshError,
     NetworkError,
@@ -21,8 +19,10 @@ from mesh.errors import (
 from mesh.identity.peer_id import PeerId
 from mesh.multiformats.multiaddr import Multiaddr
 from mesh.network.connection import Connection, Environment, Handlers
+from mesh.network.dialer import Dialer, DialSettings
 from mesh.network.driver import RECEIVE_BUFFER_BYTES
 from mesh.network.memory_counter import MemoryCounter
+from mesh.network.resolver import Resolver
 from mesh.network.scope import Scope
 from mesh.network.transport import Listener, Transport
 from mesh.network.upgrade import UpgradeSettings
@@ -66,6 +66,13 @@ class Swarm:
         self._upgrading: set[Connection] = set()
         self._inbound_upgrades = 0
         self._established = 0
+        self._dialer = Dialer(
+            DialSettings(settings.connect_timeout_s, settings.address_timeout_s, settings.dial_timeout_s),
+            transports,
+            Resolver(),
+            lambda peer: self._make(Role.INITIATOR, peer),
+            counters,
+        )
         self._idle = asyncio.Event()
         self._idle.set()
         self._closing = False
@@ -118,53 +125,16 @@ class Swarm:
 
     # -- dialling ----------------------------------------------------------------------------------------------------
 
-    async def dial(self, peer: PeerId | None, addresses: Iterable[Multiaddr]) -> Connection:
-        """Connect to ``peer`` at the first of ``addresses`` that works; None takes whoever answers.
+    async def dial(
+        self, peer: PeerId | None, named: Iterable[Multiaddr], known: Iterable[Multiaddr] = ()
+    ) -> Connection:
+        """Connect to ``peer`` (None: whoever answers) at addresses the caller ``named`` or that are ``known``.
 
         Raises `DialError` with a stage and cause for each address, `UsageError` for this node itself.
         """
         if peer == self.own_id:
             raise UsageError(f"{peer} is this node itself")
-        failures: list[DialFailure] = []
-        for address in addresses:
-            connection = await self._dial_one(peer, address, failures)
-            if connection is not None:
-                return connection
-        whom = f"peer {peer}" if peer is not None else "the address"
-        self.counters.count("dial.failed")
-        raise DialError(
-            f"cannot connect to {whom}:" if failures else f"no address of {whom} is known", failures
-        )
-
-    async def _dial_one(
-        self, peer: PeerId | None, address: Multiaddr, failures: list[DialFailure]
-    ) -> Connection | None:
-        transport = self._transport(address)
-        if transport is None:
-            failures.append(DialFailure(str(address), "address", "no transport for this kind of address"))
-            return None
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._settings.dial_timeout_s
-        limit = self._settings.connect_timeout_s
-        connection = self._make(Role.INITIATOR, peer)
-        try:
-            async with asyncio.timeout(limit):
-                await transport.dial(address, connection)
-            await connection.upgraded_within(deadline - loop.time())
-        except MeshError as error:  # before TimeoutError, which `TimedOut` also is
-            stage, cause = connection.failed_stage, str(error)
-        except TimeoutError:
-            stage, cause = "connect", f"no answer within {limit:g} s"
-        except OSError as error:
-            stage, cause = "connect", _cause(error)
-        except BaseException:
-            connection.abort(Closed("the dial was cancelled"))
-            raise
-        else:
-            return connection
-        failures.append(DialFailure(str(address), stage, cause))
-        connection.abort(Closed(cause))
-        return None
+        return await self._dialer.dial(peer, named, known)
 
     def _transport(self, address: Multiaddr) -> Transport | None:
         return next((each for each in self._transports if each.handles(address)), None)
@@ -174,6 +144,7 @@ class Swarm:
     async def close(self) -> None:
         """Stop listening, close every connection in order, and wait until all are gone."""
         self._closing = True
+        await self._dialer.close()
         for listener in self._listeners:
             await listener.close()
         for connection in list(self._upgrading):

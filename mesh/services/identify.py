@@ -118,7 +118,7 @@ class Identify:
             await stream.negotiated()
 
     async def _exchange(self, connection: Connection) -> PeerInfo:
-        # Its own side ends with the block: ended before the answer, a refusal could come as a reset, and its `na` be lost.
+        # Our side ends with the block: ended before the answer, a refusal would come as a reset that eats its `na`.
         async with await connection.open([PROTOCOL_ID], optimistic=True) as stream:
             return self._check(connection, await self._read(stream))
 

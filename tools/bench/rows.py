@@ -57,7 +57,8 @@ def _streams(at_once: int, reference: float) -> Row:
 
 
 def _connections(dialers: int, reference: float) -> Row:
-    figure = Figure(f"connections with identify, {dialers} dialers", "1/s", "per_second", reference=reference)
+    whose = "1 dialer" if dialers == 1 else f"{dialers} dialers"
+    figure = Figure(f"connections with identify, {whose}", "1/s", "per_second", reference=reference)
     return Row(
         name=f"connections-{dialers}",
         group="connections",

@@ -10,6 +10,7 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 BINARY = FOLDER / "build" / "peer"
 BUILD_S = 900
+MESSAGE_LETTERS = 400
 
 
 class PeerMissing(Exception):  # noqa: N818 - a condition of the machine, not a fault
@@ -40,8 +41,8 @@ def _build(go: str) -> None:
     try:
         subprocess.run(command, cwd=FOLDER, check=True, capture_output=True, text=True, timeout=BUILD_S)
     except subprocess.CalledProcessError as error:
-        last = (error.stderr.strip().splitlines() or ["no message"])[-1]
-        raise PeerMissing(f"{_relative(BINARY)} is missing, and building it failed: {last}") from error
+        said = " ".join(error.stderr.split())[:MESSAGE_LETTERS]
+        raise PeerMissing(f"{_relative(BINARY)} is missing, and building it failed: {said}") from error
     except subprocess.TimeoutExpired as error:
         raise PeerMissing(f"{_relative(BINARY)} is missing, and building it took over {BUILD_S} s") from error
     unfinished.rename(BINARY)

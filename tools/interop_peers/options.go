@@ -24,6 +24,7 @@ type serveOptions struct {
 	noEarlyMuxer bool
 	unlimited    bool
 	lifetime     time.Duration
+	tls          tlsFiles
 }
 
 func parseServeOptions(args []string) (serveOptions, error) {
@@ -39,6 +40,9 @@ func parseServeOptions(args []string) (serveOptions, error) {
 	flags.StringVar(&options.security, "security", "noise", "secure channel: noise, tls, both")
 	flags.BoolVar(&options.noEarlyMuxer, "no-early-muxer", false, "do not offer muxers inside the security handshake")
 	flags.BoolVar(&options.unlimited, "unlimited", false, "no resource limits and no connection trimming")
+	flags.StringVar(&options.tls.certificate, "tls-certificate", "", "PEM file of the certificate chain for listening on wss")
+	flags.StringVar(&options.tls.key, "tls-key", "", "PEM file of its private key")
+	flags.StringVar(&options.tls.trust, "tls-trust", "", "PEM file of the authorities trusted when dialling wss, instead of the system's")
 	flags.DurationVar(&options.lifetime, "timeout", 600*time.Second, "end the process after this long, 0 for never")
 	if err := flags.Parse(args); err != nil {
 		return options, err
@@ -68,6 +72,9 @@ func (o *serveOptions) complete() error {
 		if slices.Contains(o.transports[:i], name) {
 			return fmt.Errorf("--transport: %q is named twice", name)
 		}
+	}
+	if err := o.tls.load(); err != nil {
+		return err
 	}
 	if len(o.listen) == 0 {
 		for _, name := range o.transports {

@@ -21,7 +21,7 @@ import (
 // incoming streams and leave the limit to the resource manager.
 func protocolStack(options serveOptions) libp2p.Option {
 	return libp2p.ChainOptions(
-		transportChoice(options.transports),
+		transportChoice(options),
 		securityChoice(options),
 		libp2p.Muxer(yamux.ID, yamux.DefaultTransport),
 		libp2p.UserAgent("go-libp2p/"+libp2pVersion()+" (interop peer)"),
@@ -37,19 +37,30 @@ func protocolStack(options serveOptions) libp2p.Option {
 	)
 }
 
-func transportChoice(names []string) libp2p.Option {
+func transportChoice(options serveOptions) libp2p.Option {
 	var chosen []libp2p.Option
-	for _, name := range names {
+	for _, name := range options.transports {
 		switch name {
 		case "tcp":
 			// Without port reuse a port that is taken is an error; with it,
 			// two processes would silently share the port's connections.
 			chosen = append(chosen, libp2p.Transport(tcp.NewTCPTransport, tcp.DisableReuseport()))
 		case "ws":
-			chosen = append(chosen, libp2p.Transport(websocket.New))
+			chosen = append(chosen, websocketChoice(options.tls))
 		}
 	}
 	return libp2p.ChainOptions(chosen...)
+}
+
+func websocketChoice(files tlsFiles) libp2p.Option {
+	var chosen []any
+	if files.listening != nil {
+		chosen = append(chosen, websocket.WithTLSConfig(files.listening))
+	}
+	if files.dialling != nil {
+		chosen = append(chosen, websocket.WithTLSClientConfig(files.dialling))
+	}
+	return libp2p.Transport(websocket.New, chosen...)
 }
 
 func securityChoice(options serveOptions) libp2p.Option {
