@@ -2,9 +2,9 @@
 
 Payload is handed on as it comes, so that nothing is held but a partial header and a partial control frame: a message, or
 a frame, costs no memory by its announced length. Headers are read here and not by `websockets.frames.Frame.parse`, which
-gathers whole frames by way of a `bytearray` and a generator: 3,900 us of CPU for a megabyte in 64 KiB frames that arrive
-512 KiB at a time, against 4 us here (masked: 2,600 and 30). Masking, control frames' contents and everything about the
-opening handshake is the package's.
+gathers whole frames by way of a `bytearray` and a generator: CPU for a megabyte that arrives 512 KiB at a time was 84 us
+with it and 9 us here in 64 KiB frames (masked 107 and 38), 79 and 2 us in 512 KiB frames (masked 105 and 27). Masking,
+control frames' contents and everything about the opening handshake is the package's.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ MAX_CONTROL_BYTES: Final = 125
 FRAME_BYTES: Final = 512 * 1024
 """No frame is begun with more than this; what is longer leaves in several."""
 MANY_PIECES: Final = 32
+SMALL_BYTES: Final = 1024
+"""So many pieces that are so small on average are joined: each costs the layers above more than its copy."""
 
 _FIN: Final = 0x80
 _RESERVED: Final = 0x70
@@ -83,6 +85,8 @@ class FrameReader:
         position, end = 0, len(data)
         if self._head:
             position = self._complete_head(data)
+            if self._head:
+                return pieces
         while True:
             left = self._left
             if left:
@@ -113,7 +117,7 @@ class FrameReader:
                 self._head = bytes(data[position:])
                 break
             position = after
-        if len(pieces) > MANY_PIECES and sum(map(len, pieces)) < end >> 1:
+        if len(pieces) > MANY_PIECES and end < len(pieces) * SMALL_BYTES:
             pieces = [b"".join(pieces)]
         return pieces
 

@@ -6,7 +6,7 @@ import asyncio
 import hmac
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from mesh.codecs.ping import PING_BYTES
 from mesh.errors import Closed, MeshError, PeerError, StreamReset
@@ -51,35 +51,35 @@ class Ping:
 
     async def ping(
         self, connection: Connection, count: int | None = None, interval_s: float = 1.0
-    ) -> AsyncIterator[float | None]:
+    ) -> AsyncGenerator[float | None, None]:
         """Round trips in seconds, None for a lost one; ``count`` None goes on for ever, interval 0 is back to back.
 
         A stream that the peer ends is replaced and its ping sent again. Raises `Closed` when the connection has ended.
         """
-        stream: Stream | None = None
+        asked: _Asked | None = None
         sent = 0
         loop = asyncio.get_running_loop()
         try:
             while count is None or sent < count:
                 started = loop.time()
-                if stream is None:
-                    stream = await self._open(connection)
+                if asked is None:
+                    asked = await self._open(connection)
                 try:
-                    round_trip = await self._exchange(stream)
+                    round_trip = await asked.exchange()
                 except (Closed, StreamReset):
-                    await stream.close()
-                    stream = await self._open(connection)
-                    round_trip = await self._exchange_last(stream)
+                    await asked.close()
+                    asked = await self._open(connection)
+                    round_trip = await asked.exchange_last()
                 if round_trip is None:
-                    stream.reset()
-                    stream = None
+                    asked.give_up()
+                    asked = None
                 sent += 1
                 yield round_trip
                 if interval_s and sent != count:
                     await asyncio.sleep(max(0.0, started + interval_s - loop.time()))
         finally:
-            if stream is not None:
-                await stream.close()
+            if asked is not None:
+                await asked.close()
 
     async def _echo(self, stream: Stream) -> None:
         loop = asyncio.get_running_loop()
@@ -95,28 +95,66 @@ class Ping:
                     if deadline is not None and loop.time() + IDLE_S - deadline > 1.0:
                         idle.reschedule(loop.time() + IDLE_S)
 
-    async def _open(self, connection: Connection) -> Stream:
+    async def _open(self, connection: Connection) -> _Asked:
         known = connection.remote_protocols is not None and PROTOCOL_ID in connection.remote_protocols
-        return await connection.open([PROTOCOL_ID], optimistic=known)
+        return _Asked(await connection.open([PROTOCOL_ID], optimistic=known), self._timeout_s)
 
-    async def _exchange(self, stream: Stream) -> float | None:
+
+class _Asked:
+    """The asking end of one ping stream. One timer watches all its pings: it looks again when the limit has passed, and
+    resets the stream under a ping that is older."""
+
+    __slots__ = ("_asked_at", "_late", "_limit_s", "_stream", "_timer")
+
+    def __init__(self, stream: Stream, limit_s: float) -> None:
+        self._stream = stream
+        self._limit_s = limit_s
+        self._asked_at: float | None = None
+        self._late = False
+        self._timer = asyncio.get_running_loop().call_later(limit_s, self._look)
+
+    async def exchange(self) -> float | None:
+        """One round trip in seconds, None when it took longer than the limit. Raises what ends the stream."""
         payload = os.urandom(PING_BYTES)
-        started = time.perf_counter()
+        stream = self._stream
+        self._asked_at = started = time.perf_counter()
         try:
-            async with asyncio.timeout(self._timeout_s):
-                await stream.write(payload)
-                answer = await stream.read_exactly(PING_BYTES)
-        except TimeoutError:
-            return None
+            await stream.write(payload)
+            answer = await stream.read_exactly(PING_BYTES)
+        except StreamReset:
+            if self._late:
+                return None
+            raise
+        finally:
+            self._asked_at = None
+        taken = time.perf_counter() - started
         if not hmac.compare_digest(answer, payload):
             raise PeerError("ping: the answer differs from what was sent", protocol=PROTOCOL_ID)
-        return time.perf_counter() - started
+        return taken
 
-    async def _exchange_last(self, stream: Stream) -> float | None:
+    async def exchange_last(self) -> float | None:
         """A ping on a fresh stream: its end now means that the ping is lost, unless the connection has gone."""
         try:
-            return await self._exchange(stream)
+            return await self.exchange()
         except MeshError:
-            if stream.connection.closed:
+            if self._stream.connection.closed:
                 raise
             return None
+
+    def give_up(self) -> None:
+        self._timer.cancel()
+        self._stream.reset()
+
+    async def close(self) -> None:
+        self._timer.cancel()
+        await self._stream.close()
+
+    def _look(self) -> None:
+        rest = self._limit_s
+        if self._asked_at is not None:
+            rest -= time.perf_counter() - self._asked_at
+            if rest <= 0:
+                self._late = True
+                self._stream.reset()
+                return
+        self._timer = asyncio.get_running_loop().call_later(rest, self._look)
