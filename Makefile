@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: setup run test lint codecs interop-peers bench test-long lock clean
+.PHONY: setup run test test-long lint codecs interop-peers bench lock clean
 
 setup: $(STAMP)
 
@@ -32,7 +32,10 @@ interop-peers:
 	else echo "interop-peers: no Go toolchain: the tests against Go peers will be skipped" >&2; fi
 
 test: setup lint interop-peers
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not long"
+
+test-long: setup interop-peers
+	$(BIN)/python -m pytest -m long
 
 bench: setup interop-peers
 	$(BIN)/python -m tools.bench

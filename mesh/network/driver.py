@@ -29,6 +29,13 @@ from mesh.protocols.machine import Buffer
 RECEIVE_BUFFER_BYTES = 512 * 1024
 HIGH_WATER_BYTES = 1024 * 1024
 FLUSH_BYTES = 48 * 1024
+COALESCE_S = 30e-6
+"""A write this soon after another waits for the turn's end, so that both leave in one record; asking the loop to call
+back for every lone write would cost it another round through the selector."""
+NEAR_S = 0.001
+AWAKE_S = 50e-6
+"""A peer this near (measured round trip) often answers within this time; waking a sleeping processor costs about as much
+again, so the loop goes on polling until then. Distant peers are never waited for."""
 CLOSE_S = 2.0
 """How long last bytes may take to leave before the connection is reset."""
 MAX_UNSENT_BYTES = 16 * 1024 * 1024
@@ -72,11 +79,13 @@ class Driver(asyncio.BufferedProtocol):
     """
 
     __slots__ = (
+        "_awake",
         "_buffer",
         "_deferred",
         "_drained",
         "_ending",
         "_flush_scheduled",
+        "_flushed_at",
         "_held_bytes",
         "_loop",
         "_lost",
@@ -115,7 +124,9 @@ class Driver(asyncio.BufferedProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._flush_scheduled = False
+        self._flushed_at = 0.0
         self._deferred = False
+        self._awake = False
         self._processing = False
         self._drained: list[asyncio.Future[None]] | None = None
         self._ending: MeshError | None = None
@@ -239,15 +250,16 @@ class Driver(asyncio.BufferedProtocol):
             self.arm()
 
     def request_flush(self) -> None:
-        """Send soon: at once when this is the turn's first write, at the turn's end otherwise."""
+        """Send soon: at once after a pause, at the turn's end when the last write was just now."""
         if self._processing:
             return
-        if not self._flush_scheduled:
-            self._flush_scheduled = True
-            self._loop.call_soon(self._flush_turn)
-            self.flush()
-        elif self.session.queued_bytes >= FLUSH_BYTES:
-            self.flush()
+        if self._flush_scheduled:
+            if self.session.queued_bytes >= FLUSH_BYTES:
+                self.flush()
+        elif time.monotonic() - self._flushed_at < COALESCE_S:
+            self.schedule_flush()
+        else:
+            self._flush_small()
 
     def defer_flush(self) -> None:
         """A task was started that will answer within this turn: what `settle` has to send leaves with its answer."""
@@ -352,7 +364,21 @@ class Driver(asyncio.BufferedProtocol):
 
     def _flush_turn(self) -> None:
         self._flush_scheduled = False
+        self._flush_small()
+
+    def _flush_small(self) -> None:
+        """Send, and when the peer is near, keep the loop awake for its answer."""
         self.flush()
+        self._flushed_at = time.monotonic()
+        rtt_s = self.session.rtt_s
+        if rtt_s is not None and rtt_s < NEAR_S and not self._awake:
+            self._awake = True
+            self._loop.call_soon(self._stay_awake)
+
+    def _stay_awake(self) -> None:
+        self._awake = time.monotonic() - self._flushed_at < AWAKE_S
+        if self._awake:
+            self._loop.call_soon(self._stay_awake)
 
     def arm(self) -> None:
         """Set the timer to the stack's next deadline, if that is before the one it is set to."""

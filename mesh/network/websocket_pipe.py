@@ -209,7 +209,10 @@ class WebSocketPipe(Layer):
         if self._ends_after:
             super().close()
         elif self._below.can_write_eof():
-            self._below.write_eof()
+            try:
+                self._below.write_eof()
+            except OSError:  # the peer has reset the connection, which the loop has yet to notice
+                super().abort()
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(CLOSE_S, self._lingered)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from mesh.errors import ConfigError, PeerError
+from mesh.network.driver import MAX_UNSENT_BYTES
 from mesh.network.layer import Layer
 from mesh.network.websocket_pipe import WebSocketPipe
 from mesh.protocols.machine import Buffer
@@ -180,6 +181,8 @@ class TlsLayer(Layer):
                 return
             self._deliver(filled)
         self._flush()
+        if self.get_write_buffer_size() > MAX_UNSENT_BYTES:  # key updates that the peer asks for and does not read
+            self.abort()
 
     def _deliver(self, size: int) -> None:
         if size and not self._failed:

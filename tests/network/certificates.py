@@ -6,6 +6,7 @@ import datetime
 import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -26,7 +27,7 @@ class Certificates:
     key: Path
 
     @property
-    def settings(self) -> dict[str, Path]:
+    def settings(self) -> dict[str, Any]:
         """For a node that listens and trusts the authority."""
         return {"tls_certificate": self.certificate, "tls_key": self.key, "tls_trust": self.authority}
 

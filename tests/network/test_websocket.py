@@ -101,8 +101,9 @@ async def test_other_addresses_are_refused() -> None:
 
 async def test_a_port_in_use(nodes: Nodes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"/ip4/127.0.0.1/tcp/{taken.getsockname()[1]}/ws"
         with pytest.raises(AddressInUse, match="another program"):
-            await nodes.start(f"/ip4/127.0.0.1/tcp/{taken.getsockname()[1]}/ws")
+            await nodes.start(address)
 
 
 # -- two nodes ---------------------------------------------------------------------------------------------------------
@@ -261,6 +262,7 @@ async def test_a_peer_that_never_answers_the_close(nodes: Nodes, monkeypatch: py
     assert not server.connections
 
 
+@pytest.mark.both_loops
 async def test_a_peer_that_reads_nothing_cannot_keep_a_closing_connection(
     nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -279,13 +281,19 @@ async def test_a_peer_that_reads_nothing_cannot_keep_a_closing_connection(
     connection.driver.transport.resume_reading()
 
 
+@pytest.mark.both_loops
 async def test_stopping_in_every_stage(nodes: Nodes, certificates: Certificates) -> None:
     """Connections that say nothing, or not everything, end with the node."""
     server = nodes.make(WS, WSS, **certificates.settings)
     await server.start()
     ports = [int(each.value("tcp") or 0) for each in server.swarm.listen_addresses]
     writers = []
-    for port, said in [(ports[0], b""), (ports[0], b"GET / HTTP/1.1\r\n"), (ports[1], b""), (ports[1], b"\x16\x03")]:
+    for port, said in [
+        (ports[0], b""),
+        (ports[0], b"GET / HTTP/1.1\r\n"),
+        (ports[1], b""),
+        (ports[1], b"\x16\x03"),
+    ]:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(said)
         writers.append(writer)
