@@ -28,12 +28,17 @@ from mesh.errors import MeshError, UsageError
 from mesh.identity.keys import PrivateKey
 from mesh.identity.peer_id import PeerId
 from mesh.multiformats.multiaddr import Multiaddr
-from mesh.network.address_book import AddressBook
 from mesh.network.allocator import keep_freed_memory
 from mesh.network.connection import Connection, Handler
+from mesh.network.connection_manager import ConnectionManager
+from mesh.network.connection_manager import Settings as Watermarks
+from mesh.network.gater import Gater
 from mesh.network.interfaces import expand_unspecified
+from mesh.network.machine_size import machine_size
 from mesh.network.memory import MemoryTransport
 from mesh.network.memory_counter import MemoryCounter
+from mesh.network.resource_limits import Limits, scaled_limits, unlimited
+from mesh.network.resources import Resources
 from mesh.network.scope import Scope
 from mesh.network.stream import Stream
 from mesh.network.swarm import Swarm
@@ -47,6 +52,7 @@ from mesh.services.identify import Identify, PeerInfo
 from mesh.services.ping import Ping
 from mesh.services.registry import Registry
 from mesh.storage import keystore
+from mesh.storage.peerstore import Lifetime, Peerstore
 from mesh.telemetry.counters import Counters
 
 log = logging.getLogger(__name__)
@@ -76,7 +82,8 @@ class Node:
         self.key = key if key is not None else _load_key(self.config)
         self.peer_id = PeerId.from_public_key(self.key.public)
         self.counters = Counters()
-        self.addresses = AddressBook()
+        folder = self.config.node.path
+        self.addresses = Peerstore(folder / "peers.sqlite" if folder is not None else None, time.time)
         self._registry = Registry()
         self._memory_transport = memory
         self._ping = Ping(self.config.ping.timeout_s)
@@ -115,6 +122,7 @@ class Node:
         self._scope = Scope(f"node {self.peer_id.short()}")
         self._swarm = self._make_swarm(self._scope)
         try:
+            await asyncio.wrap_future(self.addresses.start())
             for text in self.config.network.listen:
                 await self._swarm.listen(Multiaddr.parse(text))
         except BaseException:
@@ -131,6 +139,8 @@ class Node:
         await swarm.close()
         await scope.close()
         self._swarm = self._scope = None
+        await asyncio.wrap_future(self.addresses.stop())
+        self.addresses.close()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -263,20 +273,45 @@ class Node:
             ),
             self._memory_transport or MemoryTransport(),
         ]
-        swarm = Swarm(self.peer_id, config.network, upgrade, self._registry, transports, scope, self.counters)
-        swarm.observers.connected.append(self._start_identify)
+        folder, marks = config.node.path, config.connections
+        swarm = Swarm(
+            self.peer_id,
+            config.network,
+            upgrade,
+            self._registry,
+            transports,
+            scope,
+            self.counters,
+            Resources(_limits(config)),
+            Gater(folder / "gater.json" if folder is not None else None),
+            ConnectionManager(Watermarks(marks.low, marks.high, marks.grace_s)),
+        )
+        swarm.observers.connected.append(self._connected)
+        swarm.observers.disconnected.append(self._disconnected)
         return swarm
 
-    def _start_identify(self, connection: Connection) -> None:
+    def _connected(self, connection: Connection) -> None:
+        self.addresses.set_connected(connection.peer, True)
+        self.addresses.set_key(connection.peer, connection.remote_key)
         connection.identified = connection.scope.spawn(
             self._identify.ask(connection), "identify", on_error=self._identify_failed
         )
+
+    def _disconnected(self, connection: Connection) -> None:
+        if self._swarm is not None and not self._swarm.is_connected(connection.peer):
+            self.addresses.set_connected(connection.peer, False)
 
     def _identify_failed(self, error: MeshError) -> None:
         self.counters.count(f"identify.failed:{error.code}")
 
     def _remember(self, connection: Connection, info: PeerInfo) -> None:
-        self.addresses.add(info.peer, info.listen_addrs)
+        addresses, peer = self.addresses, info.peer
+        addresses.set_protocols(peer, info.protocols)
+        addresses.set_agent(peer, info.agent_version)
+        if info.record is not None:
+            addresses.set_record(peer, info.record, info.record_seq, info.listen_addrs, Lifetime.CONNECTED)
+        else:
+            addresses.add(peer, info.listen_addrs, Lifetime.CONNECTED)
 
     def _advertised(self) -> list[Multiaddr]:
         return expand_unspecified(self._swarm.listen_addresses) if self._swarm is not None else []
@@ -295,6 +330,29 @@ class Node:
             await self.connect(text)
         except MeshError as error:
             log.warning("bootstrap %s: %s", text, error)
+
+
+def _limits(config: Config) -> Limits:
+    """The limits of every resource scope: this machine's, then this node's own settings."""
+    network, section = config.network, config.limits
+    if section.scale == "unlimited":
+        limits = unlimited()
+    else:
+        limits = scaled_limits(*machine_size()).with_settings(
+            {
+                "limits.system.conns": network.max_connections,
+                "limits.system.conns_inbound": network.max_connections,
+                "limits.system.conns_outbound": network.max_connections,
+                "limits.transient.conns": 2 * network.max_pending_upgrades,
+                "limits.transient.conns_inbound": network.max_pending_upgrades,
+                "limits.transient.conns_outbound": network.max_pending_upgrades,
+            }
+        )
+    overrides: dict[str, object] = {}
+    for text in section.overrides:
+        key, _, value = text.partition("=")
+        overrides[f"limits.{key.strip()}"] = int(value) if value.strip().isdecimal() else value.strip()
+    return limits.with_settings(overrides)
 
 
 def _load_key(config: Config) -> PrivateKey:

@@ -29,6 +29,13 @@ def _count(text: str, minimum: int = 1, maximum: int = 1_000_000) -> Setting:
     return Setting(text, "count", minimum=minimum, maximum=maximum)
 
 
+def _shape_of_control(text: str) -> str:
+    """A Unix socket besides what `shape_of_api_listen` takes."""
+    if text.startswith("unix:"):
+        return "" if text.startswith("unix:/") and text != "unix:/" else "has no absolute path behind unix:"
+    return shape_of_api_listen(text)
+
+
 class Section:
     """Checks every field against its rule: values made in Python are held to what a file is held to."""
 
@@ -68,7 +75,9 @@ class NetworkSection(Section):
         tuple[str, ...], Setting("Peers to connect to at start.", "list", shape=shape_of_address)
     ] = ()
     connect_timeout_s: Annotated[float, _time("Time for the TCP connection to one address.")] = 5.0
-    address_timeout_s: Annotated[float, _time("Time to reach a peer at one address, upgrade included.")] = 15.0
+    address_timeout_s: Annotated[float, _time("Time to reach a peer at one address, upgrade included.")] = (
+        15.0
+    )
     dial_timeout_s: Annotated[float, _time("Time to reach a peer over all its addresses.")] = 60.0
     upgrade_timeout_s: Annotated[float, _time("Time to secure and multiplex a new connection.")] = 15.0
     negotiate_timeout_s: Annotated[float, _time("Time to agree on the protocol of a stream.")] = 10.0
@@ -113,6 +122,28 @@ class YamuxSection(Section):
 
 
 @dataclass(frozen=True, slots=True)
+class LimitsSection(Section):
+    """How much peers may use: go-libp2p's scopes (system, transient, peer, protocol, protocol_peer, source)."""
+
+    scale: Annotated[
+        str, Setting("Scale the limits to this machine, or lift them all.", choices=("machine", "unlimited"))
+    ] = "machine"
+    overrides: Annotated[
+        tuple[str, ...],
+        Setting("Limits that differ, such as peer.conns=16 or system.streams=unlimited.", "list"),
+    ] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionsSection(Section):
+    """Watermarks of the connection manager."""
+
+    low: Annotated[int, _count("Trimming goes down to this many connections.", minimum=0)] = 160
+    high: Annotated[int, _count("Above this many connections trimming begins.", minimum=0)] = 192
+    grace_s: Annotated[float, _time("New connections are spared this long.")] = 60.0
+
+
+@dataclass(frozen=True, slots=True)
 class IdentifySection(Section):
     """What this node tells others about itself."""
 
@@ -142,8 +173,16 @@ class ApiSection(Section):
     """The control API."""
 
     listen: Annotated[
-        str, Setting("HOST:PORT of the control API, or off.", shape=shape_of_api_listen, flag="--api")
+        str,
+        Setting(
+            "HOST:PORT or unix:/path of the control API, or off; a daemon's own default is 127.0.0.1:4003.",
+            shape=_shape_of_control,
+            flag="--api",
+        ),
     ] = "off"
+    metrics: Annotated[
+        str, Setting("Who may read /metrics: holders of the token, or everyone.", choices=("token", "open"))
+    ] = "token"
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +208,8 @@ class Config:
     node: NodeSection = field(default_factory=NodeSection)
     network: NetworkSection = field(default_factory=NetworkSection)
     yamux: YamuxSection = field(default_factory=YamuxSection)
+    limits: LimitsSection = field(default_factory=LimitsSection)
+    connections: ConnectionsSection = field(default_factory=ConnectionsSection)
     identify: IdentifySection = field(default_factory=IdentifySection)
     ping: PingSection = field(default_factory=PingSection)
     services: ServicesSection = field(default_factory=ServicesSection)
@@ -185,6 +226,8 @@ SECTIONS: dict[str, type[Section]] = {
     "node": NodeSection,
     "network": NetworkSection,
     "yamux": YamuxSection,
+    "limits": LimitsSection,
+    "connections": ConnectionsSection,
     "identify": IdentifySection,
     "ping": PingSection,
     "services": ServicesSection,

@@ -8,12 +8,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from mesh.errors import Closed, MeshError, TimedOut, UsageError
+from mesh.errors import Closed, LimitError, MeshError, TimedOut, UsageError
 from mesh.identity.keys import PublicKey
 from mesh.identity.peer_id import PeerId
 from mesh.multiformats.multiaddr import Multiaddr
 from mesh.network.driver import Driver
 from mesh.network.memory_counter import MemoryCounter
+from mesh.network.resources import ConnectionScope, StreamScope
 from mesh.network.scope import Scope
 from mesh.network.stream import Stream
 from mesh.network.upgrade import Upgrade, Upgraded, UpgradeSettings
@@ -94,6 +95,7 @@ class Connection:
         "remote_info",
         "remote_key",
         "remote_protocols",
+        "resources",
     )
 
     peer: PeerId
@@ -125,6 +127,7 @@ class Connection:
         self.opened_at = 0.0
         self.identified: asyncio.Future[None] | None = None
         self.remote_info: object = None
+        self.resources: ConnectionScope | None = None
         self.remote_protocols: frozenset[str] | None = None
 
     def __repr__(self) -> str:
@@ -207,8 +210,16 @@ class Connection:
         if self.close_reason is not None or self.closing:
             raise Closed(str(self.close_reason or "the connection is being closed"))
         negotiation = multistream.Initiator(protocols)
-        state = driver.session.open()
+        resources = self._stream_resources(inbound=False)
+        try:
+            if optimistic:
+                resources.set_protocol(protocols[0])
+            state = driver.session.open()
+        except MeshError:
+            resources.close()
+            raise
         stream = Stream(self, driver, state, negotiation, protocols[0] if optimistic else "")
+        stream.resources = resources
         for token in negotiation.output():
             driver.session.send(state, token)
         self._watch_negotiation(stream)
@@ -218,6 +229,7 @@ class Connection:
         driver.request_flush()
         try:
             await stream.negotiated()
+            resources.set_protocol(stream.protocol)
         except BaseException:
             stream.reset()
             raise
@@ -258,18 +270,27 @@ class Connection:
         self.remote_key = result.remote_key
         self.early_muxer = result.early_muxer
         self.opened_at = time.monotonic()
+        result.session.gone = self._stream_gone
         self._environment.observer.connection_upgraded(self)
         if self._upgraded is not None and not self._upgraded.done():
             self._upgraded.set_result(None)
 
     def stream_opened(self, state: yamux.Stream) -> None:
         session = self._driver.session
+        try:
+            resources = self._stream_resources(inbound=True)
+        except LimitError as refusal:
+            self._environment.counters.count(f"stream.refused:{refusal.scope.partition(' ')[0]}")
+            session.reset(state, yamux.ResetCode.RESOURCE_LIMIT)
+            return
         negotiation = multistream.Responder(self._environment.handlers.supports)
         stream = Stream(self, self._driver, state, negotiation)
+        stream.resources = resources
         session.accept(state)
+        if state.dead:
+            resources.close()
+            return
         for token in negotiation.output():
-            if state.dead:
-                return
             session.send(state, token)
         self._watch_negotiation(stream)
         self._environment.counters.count("stream.inbound")
@@ -315,9 +336,18 @@ class Connection:
     def stream_negotiated(self, stream: Stream) -> None:
         """A protocol was agreed on: the handler of an inbound stream starts."""
         self.stream_finished(stream)
-        if stream.inbound and self.scope.closing:
+        if not stream.inbound:
+            return
+        try:
+            if stream.resources is not None:
+                stream.resources.set_protocol(stream.protocol)
+        except LimitError as refusal:
+            self._environment.counters.count(f"stream.refused:{refusal.scope.partition(' ')[0]}")
+            stream.reset(yamux.ResetCode.RESOURCE_LIMIT)
+            return
+        if self.scope.closing:
             stream.reset(yamux.ResetCode.SHUTDOWN)
-        elif stream.inbound:
+        else:
             handler = self._environment.handlers.handler(stream.protocol)
             self.scope.spawn(
                 self._serve(handler, stream),
@@ -346,6 +376,15 @@ class Connection:
             self._lingering.pop(stream, None)
 
     # -- within ------------------------------------------------------------------------------------------------------
+
+    def _stream_resources(self, inbound: bool) -> StreamScope:
+        assert self.resources is not None
+        return self.resources.open_stream(inbound)
+
+    def _stream_gone(self, state: yamux.Stream) -> None:
+        stream = state.owner
+        if isinstance(stream, Stream) and stream.resources is not None:
+            stream.resources.close()
 
     def _watch_negotiation(self, stream: Stream) -> None:
         if self._negotiating is None:

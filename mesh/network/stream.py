@@ -25,6 +25,7 @@ from mesh.protocols.yamux import ResetCode
 if TYPE_CHECKING:
     from mesh.network.connection import Connection
     from mesh.network.driver import Driver
+    from mesh.network.resources import StreamScope
     from mesh.protocols import yamux
 
 WRITE_BYTES = 8 * 65507
@@ -56,6 +57,7 @@ class Stream:
         "_writer",
         "connection",
         "protocol",
+        "resources",
     )
 
     def __init__(
@@ -78,6 +80,7 @@ class Stream:
         self._write_lock: asyncio.Lock | None = None
         self._failure: MeshError | None = None
         self._abandoned = False
+        self.resources: StreamScope | None = None
         state.owner = self
 
     def __repr__(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -19,10 +20,13 @@ from mesh.errors import (
 from mesh.identity.peer_id import PeerId
 from mesh.multiformats.multiaddr import Multiaddr
 from mesh.network.connection import Connection, Environment, Handlers
+from mesh.network.connection_manager import ConnectionManager
 from mesh.network.dialer import Dialer, DialSettings
 from mesh.network.driver import RECEIVE_BUFFER_BYTES
+from mesh.network.gater import Denied, Gater
 from mesh.network.memory_counter import MemoryCounter
 from mesh.network.resolver import Resolver
+from mesh.network.resources import Resources
 from mesh.network.scope import Scope
 from mesh.network.transport import Listener, Transport
 from mesh.network.upgrade import UpgradeSettings
@@ -54,10 +58,16 @@ class Swarm:
         transports: Sequence[Transport],
         scope: Scope,
         counters: Counters,
+        resources: Resources,
+        gater: Gater,
+        manager: ConnectionManager[Connection],
     ) -> None:
         self.own_id = own_id
         self.memory: MemoryCounter = upgrade.memory
         self.counters = counters
+        self.resources = resources
+        self.gater = gater
+        self.manager = manager
         self.observers = ConnectionObservers([], [])
         self._settings = settings
         self._transports = transports
@@ -72,7 +82,10 @@ class Swarm:
             Resolver(),
             lambda peer: self._make(Role.INITIATOR, peer),
             counters,
+            self._refusal,
         )
+        self._trimming: asyncio.TimerHandle | None = None
+        self._scope = scope
         self._idle = asyncio.Event()
         self._idle.set()
         self._closing = False
@@ -95,6 +108,10 @@ class Swarm:
     def connections(self) -> list[Connection]:
         """Every established connection, oldest first for each peer."""
         return [each for several in self._peers.values() for each in several]
+
+    def is_connected(self, peer: PeerId) -> bool:
+        """Whether any connection to a peer stands."""
+        return peer in self._peers
 
     @property
     def peers(self) -> list[PeerId]:
@@ -134,6 +151,8 @@ class Swarm:
         """
         if peer == self.own_id:
             raise UsageError(f"{peer} is this node itself")
+        if peer is not None:
+            self.gater.check_peer_dial(peer)
         return await self._dialer.dial(peer, named, known)
 
     def _transport(self, address: Multiaddr) -> Transport | None:
@@ -144,6 +163,8 @@ class Swarm:
     async def close(self) -> None:
         """Stop listening, close every connection in order, and wait until all are gone."""
         self._closing = True
+        if self._trimming is not None:
+            self._trimming.cancel()
         await self._dialer.close()
         for listener in self._listeners:
             await listener.close()
@@ -167,23 +188,37 @@ class Swarm:
             if self._inbound_upgrades >= settings.max_pending_upgrades:
                 limit = settings.max_pending_upgrades
                 raise LimitError("node", "pending upgrades", limit, "network.max_pending_upgrades")
-            self._inbound_upgrades += 1
+            self.gater.check_accept(connection.remote)
+        host = connection.remote.value("ip4") or connection.remote.value("ip6")
+        connection.resources = self.resources.open_connection(
+            connection.inbound, host, time.monotonic(), descriptors=0 if host is None else 1
+        )
+        self._inbound_upgrades += connection.inbound
         self._upgrading.add(connection)
         self._idle.clear()
 
     def connection_upgraded(self, connection: Connection) -> None:
         self._check_room()
+        self.gater.check_secured(connection.peer, connection.remote)
+        assert connection.resources is not None
+        connection.resources.set_peer(connection.peer)
+        self.gater.check_upgraded(connection.peer, connection.remote)
         self._end_upgrade(connection)
         self._peers.setdefault(connection.peer, []).append(connection)
         self._established += 1
         self.counters.count(f"connection.opened:{'inbound' if connection.inbound else 'outbound'}")
+        self.manager.note_connected(connection, time.monotonic())
+        self._plan_trim()
         for listen in self.observers.connected:
             listen(connection)
 
     def connection_lost(self, connection: Connection, error: MeshError) -> None:
+        if connection.resources is not None:
+            connection.resources.close()
         several = self._peers.get(connection.peer) if connection.known else None
         if several is not None and connection in several:
             several.remove(connection)
+            self.manager.note_disconnected(connection)
             if not several:
                 del self._peers[connection.peer]
             self._established -= 1
@@ -194,10 +229,41 @@ class Swarm:
             self._end_upgrade(connection)
             if isinstance(error, LimitError):
                 self.counters.count(f"connection.refused:{error.limit}")
+                log.info("a connection was refused: %s", error)
+            elif isinstance(error, Denied):
+                self.counters.count(f"connection.denied:{error.hook}")
             else:
                 self.counters.count(f"upgrade.failed:{connection.failed_stage}")
         log.debug("%r ended: %s", connection, error)
         self._note_idle()
+
+    def _refusal(self, peer: PeerId | None, address: Multiaddr) -> str | None:
+        rule = self.gater.refusal(peer, address)
+        return None if rule is None else f"denied by the rule {rule}"
+
+    def _plan_trim(self) -> None:
+        """Close what the connection manager gives up, when its time has come."""
+        deadline = self.manager.deadline()
+        if deadline is None or self._closing or self._trimming is not None:
+            return
+        delay = max(0.0, deadline - time.monotonic())
+        self._trimming = asyncio.get_running_loop().call_later(delay, self._trim)
+
+    def _trim(self) -> None:
+        self._trimming = None
+        for connection in self.manager.trim(time.monotonic()):
+            self.counters.count("connection.trimmed")
+            self._scope.spawn(connection.close(), "trim")
+        self._plan_trim()
+
+    def enforce(self) -> list[Connection]:
+        """End the connections that the gater's rules no longer allow; returns them."""
+        refused = [
+            each for each in self.connections if self.gater.refusal(each.peer, each.remote) is not None
+        ]
+        for connection in refused:
+            connection.abort(Closed("the peer was denied"))
+        return refused
 
     def _accept(self) -> Connection:
         return self._make(Role.RESPONDER, None)

@@ -127,14 +127,14 @@ class Upgrade:
         channel = self.channel
         assert channel is not None
         plaintext = b"".join(channel.receive(data))
-        if channel.failure is not None:
-            self._fail(channel.failure)
-        elif plaintext:
+        if plaintext:
             answer: list[Buffer] = []
             selected = self._negotiated(plaintext, answer)
             self._seal(answer)
             if selected is not None:
                 self._finish(b"", now, selected.leftover)
+        if channel.failure is not None and self.outcome is None:
+            self._fail(channel.failure)
 
     def _negotiated(self, data: Buffer, answer: list[Buffer]) -> multistream.Selected | None:
         negotiation = self._negotiation

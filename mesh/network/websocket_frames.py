@@ -15,9 +15,13 @@ from typing import Final
 
 from websockets.exceptions import ProtocolError
 from websockets.frames import Close, CloseCode, Frame, Opcode
-from websockets.speedups import apply_mask
 
 from mesh.protocols.machine import Buffer
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # where the package has no wheel: correct, and hundreds of times slower
+    from websockets.utils import apply_mask
 
 MAX_FRAME_BYTES: Final = 16 * 1024 * 1024
 MAX_CONTROL_BYTES: Final = 125

@@ -181,7 +181,9 @@ class TlsLayer(Layer):
                 return
             self._deliver(filled)
         self._flush()
-        if self.get_write_buffer_size() > MAX_UNSENT_BYTES:  # key updates that the peer asks for and does not read
+        if (
+            self.get_write_buffer_size() > MAX_UNSENT_BYTES
+        ):  # key updates that the peer asks for and does not read
             self.abort()
 
     def _deliver(self, size: int) -> None:

@@ -83,8 +83,8 @@ class _Negotiation:
             except Truncated:
                 break
             except Malformed as error:
-                self._fail(f"token cannot be read: {error}")
-                return
+                self._fail(f"token cannot be read: {error.reason}")
+                break
             if self._header_seen:
                 self._take(token, offset)
             elif token == HEADER:

@@ -52,6 +52,7 @@ class PeerInfo:
     protocols: tuple[str, ...]
     signed_record: bool
     record_seq: int = 0
+    record: bytes | None = None
 
 
 class Identify:
@@ -195,6 +196,7 @@ class Identify:
             protocols=protocols or (before.protocols if before else ()),
             signed_record=record is not None or (before is not None and before.signed_record),
             record_seq=record.seq if record else before.record_seq if before else 0,
+            record=message.signed_peer_record if record else before.record if before else None,
         )
 
     def known(self, connection: Connection) -> PeerInfo | None:

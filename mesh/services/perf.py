@@ -1,12 +1,35 @@
-"""`/perf/1.0.0`: the opener says how many bytes it wants, uploads, ends its side; they are sent back (libp2p perf)."""
+"""`/perf/1.0.0`: the opener says how many bytes it wants, uploads, ends its side; they are sent back (libp2p perf).
+
+`serve` answers; `measure` asks. `Report` turns what `measure` tells into the objects of libp2p's performance harness.
+"""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
 from mesh.codecs.perf import Request
+from mesh.errors import PeerError, UsageError
 from mesh.network.stream import WRITE_BYTES, Stream
 
 PROTOCOL_ID = "/perf/1.0.0"
+MAX_TRANSFER_BYTES: Final = 2**63 - 1
 _ZEROS = memoryview(bytes(WRITE_BYTES))
+
+Progress = Callable[[int, int], None]
+"""Called with the bytes uploaded and downloaded so far, after each piece; it must not block."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Times of one measurement in seconds; the upload ends when its last byte has been handed to the muxer."""
+
+    upload_bytes: int
+    download_bytes: int
+    upload_s: float
+    download_s: float
 
 
 async def serve(stream: Stream) -> None:
@@ -23,3 +46,78 @@ async def send_zeros(stream: Stream, size: int) -> None:
         piece = _ZEROS[:size]
         await stream.write(piece)
         size -= len(piece)
+
+
+async def measure(
+    stream: Stream, upload_bytes: int, download_bytes: int, on_progress: Progress | None = None
+) -> Transfer:
+    """Upload, then download over a new perf stream, which has ended afterwards.
+
+    Raises `UsageError` for sizes no request can carry, `PeerError` when the peer sends more or less than was asked for,
+    and what ends the stream.
+    """
+    for size in (upload_bytes, download_bytes):
+        if not 0 <= size <= MAX_TRANSFER_BYTES:
+            raise UsageError(f"perf: {size} bytes are not between 0 and {MAX_TRANSFER_BYTES}")
+    started = time.perf_counter()
+    await stream.write(Request(download_bytes).encode())
+    sent = 0
+    while sent < upload_bytes:
+        piece = _ZEROS[: upload_bytes - sent]
+        await stream.write(piece)
+        sent += len(piece)
+        if on_progress is not None:
+            on_progress(sent, 0)
+    await stream.close_write()
+    uploaded = time.perf_counter()
+    received = 0
+    while chunk := await stream.read_chunk():
+        received += len(chunk)
+        if received > download_bytes:
+            raise PeerError(
+                f"perf: more than the {download_bytes} bytes asked for came", protocol=PROTOCOL_ID
+            )
+        if on_progress is not None:
+            on_progress(sent, received)
+    if received < download_bytes:
+        raise PeerError(f"perf: {received} of {download_bytes} bytes came", protocol=PROTOCOL_ID)
+    return Transfer(sent, received, uploaded - started, time.perf_counter() - uploaded)
+
+
+class Report:
+    """Objects as libp2p's performance harness reads them: what went in each interval, then the sum over all."""
+
+    __slots__ = (
+        "_clock",
+        "_downloaded",
+        "_last",
+        "_last_downloaded",
+        "_last_uploaded",
+        "_started",
+        "_uploaded",
+    )
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
+        self._started = self._last = clock()
+        self._uploaded = self._downloaded = self._last_uploaded = self._last_downloaded = 0
+
+    def add(self, uploaded: int, downloaded: int) -> None:
+        """The bytes so far; fits `measure` as ``on_progress``."""
+        self._uploaded, self._downloaded = uploaded, downloaded
+
+    def intermediary(self) -> dict[str, object]:
+        """Time and bytes since the last one."""
+        now = self._clock()
+        up, down = self._uploaded - self._last_uploaded, self._downloaded - self._last_downloaded
+        spent, self._last = now - self._last, now
+        self._last_uploaded, self._last_downloaded = self._uploaded, self._downloaded
+        return _object("intermediary", spent, up, down)
+
+    def final(self) -> dict[str, object]:
+        """Time and bytes since the beginning."""
+        return _object("final", self._clock() - self._started, self._uploaded, self._downloaded)
+
+
+def _object(kind: str, seconds: float, uploaded: int, downloaded: int) -> dict[str, object]:
+    return {"type": kind, "timeSeconds": seconds, "uploadBytes": uploaded, "downloadBytes": downloaded}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import os
 import time
@@ -12,42 +13,23 @@ from mesh.codecs.ping import PING_BYTES
 from mesh.errors import Closed, MeshError, PeerError, StreamReset
 from mesh.network.connection import Connection
 from mesh.network.stream import Stream
-from mesh.protocols.yamux import ResetCode
 
 PROTOCOL_ID = "/ipfs/ping/1.0.0"
 IDLE_S = 10.0
-MAX_INBOUND_STREAMS = 2
-"""Per connection; a third is reset with the code for a resource limit, as go does."""
 
 
 class Ping:
     """Responder and initiator. ``timeout_s``: an answer later than this is a lost ping."""
 
-    __slots__ = ("_serving", "_timeout_s")
+    __slots__ = ("_timeout_s",)
 
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
-        self._serving: dict[Connection, int] = {}
 
     async def serve(self, stream: Stream) -> None:
         """Echo whole payloads until the peer ends its side or is silent for 10 s."""
-        connection = stream.connection
-        serving = self._serving.get(connection, 0)
-        if serving >= MAX_INBOUND_STREAMS:
-            raise PeerError(
-                f"ping: more than {MAX_INBOUND_STREAMS} streams at once",
-                protocol=PROTOCOL_ID,
-                wire_code=ResetCode.RESOURCE_LIMIT,
-            )
-        self._serving[connection] = serving + 1
-        try:
+        with contextlib.suppress(TimeoutError):
             await self._echo(stream)
-        except TimeoutError:
-            return
-        finally:
-            self._serving[connection] -= 1
-            if not self._serving[connection]:
-                del self._serving[connection]
 
     async def ping(
         self, connection: Connection, count: int | None = None, interval_s: float = 1.0

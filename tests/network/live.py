@@ -13,7 +13,9 @@ from typing import Any, Self
 
 from mesh.config import (
     Config,
+    ConnectionsSection,
     IdentifySection,
+    LimitsSection,
     NetworkSection,
     PingSection,
     ServicesSection,
@@ -84,6 +86,8 @@ def configured(*listen: str, serve: tuple[str, ...] = (), **settings: Any) -> Co
         "identify": (IdentifySection, {}),
         "ping": (PingSection, {}),
         "services": (ServicesSection, {"serve": serve}),
+        "limits": (LimitsSection, {}),
+        "connections": (ConnectionsSection, {}),
     }
     renamed = {"identify_timeout_s": ("identify", "timeout_s"), "ping_timeout_s": ("ping", "timeout_s")}
     renamed["connection_held_bytes"] = ("yamux", "max_held_bytes")

@@ -181,7 +181,7 @@ async def test_opens_beyond_the_backlog_wait_for_acknowledgements(
     nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The peer acknowledges one stream at a time: each lets exactly one waiter through."""
-    server, _, connection = await nodes.pair()
+    server, _, connection = await nodes.pair(scale="unlimited")
     held: list[tuple[Connection, yamux.Stream]] = []
     genuine = Connection.stream_opened
     monkeypatch.setattr(Connection, "stream_opened", lambda self, state: held.append((self, state)))

@@ -6,8 +6,10 @@ import os
 import tracemalloc
 
 import pytest
+from websockets import speedups
 from websockets.frames import CloseCode, Frame, Opcode
 
+from mesh.network import websocket_frames
 from mesh.network.websocket_frames import (
     FRAME_BYTES,
     MAX_FRAME_BYTES,
@@ -84,6 +86,10 @@ def test_messages_in_fragments_of_one_byte(masked: bool, step: int) -> None:
     assert read(reader, b"".join(each.serialize(mask=masked) for each in parts), step) == payload
     assert reader.ping == b"between"
     assert reader.failure is None
+
+
+def test_masking_is_compiled() -> None:
+    assert vars(websocket_frames)["apply_mask"] is speedups.apply_mask
 
 
 def test_many_small_pieces_become_one() -> None:

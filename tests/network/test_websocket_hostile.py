@@ -170,10 +170,10 @@ async def test_single_bytes_do_not_lengthen_a_handshake(nodes: Nodes) -> None:
         rest = asyncio.ensure_future(peer.rest())
         began = loop.time()
         for byte in REQUEST[:-1]:
-            peer.writer.write(bytes([byte]))
-            done, _ = await asyncio.wait([rest], timeout=0.01)
-            if done:
+            if rest.done() or peer.writer.is_closing():
                 break
+            peer.writer.write(bytes([byte]))
+            await asyncio.wait([rest], timeout=0.01)
         assert await rest == b""
         assert loop.time() - began < 1.0
     await counted(server, "upgrade.failed:websocket handshake")

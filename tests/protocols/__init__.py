@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from mesh.codecs.noise import LENGTH, HandshakePayload
+from mesh.errors import UsageError
 from mesh.identity.keys import PrivateKey
 from mesh.identity.peer_id import PeerId
 from mesh.protocols.machine import Role
-from mesh.protocols.noise import Credentials, Session
+from mesh.protocols.noise import Credentials, Failed, Handshake, Session, credentials
 from mesh.protocols.noise.handshake import SIGNATURE_PREFIX
 from mesh.protocols.noise.symmetric import SymmetricState, diffie_hellman
 from tests.vectors import load
@@ -86,7 +88,7 @@ class PlainXX:
         return Session(*keys, self.symmetric.hash)
 
     def _mix(self, token: str) -> None:
-        own, remote = token if self.role is Role.INITIATOR else reversed(token)
+        own, remote = tuple(token) if self.role is Role.INITIATOR else tuple(reversed(token))
         secret = self.ephemeral if own == "e" else self.static
         self.symmetric.mix_key(diffie_hellman(secret, self.remote[remote]))
 
@@ -123,3 +125,44 @@ def flipped(data: bytes, index: int, mask: int = 1) -> bytes:
     changed = bytearray(data)
     changed[index] ^= mask
     return bytes(changed)
+
+
+A_STATIC, B_STATIC, A_EPHEMERAL, B_EPHEMERAL = (bytes([value]) * 32 for value in (0x11, 0x22, 0x33, 0x44))
+ALICE_OWN = credentials(ALICE, A_STATIC)
+BOB_OWN = credentials(BOB, B_STATIC)
+BOB_ID = PeerId.from_public_key(BOB.public)
+BOTH_ROLES = pytest.mark.parametrize("role", list(Role))
+
+
+def taken(machine: Handshake) -> bytes:
+    return b"".join(machine.output())
+
+
+def failure(machine: Handshake) -> str:
+    assert isinstance(machine.outcome, Failed)
+    assert machine.outcome.error.protocol == "/noise"
+    assert machine.output() == []
+    with pytest.raises(UsageError):
+        machine.finish()
+    with pytest.raises(UsageError):
+        machine.receive(b"")
+    return str(machine.outcome.error)
+
+
+def shown(
+    role: Role,
+    payload: bytes,
+    *,
+    own: Credentials = ALICE_OWN,
+    expected: PeerId | None = None,
+    shown_static: bytes = b"",
+) -> Handshake:
+    """A handshake in ``role`` whose peer, with the static key of `B_STATIC`, sends ``payload``."""
+    machine = Handshake(role, own, A_EPHEMERAL, expected_peer=expected)
+    other = Role.RESPONDER if role is Role.INITIATOR else Role.INITIATOR
+    peer = PlainXX(other, B_STATIC, B_EPHEMERAL, shown_static=shown_static)
+    if role is Role.RESPONDER:
+        machine.receive(framed(peer.write()))
+    peer.read(unframed(taken(machine)))
+    machine.receive(framed(peer.write(payload)))
+    return machine

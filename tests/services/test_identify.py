@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 
 from mesh.codecs.identify import Identify as Message
-from mesh.errors import EndOfStream, Malformed, MeshError, ProtocolNotSupported, StreamReset, TimedOut
+from mesh.errors import (
+    EndOfStream,
+    LimitError,
+    Malformed,
+    MeshError,
+    ProtocolNotSupported,
+    StreamReset,
+    TimedOut,
+)
 from mesh.framing import delimited
 from mesh.identity.keys import PrivateKey
 from mesh.identity.peer_id import PeerId
@@ -98,8 +106,17 @@ async def test_the_answer_on_the_wire(nodes: Nodes) -> None:
     assert open_peer_record(message.signed_peer_record).addresses == server.swarm.listen_addresses
 
 
-async def test_forty_at_the_same_time(nodes: Nodes) -> None:
-    _, client, connection = await nodes.pair()
+async def test_forty_at_the_same_time_are_cut_at_the_limit(nodes: Nodes) -> None:
+    server, client, connection = await nodes.pair()
+    results = await asyncio.gather(*(client.identify(connection) for _ in range(40)), return_exceptions=True)
+    refused = [each for each in results if isinstance(each, LimitError | StreamReset)]
+    assert 0 < len(refused) <= 24
+    assert len(refused) == sum(isinstance(each, BaseException) for each in results)
+    assert (await client.identify(connection)).peer == server.peer_id
+
+
+async def test_forty_at_the_same_time_without_limits(nodes: Nodes) -> None:
+    _, client, connection = await nodes.pair(scale="unlimited")
     infos = await asyncio.gather(*(client.identify(connection) for _ in range(40)))
     assert len(set(infos)) == 1
 

@@ -65,7 +65,7 @@ async def test_a_third_stream_is_over_the_limit(nodes: Nodes) -> None:
     with pytest.raises(StreamReset) as caught:
         await open_and_read(connection, ping.PROTOCOL_ID)
     assert caught.value.wire_code == ResetCode.RESOURCE_LIMIT
-    assert server.counters["handler.failed:peer"] == 1
+    assert server.counters["stream.refused:protocol_peer"] == 1
     for stream in kept:
         await stream.close()
     await eventually(lambda: connection.stream_count == 0)

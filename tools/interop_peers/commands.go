@@ -35,12 +35,13 @@ var commands = map[string]command{
 	"open":        {shortLimit, withArgs(openArgs{}, openStream)},
 	"echo":        {bulkLimit, withArgs(echoArgs{Bytes: 1 << 20, Chunk: 64 << 10}, echo)},
 	"count":       {bulkLimit, withArgs(countArgs{Bytes: 1 << 20, Chunk: 64 << 10}, count)},
-	"perf":        {bulkLimit, withArgs(perfArgs{}, perf)},
+	"perf":        {bulkLimit, withArgs(perfArgs{Chunk: perfBufferSize}, perf)},
 	"streams":     {bulkLimit, withArgs(streamsArgs{Count: 1, Concurrency: 1}, openManyStreams)},
 	"connections": {bulkLimit, withArgs(connectionsArgs{Count: 1, Concurrency: 1}, openManyConnections)},
 	"hold":        {bulkLimit, withArgs(holdArgs{Count: 1, Concurrency: 8}, hold)},
 	"release":     {dialLimit, withArgs(noArgs{}, release)},
 	"stats":       {shortLimit, withArgs(noArgs{}, stats)},
+	"settle":      {shortLimit, withArgs(noArgs{}, settle)},
 }
 
 type noArgs struct{}

@@ -36,18 +36,22 @@ func servePerf(stream network.Stream) error {
 	if uploaded, err := drain(stream, make([]byte, perfBufferSize)); err != nil {
 		return fmt.Errorf("receive after %d bytes: %w", uploaded, err)
 	}
-	return sendFiller(stream, int64(wanted))
+	return sendFiller(stream, int64(wanted), perfBufferSize)
 }
 
 type perfArgs struct {
 	Peer     peer.ID `json:"peer"`
 	Upload   int64   `json:"upload"`
 	Download int64   `json:"download"`
+	Chunk    int     `json:"chunk"`
 }
 
 func perf(ctx context.Context, n *node, args perfArgs) (fields, error) {
 	if args.Upload < 0 || args.Download < 0 {
 		return nil, errors.New("arguments \"upload\" and \"download\" must not be negative")
+	}
+	if args.Chunk < 1 || args.Chunk > perfBufferSize {
+		return nil, fmt.Errorf("argument \"chunk\" must be from 1 to %d, is %d", perfBufferSize, args.Chunk)
 	}
 	var times perfTimes
 	times.started = time.Now()
@@ -66,6 +70,7 @@ func perf(ctx context.Context, n *node, args perfArgs) (fields, error) {
 		"download_seconds":  download.Seconds(),
 		"seconds":           times.ended.Sub(times.started).Seconds(),
 		"upload_mb_per_s":   megabytesPerSecond(args.Upload, upload),
+		"writes_per_second": perSecond(math.Ceil(float64(args.Upload)/float64(args.Chunk)), upload),
 		"download_mb_per_s": megabytesPerSecond(args.Download, download),
 	}, nil
 }
@@ -80,7 +85,7 @@ func measure(stream network.Stream, args perfArgs, times *perfTimes) error {
 	if _, err := stream.Write(binary.BigEndian.AppendUint64(nil, uint64(args.Download))); err != nil {
 		return fmt.Errorf("send wanted size: %w", err)
 	}
-	if err := sendFiller(stream, args.Upload); err != nil {
+	if err := sendFiller(stream, args.Upload, args.Chunk); err != nil {
 		return err
 	}
 	if err := closeWriting(stream); err != nil {
@@ -105,9 +110,10 @@ func measure(stream network.Stream, args perfArgs, times *perfTimes) error {
 	return nil
 }
 
-func sendFiller(w io.Writer, size int64) error {
+// sendFiller writes size bytes, at most chunk of them at a time.
+func sendFiller(w io.Writer, size int64, chunk int) error {
 	for sent := int64(0); sent < size; {
-		written, err := w.Write(perfFiller[:min(perfBufferSize, size-sent)])
+		written, err := w.Write(perfFiller[:min(int64(chunk), size-sent)])
 		sent += int64(written)
 		if err != nil {
 			return fmt.Errorf("send after %d of %d bytes: %w", sent, size, err)

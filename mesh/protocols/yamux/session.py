@@ -52,7 +52,8 @@ class Session:
 
     ``now`` is the instant of construction. ``reserve(n)`` is asked before a window grows by n bytes and may refuse;
     ``release(n)`` gives back. ``held_bytes`` is the memory all unread payload keeps alive. ``rtt_s`` is the smoothed
-    round trip of pings, None before the first answer.
+    round trip of pings, None before the first answer. ``gone`` is called for each stream when both its directions have
+    ended.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Session:
         self.rtt_s: float | None = None
         self.remote_gone = False
         self.ended: MeshError | None = None
+        self.gone: Callable[[Stream], None] = lambda _stream: None
         self.inbound_streams = 0
         self._settings = settings
         self._reserve = reserve
@@ -117,6 +119,7 @@ class Session:
         "_settings",
         "_unacknowledged",
         "ended",
+        "gone",
         "held_bytes",
         "inbound_streams",
         "ready",
@@ -287,7 +290,7 @@ class Session:
 
     def reset(self, stream: Stream, code: int = ResetCode.NONE) -> None:
         """End both directions at once, drop unread payload and tell the peer why."""
-        if stream.reset_code is not None or stream.id not in self.streams:
+        if stream.reset_code is not None or self.streams.get(stream.id) is not stream:
             self._drop_unread(stream)
             return
         self._queue_frame(WINDOW_UPDATE, stream.pending_flags | RST, stream.id, code)
@@ -299,7 +302,8 @@ class Session:
         payload, released = stream.fetch(max_bytes)
         self.held_bytes -= released
         if not stream.read_closed and stream.reset_code is None:
-            grant = stream.window_bytes - stream.receive_window - stream.queued_bytes
+            coming = self._body_left if stream is self._body_stream else 0
+            grant = stream.window_bytes - stream.receive_window - stream.queued_bytes - coming
             if grant * 2 >= stream.window_bytes and payload:
                 self._grant(stream, grant)
         return payload
@@ -321,8 +325,9 @@ class Session:
 
     def shed(self) -> None:
         """Reset the stream that holds most unread memory (the node's own limit was reached)."""
-        if self.streams:
-            self.reset(max(self.streams.values(), key=lambda each: each.held_bytes), ResetCode.RESOURCE_LIMIT)
+        victim = max(self.streams.values(), key=lambda each: each.held_bytes, default=None)
+        if victim is not None and victim.held_bytes:
+            self.reset(victim, ResetCode.RESOURCE_LIMIT)
 
     # -- frames in ---------------------------------------------------------------------------------------------------
 
@@ -416,7 +421,7 @@ class Session:
         stream = self._body_stream
         if stream is not None and stream.reset_code is None:
             self._deliver(stream, data, offset, end)
-            if not self._body_left and self._body_fin:
+            if not self._body_left and self._body_fin and stream.reset_code is None:
                 self._finish_reading(stream)
         return end
 
@@ -518,16 +523,18 @@ class Session:
         self.held_bytes -= stream.discard()
 
     def _forget(self, stream: Stream) -> None:
-        if self.streams.pop(stream.id, None) is None:
+        if self.streams.get(stream.id) is not stream:
             return
-        if stream.inbound:
-            self.inbound_streams -= 1
-            if not stream.acknowledged:
-                self._backlog -= 1
-        elif not stream.acknowledged:
+        del self.streams[stream.id]
+        self.inbound_streams -= stream.inbound
+        if not stream.acknowledged:
             stream.acknowledged = True
-            self._unacknowledged -= 1
+            if stream.inbound:
+                self._backlog -= 1
+            else:
+                self._unacknowledged -= 1
         self._give_back(stream)
+        self.gone(stream)
 
     def _give_back(self, stream: Stream) -> None:
         growth = stream.window_bytes - INITIAL_WINDOW_BYTES

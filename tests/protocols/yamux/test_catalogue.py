@@ -138,7 +138,9 @@ CASES = [
     Case("3.3", [OPEN, frame(DATA, 0, 1, 2**31 - 1)], [*ACKED, VIOLATION], ends=True),
     Case("3.6", [OPEN, update(1, 2**32 - 1)], [*ACKED, VIOLATION], ends=True),
     Case("3.7", [update(1, 1000)], []),
-    Case("3.8", [data(1, b"lost"), data(3, b"kept", SYN)], [Frame(UPDATE, ACK, 3)], alive=[3], payload=b"kept"),
+    Case(
+        "3.8", [data(1, b"lost"), data(3, b"kept", SYN)], [Frame(UPDATE, ACK, 3)], alive=[3], payload=b"kept"
+    ),
     Case("3.9", [data(0, b"lost"), OPEN], ACKED, alive=[1]),
     Case("4.1", [OPEN, update(1, flags=FIN)], ACKED, alive=[1]),
     Case("4.2", [OPEN, update(1, flags=FIN), data(1, b"late")], [*ACKED, Frame(UPDATE, RST, 1, 0x1004)]),
