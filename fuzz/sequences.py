@@ -15,7 +15,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from fuzz.codec import MAX_FINDINGS, REGRESSIONS
@@ -68,26 +68,22 @@ def negotiate(
     return out, rest
 
 
-def live_multistream(make: Callable[[], multistream.Initiator | multistream.Responder]) -> Life:
-    def live(parts: Sequence[bytes]) -> object:
-        machine = make()
-        out, rest = negotiate(machine, parts)
-        if isinstance(machine.outcome, multistream.Selected):
-            return out, machine.outcome.protocol, machine.outcome.leftover + rest
-        return out, machine.outcome is None
+def live_multistream(
+    make: Callable[[], multistream.Initiator | multistream.Responder], parts: Sequence[bytes]
+) -> object:
+    machine = make()
+    out, rest = negotiate(machine, parts)
+    if isinstance(machine.outcome, multistream.Selected):
+        return out, machine.outcome.protocol, machine.outcome.leftover + rest
+    return out, machine.outcome is None
 
-    return live
 
-
-def live_handshake(role: Role) -> Life:
-    def live(parts: Sequence[bytes]) -> object:
-        machine = noise.Handshake(role, own(role), secret(role))
-        out, rest = negotiate(machine, parts)
-        if isinstance(machine.outcome, noise.Established):
-            return out, machine.outcome.remote_peer, machine.outcome.muxer, machine.finish()[1] + rest
-        return out, machine.outcome is None
-
-    return live
+def live_handshake(role: Role, parts: Sequence[bytes]) -> object:
+    machine = noise.Handshake(role, own(role), secret(role))
+    out, rest = negotiate(machine, parts)
+    if isinstance(machine.outcome, noise.Established):
+        return out, machine.outcome.remote_peer, machine.outcome.muxer, machine.finish()[1] + rest
+    return out, machine.outcome is None
 
 
 def live_channel(parts: Sequence[bytes]) -> object:
@@ -138,30 +134,27 @@ def seen_of(session: yamux.Session, *own_streams: yamux.Stream) -> object:
     return out, streams, repr(session.ended), session.remote_gone, session.rtt_s
 
 
-def live_upgrade(role: Role, muxers: tuple[str, ...]) -> Life:
-    def live(parts: Sequence[bytes]) -> object:
-        machine = Upgrade(role, upgrade_settings(role, muxers))
-        out = joined(machine.output())
-        total = 0
-        for part in parts:
-            total += len(part)
-            outcome = machine.outcome
-            if outcome is None:
-                machine.receive(part, NOW)
-                out += joined(machine.output())
-            elif isinstance(outcome, Upgraded):
-                for plain in outcome.channel.receive(part):
-                    outcome.session.receive(plain, NOW)
-            if isinstance(machine.outcome, Upgraded):
-                check_yamux(machine.outcome.session, total)
+def live_upgrade(role: Role, muxers: tuple[str, ...], parts: Sequence[bytes]) -> object:
+    machine = Upgrade(role, upgrade_settings(role, muxers))
+    out = joined(machine.output())
+    total = 0
+    for part in parts:
+        total += len(part)
         outcome = machine.outcome
-        if isinstance(outcome, Failed) or (outcome is not None and outcome.channel.failure is not None):
-            return "failed"
         if outcome is None:
-            return out, machine.stage
-        return out, outcome.remote_peer, outcome.early_muxer, seen_of(outcome.session)
-
-    return live
+            machine.receive(part, NOW)
+            out += joined(machine.output())
+        elif isinstance(outcome, Upgraded):
+            for plain in outcome.channel.receive(part):
+                outcome.session.receive(plain, NOW)
+        if isinstance(machine.outcome, Upgraded):
+            check_yamux(machine.outcome.session, total)
+    outcome = machine.outcome
+    if isinstance(outcome, Failed) or (outcome is not None and outcome.channel.failure is not None):
+        return "failed"
+    if outcome is None:
+        return out, machine.stage
+    return out, outcome.remote_peer, outcome.early_muxer, seen_of(outcome.session)
 
 
 def other(role: Role) -> Role:
@@ -214,66 +207,56 @@ def records(rng: random.Random) -> Conversation:
     return tuple(joined(channel.seal([each])) for each in (b"a", b"bc" * 200, b"", *frames(rng)) if each)
 
 
-def handshake_of(role: Role) -> Callable[[random.Random], Conversation]:
-    def messages(rng: random.Random) -> Conversation:
-        both = {each: noise.Handshake(each, own(each), secret(each)) for each in Role}
-        said: dict[Role, list[bytes]] = {each: [] for each in Role}
-        for sender in (Role.INITIATOR, Role.RESPONDER, Role.INITIATOR):
-            message = joined(both[sender].output())
-            said[sender].append(message)
-            both[other(sender)].receive(message)
-        return (*said[role], joined(both[role].finish()[0].seal([b"payload"])))
-
-    return messages
+def handshake_of(role: Role, rng: random.Random) -> Conversation:
+    both = {each: noise.Handshake(each, own(each), secret(each)) for each in Role}
+    said: dict[Role, list[bytes]] = {each: [] for each in Role}
+    for sender in (Role.INITIATOR, Role.RESPONDER, Role.INITIATOR):
+        message = joined(both[sender].output())
+        said[sender].append(message)
+        both[other(sender)].receive(message)
+    return (*said[role], joined(both[role].finish()[0].seal([b"payload"])))
 
 
-def upgrade_of(role: Role, muxers: tuple[str, ...]) -> Callable[[random.Random], Conversation]:
+def upgrade_of(role: Role, muxers: tuple[str, ...], rng: random.Random) -> Conversation:
     """What one end of an upgrade says, with frames behind it: as they are, or mutated before they are sealed."""
-
-    def messages(rng: random.Random) -> Conversation:
-        both = {each: Upgrade(each, upgrade_settings(each, muxers)) for each in Role}
-        said: list[bytes] = []
-        forged = not muxers and rng.random() < 0.3
-        while any(each.outcome is None for each in both.values()):
-            for sender in Role:
-                machine, peer = both[sender], both[other(sender)]
-                if sender is role and forged and machine.channel is not None:
-                    return (*said, joined(machine.channel.seal([mutated(tokens_of_initiator(rng), rng)])))
-                for piece in machine.output():
-                    if sender is role:
-                        said.append(bytes(piece))
-                    if peer.outcome is None:
-                        peer.receive(piece, NOW)
-        outcome = both[role].outcome
-        assert isinstance(outcome, Upgraded)
-        plain = frames(rng)
-        if rng.random() < 0.5:
-            plain = (mutated(plain, rng),)
-        return (*said, *(joined(outcome.channel.seal([each])) for each in plain if each))
-
-    return messages
+    both = {each: Upgrade(each, upgrade_settings(each, muxers)) for each in Role}
+    said: list[bytes] = []
+    forged = not muxers and rng.random() < 0.3
+    while any(each.outcome is None for each in both.values()):
+        for sender in Role:
+            machine, peer = both[sender], both[other(sender)]
+            if sender is role and forged and machine.channel is not None:
+                return (*said, joined(machine.channel.seal([mutated(tokens_of_initiator(rng), rng)])))
+            for piece in machine.output():
+                if sender is role:
+                    said.append(bytes(piece))
+                if peer.outcome is None:
+                    peer.receive(piece, NOW)
+    outcome = both[role].outcome
+    assert isinstance(outcome, Upgraded)
+    plain = frames(rng)
+    if rng.random() < 0.5:
+        plain = (mutated(plain, rng),)
+    return (*said, *(joined(outcome.channel.seal([each])) for each in plain if each))
 
 
 def machines() -> dict[str, Machine]:
     """Every machine under its name."""
 
-    def initiator() -> multistream.Initiator:
-        return multistream.Initiator(SUPPORTED)
-
-    def responder() -> multistream.Responder:
-        return multistream.Responder(SUPPORTED.__contains__)
-
+    initiator = partial(multistream.Initiator, SUPPORTED)
+    responder = partial(multistream.Responder, SUPPORTED.__contains__)
     listed = [
-        Machine("multistream-initiator", tokens_of_responder, live_multistream(initiator)),
-        Machine("multistream-responder", tokens_of_initiator, live_multistream(responder)),
+        Machine("multistream-initiator", tokens_of_responder, partial(live_multistream, initiator)),
+        Machine("multistream-responder", tokens_of_initiator, partial(live_multistream, responder)),
         Machine("noise-session", records, live_channel),
         Machine("yamux-session", frames, live_yamux),
     ]
     for role in Role:
-        listed.append(Machine(f"noise-{role.value}", handshake_of(other(role)), live_handshake(role)))
+        source = partial(handshake_of, other(role))
+        listed.append(Machine(f"noise-{role.value}", source, partial(live_handshake, role)))
         for kind, muxers in (("upgrade", ()), ("upgrade-early", MUXERS)):
-            source = upgrade_of(other(role), muxers)
-            listed.append(Machine(f"{kind}-{role.value}", source, live_upgrade(role, muxers)))
+            source = partial(upgrade_of, other(role), muxers)
+            listed.append(Machine(f"{kind}-{role.value}", source, partial(live_upgrade, role, muxers)))
     return {machine.name: machine for machine in listed}
 
 

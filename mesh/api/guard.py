@@ -56,7 +56,9 @@ class Guard:
     def _shows_token(self, request: Request) -> bool:
         given = request.headers.getlist("authorization")
         scheme, _, shown = (given[0] if len(given) == 1 else "").partition(" ")
-        return scheme.lower() == "bearer" and hmac.compare_digest(shown.strip().encode(), self._token().encode())
+        return scheme.lower() == "bearer" and hmac.compare_digest(
+            shown.strip().encode(), self._token().encode()
+        )
 
     async def _with_body(self, scope: Scope, receive: Receive, send: Send, request: Request) -> None:
         """Read the whole body, which is small, and hand it on; what comes later is the end of the connection."""

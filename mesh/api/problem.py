@@ -35,13 +35,19 @@ _STATUS: tuple[tuple[type[MeshError], int], ...] = (
 """The first class that fits decides; what remains is the peer's or the network's fault."""
 
 
-class UnknownPeer(UsageError):
+class UnknownPeer(UsageError):  # noqa: N818 - a condition, as the code names it
     """No connection to this peer."""
 
     code = "unknown-peer"
 
 
-class NotAvailable(UsageError):
+class UnknownRule(UsageError):  # noqa: N818
+    """Nothing was said of this subject."""
+
+    code = "unknown-rule"
+
+
+class NotAvailable(UsageError):  # noqa: N818
     """This node was built without the part that was asked for."""
 
     code = "not-available"
@@ -63,7 +69,7 @@ def problem_of(error: MeshError) -> dict[str, Any]:
 
 def status_of(error: MeshError) -> int:
     """The HTTP status of an error."""
-    if isinstance(error, UnknownPeer):
+    if isinstance(error, UnknownPeer | UnknownRule):
         return 404
     if isinstance(error, NotAvailable):
         return 501
@@ -73,7 +79,13 @@ def status_of(error: MeshError) -> int:
 def problem(status: int, code: str, detail: str) -> dict[str, Any]:
     """A problem body."""
     title = HTTPStatus(status).phrase
-    return {"type": f"urn:mesh:problem:{code}", "title": title, "status": status, "code": code, "detail": detail}
+    return {
+        "type": f"urn:mesh:problem:{code}",
+        "title": title,
+        "status": status,
+        "code": code,
+        "detail": detail,
+    }
 
 
 def answer(body: dict[str, Any], headers: dict[str, str] | None = None) -> JSONResponse:

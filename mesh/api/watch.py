@@ -131,7 +131,9 @@ class Watch:
     def _disconnected(self, connection: Connection) -> None:
         self.closed[kind_of(connection)] += 1
         reason = connection.close_reason
-        self._emit("disconnected", _described(connection) | {"code": reason.code if reason is not None else ""})
+        self._emit(
+            "disconnected", _described(connection) | {"code": reason.code if reason is not None else ""}
+        )
 
     def _asked(self, connection: Connection) -> None:
         info = connection.remote_info
@@ -164,7 +166,8 @@ def direction_of(connection: Connection) -> str:
 def transport_of(connection: Connection) -> str:
     """The outermost transport in its remote address."""
     remote = connection.remote
-    return next((name for name in ("wss", "ws", "memory", "tcp") if remote.has(name)), "other")
+    name = next((name for name in ("wss", "ws", "memory", "tcp") if remote.has(name)), "other")
+    return "wss" if name == "ws" and remote.has("tls") else name
 
 
 def _described(connection: Connection) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from mesh.console import daemon, identity, output, probes, settings, setup
+from mesh.console import daemon, identity, output, perf, probes, settings, setup, stats, swarm
 from mesh.errors import MeshError
 
 INTERRUPTED = 130
@@ -35,6 +35,9 @@ app.command("daemon")(daemon.daemon)
 app.command("id")(identity.show_id)
 app.command("identify")(probes.identify)
 app.command("ping")(probes.ping)
+app.command("perf")(perf.perf)
+app.add_typer(swarm.app, name="swarm")
+app.command("stats")(stats.stats)
 app.add_typer(settings.app, name="config")
 app.add_typer(identity.key_app, name="key")
 app.command("version")(setup.version)

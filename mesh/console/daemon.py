@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from mesh.console.output import warn
 from mesh.console.setup import FolderOption
 
 
@@ -20,7 +19,8 @@ def daemon(
         list[str] | None, typer.Option(metavar="ADDR", help="Peer to connect to at start, once for each.")
     ] = None,
     api: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT|off", help="Address of the control API.")
+        str | None,
+        typer.Option(metavar="HOST:PORT|unix:/PATH|off", help="Address of the control API. [127.0.0.1:4003]"),
     ] = None,
     serve: Annotated[
         str | None, typer.Option(metavar="NAMES", help="Protocols to serve besides the usual: echo,perf.")
@@ -52,6 +52,4 @@ def daemon(
     check_addresses(loaded)
     settings = loaded.config.log
     log.configure(settings.level, settings.format, settings.levels)
-    if loaded.config.api.listen != "off":
-        warn(f"{loaded.origins['api.listen']}: this version has no control API; api.listen does nothing")
     return run_async(serving.serve(loaded, private_key(loaded.config)))

@@ -1,25 +1,33 @@
-"""`mesh ping` and `mesh identify`: ask a peer something under a throw-away identity, listening nowhere."""
+"""`mesh ping` and `mesh identify`: ask a peer something.
+
+The running daemon of the data folder asks when there is one; otherwise, and with --direct, a throw-away identity that
+listens nowhere.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mesh.console.output import say, say_json
-from mesh.console.setup import JsonOption
+from mesh.console.setup import FolderOption, JsonOption
 
 if TYPE_CHECKING:
     from mesh.config import Config
+    from mesh.console.client import Daemon
     from mesh.multiformats.multiaddr import Multiaddr
     from mesh.services.identify import PeerInfo
 
 AddressArgument = Annotated[
     str, typer.Argument(metavar="ADDR", help="Such as /ip4/192.0.2.1/tcp/4001/p2p/12D3...")
 ]
+
+DirectOption = Annotated[bool, typer.Option("--direct", help="Ask with a node of its own, not the daemon.")]
 
 
 def ping(
@@ -28,28 +36,63 @@ def ping(
     interval_ms: Annotated[
         float, typer.Option(min=0, help="Time from one ping to the next; 0 is back to back.")
     ] = 1000,
+    direct: DirectOption = False,
+    path: FolderOption = None,
     json: JsonOption = False,
 ) -> int:
     """Measure the round trip to a peer."""
-    from mesh.console.addresses import parse_target
     from mesh.console.running import run_async
 
-    target = parse_target(addr)
+    daemon = daemon_for(path, direct)
+    target = target_for(addr, daemon)
     times = RoundTrips(json)
-    run_async(_ping(_probe_config(), target, count or None, interval_ms / 1000, times))
+    if daemon is not None:
+        body = {"target": str(target), "count": count, "interval_ms": interval_ms}
+        _ping_through(daemon, body, times)
+    else:
+        run_async(_ping(probe_config(), target, count or None, interval_ms / 1000, times))
     return 1 if times.lost == times.count else 0
 
 
-def identify(addr: AddressArgument, json: JsonOption = False) -> None:
+def identify(
+    addr: AddressArgument, direct: DirectOption = False, path: FolderOption = None, json: JsonOption = False
+) -> None:
     """Ask a peer who it is and what it speaks."""
-    from mesh.console.addresses import parse_target
     from mesh.console.running import run_async
 
-    info = run_async(_identify(_probe_config(), parse_target(addr)))
-    if json:
-        say_json(_as_object(info))
+    daemon = daemon_for(path, direct)
+    target = target_for(addr, daemon)
+    if daemon is not None:
+        told: Mapping[str, Any] = daemon.ask("POST", "/identify", {"target": str(target)})
     else:
-        _say_info(info)
+        told = _as_object(run_async(_identify(probe_config(), target)))
+    if json:
+        say_json(told)
+    else:
+        _say_info(told)
+
+
+def daemon_for(path: Path | None, direct: bool) -> Daemon | None:
+    """The running daemon that is to ask, None when there is none."""
+    from mesh.config import data_folder
+    from mesh.console.client import find
+
+    return None if direct else find(data_folder(path))
+
+
+def target_for(text: str, daemon: Daemon | None) -> Multiaddr:
+    """Whom to ask. A daemon knows addresses of peers: to it a peer id will do."""
+    from mesh.console.addresses import parse_target
+    from mesh.errors import DecodeError, UsageError
+    from mesh.identity.peer_id import PeerId
+    from mesh.multiformats.multiaddr import Multiaddr
+
+    if daemon is not None and not text.startswith("/"):
+        try:
+            return Multiaddr.parse(f"/p2p/{PeerId.parse(text)}")
+        except DecodeError as error:
+            raise UsageError(f"ADDR: {text!r} is neither a multiaddr nor a peer id: {error}") from None
+    return parse_target(text)
 
 
 @dataclass(slots=True)
@@ -106,6 +149,21 @@ def percentile(values: Sequence[float], percent: float) -> float | None:
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
 
 
+def _ping_through(daemon: Daemon, body: dict[str, Any], times: RoundTrips) -> None:
+    begun = False
+    try:
+        for line in daemon.lines("/ping", body):
+            begun = True
+            if line["type"] == "ping":
+                rtt_us = line["rtt_us"]
+                times.add(None if rtt_us is None else rtt_us / 1e6)
+            elif not times.as_json:
+                say(f"ping {line['peer']}")
+    finally:
+        if begun:
+            times.summarize()
+
+
 async def _ping(
     config: Config, target: Multiaddr, count: int | None, interval_s: float, times: RoundTrips
 ) -> None:
@@ -130,7 +188,7 @@ async def _identify(config: Config, target: Multiaddr) -> PeerInfo:
         return await node.identify(connection.peer)
 
 
-def _probe_config() -> Config:
+def probe_config() -> Config:
     """The user's times and limits, but no data folder, no listener, no bootstrap and no services."""
     from dataclasses import replace
 
@@ -160,10 +218,10 @@ def _as_object(info: PeerInfo) -> dict[str, object]:
     }
 
 
-def _say_info(info: PeerInfo) -> None:
+def _say_info(told: Mapping[str, Any]) -> None:
     from mesh.telemetry.log import printable
 
-    for name, value in _as_object(info).items():
+    for name, value in told.items():
         label = name.replace("_", " ")
         if isinstance(value, list):
             say(f"{label}:")

@@ -6,6 +6,7 @@ import asyncio
 import re
 import signal
 import sys
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from mesh.node import Node
 
 FORCED = 130
+API_LISTEN = "127.0.0.1:4003"
+"""Where a daemon's control API is unless its settings say otherwise."""
+
+StartControl = Callable[[AsyncExitStack, "Node"], Awaitable[str]]
 
 
 async def serve(loaded: Loaded, key: PrivateKey) -> int:
@@ -27,8 +32,9 @@ async def serve(loaded: Loaded, key: PrivateKey) -> int:
     stop.install()
     try:
         async with AsyncExitStack() as stack:
+            control = _control_of(loaded)
             node = await _started(stack, loaded, key)
-            _announce(node)
+            _announce(node, await control(stack, node) if control is not None else "")
             await stop.wait()
     except asyncio.CancelledError:
         if not stop.count:
@@ -52,13 +58,35 @@ async def _started(stack: AsyncExitStack, loaded: Loaded, key: PrivateKey) -> No
     return await stack.enter_async_context(Node(replace(config, network=network), key=key))
 
 
+def _control_of(loaded: Loaded) -> StartControl | None:
+    """What starts the control API and answers its address, loaded before the node runs; None when it is off."""
+    by_default = loaded.is_default("api.listen")
+    listen = API_LISTEN if by_default else loaded.config.api.listen
+    if listen == "off":
+        return None
+    from mesh.api.server import ControlApi
+
+    async def start(stack: AsyncExitStack, node: Node) -> str:
+        folder = loaded.config.node.path
+        try:
+            return (await stack.enter_async_context(ControlApi(node, listen, folder))).url
+        except AddressInUse as error:
+            if not by_default:
+                raise
+            warn(f"{error}; using a free port (choose one with --api)")
+        return (await stack.enter_async_context(ControlApi(node, "127.0.0.1:0", folder))).url
+
+    return start
+
+
 def _with_free_port(address: str) -> str:
     return re.sub(r"/tcp/[0-9]+", "/tcp/0", address)
 
 
-def _announce(node: Node) -> None:
+def _announce(node: Node, url: str) -> None:
     """Tell whoever started us; a reader that has gone does not end the node."""
-    lines = [f"peer {node.peer_id}", *(f"listening {address}" for address in node.listen_addrs), "ready"]
+    lines = [f"peer {node.peer_id}", *(f"listening {address}" for address in node.listen_addrs)]
+    lines += [f"api {url}", "ready"] if url else ["ready"]
     try:
         for line in lines:
             say(line)

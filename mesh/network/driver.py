@@ -94,6 +94,7 @@ class Driver(asyncio.BufferedProtocol):
         "_processing",
         "_timer",
         "_timer_at",
+        "_unsent",
         "_upgrade",
         "_upgrade_deadline",
         "_upgrade_limit_s",
@@ -123,6 +124,7 @@ class Driver(asyncio.BufferedProtocol):
         self._held_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
+        self._unsent: list[Buffer] = []
         self._flush_scheduled = False
         self._flushed_at = 0.0
         self._deferred = False
@@ -274,15 +276,12 @@ class Driver(asyncio.BufferedProtocol):
     def flush(self) -> None:
         """Seal and write everything the session has queued."""
         batches = self.session.output()
-        if not batches or self._lost:
+        if not (batches or self._unsent) or self._lost:
             return
         channel = self.channel
-        if len(batches) == 1:
-            records = channel.seal(batches[0])
-        else:
-            records = []
-            for batch in batches:
-                records += channel.seal(batch)
+        records, self._unsent = self._unsent, []
+        for batch in batches:
+            records += channel.seal(batch)
         self._write(records)
 
     def count_held(self) -> None:
@@ -334,11 +333,14 @@ class Driver(asyncio.BufferedProtocol):
 
     def _take_upgrade(self, upgrade: Upgrade, data: Buffer, now: float) -> None:
         upgrade.receive(data, now)
-        self._write(upgrade.output())
         outcome = upgrade.outcome
-        if isinstance(outcome, Failed):
+        if outcome is None:
+            self._write(upgrade.output())
+        elif isinstance(outcome, Failed):
+            self._write(upgrade.output())
             self.abort(outcome.error)
-        elif outcome is not None:
+        else:
+            self._unsent = upgrade.output()
             self.channel = outcome.channel
             self.session = outcome.session
             self._upgrade = None
@@ -348,6 +350,7 @@ class Driver(asyncio.BufferedProtocol):
                 self.abort(refusal)
                 return
             self.session.wake(now)
+            self.defer_flush()
             self.settle()
 
     def _write(self, buffers: list[Buffer]) -> None:

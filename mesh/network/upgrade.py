@@ -1,7 +1,7 @@
 """From a raw byte stream to a muxed, authenticated connection: negotiation, Noise, negotiation (libp2p connections).
 
 A machine of machines, as pure as they are: bytes and time go in, bytes and one outcome come out. The dialer is the
-initiator of every stage. When both ends listed a muxer inside the handshake no second negotiation follows.
+initiator of every stage, and sends its first handshake message behind its only proposal without waiting. When both ends listed a muxer inside the handshake no second negotiation follows.
 """
 
 from __future__ import annotations
@@ -74,6 +74,8 @@ class Upgrade:
         self._negotiation = self._negotiate(noise.PROTOCOL_ID)
         self._output += self._negotiation.output()
         self._step: Callable[[Buffer, float], None] = self._take_security
+        if role is Role.INITIATOR:
+            self._output += self._start_handshake().output()
 
     def output(self) -> list[Buffer]:
         """What must leave now; empty after it was taken."""
@@ -96,12 +98,17 @@ class Upgrade:
         if selected is None:
             return
         self.stage = "noise handshake"
+        if self._handshake is None:
+            self._start_handshake()
+        self._step = self._take_handshake
+        self._take_handshake(selected.leftover, now)
+
+    def _start_handshake(self) -> noise.Handshake:
         settings = self._settings
         self._handshake = noise.Handshake(
             self._role, settings.credentials, settings.entropy(32), expected_peer=self._expected_peer
         )
-        self._step = self._take_handshake
-        self._take_handshake(selected.leftover, now)
+        return self._handshake
 
     def _take_handshake(self, data: Buffer, now: float) -> None:
         handshake = self._handshake

@@ -1,12 +1,13 @@
 """`/perf/1.0.0`: the opener says how many bytes it wants, uploads, ends its side; they are sent back (libp2p perf).
 
-`serve` answers; `measure` asks. `Report` turns what `measure` tells into the objects of libp2p's performance harness.
+`serve` answers; `measure` asks; `reported` asks and tells how it goes as libp2p's performance harness reads it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +17,7 @@ from mesh.network.stream import WRITE_BYTES, Stream
 
 PROTOCOL_ID = "/perf/1.0.0"
 MAX_TRANSFER_BYTES: Final = 2**63 - 1
+REPORT_S: Final = 1.0
 _ZEROS = memoryview(bytes(WRITE_BYTES))
 
 Progress = Callable[[int, int], None]
@@ -117,6 +119,32 @@ class Report:
     def final(self) -> dict[str, object]:
         """Time and bytes since the beginning."""
         return _object("final", self._clock() - self._started, self._uploaded, self._downloaded)
+
+
+async def reported(
+    open_stream: Callable[[], Awaitable[Stream]],
+    upload_bytes: int,
+    download_bytes: int,
+    report: Report,
+    interval_s: float = REPORT_S,
+) -> AsyncGenerator[dict[str, object], None]:
+    """`measure`, with an `intermediary` object every ``interval_s``; at the end `transfer` with the times of both ways,
+    which the harness does not know, and `final`. Raises like `measure`; ended early, it resets the stream."""
+    async with await open_stream() as stream:
+        measuring = asyncio.create_task(
+            measure(stream, upload_bytes, download_bytes, report.add), name="perf"
+        )
+        try:
+            while not measuring.done():
+                await asyncio.wait([measuring], timeout=interval_s)
+                if not measuring.done():
+                    yield report.intermediary()
+            done = measuring.result()
+        finally:
+            measuring.cancel()
+            await asyncio.wait([measuring])
+    yield {"type": "transfer", "uploadSeconds": done.upload_s, "downloadSeconds": done.download_s}
+    yield report.final()
 
 
 def _object(kind: str, seconds: float, uploaded: int, downloaded: int) -> dict[str, object]:

@@ -80,7 +80,9 @@ def _connections(readings: Readings) -> Iterator[Metric]:
     yield _by_kind("libp2p_swarm_connections_opened", "Connections opened", readings.opened)
     yield _by_kind("libp2p_swarm_connections_closed", "Connections closed", readings.closed)
     counters = readings.counters
-    errors = CounterMetricFamily("libp2p_swarm_dial_errors", "Addresses that could not be dialled", labels=["error"])
+    errors = CounterMetricFamily(
+        "libp2p_swarm_dial_errors", "Addresses that could not be dialled", labels=["error"]
+    )
     for error, value in _below(counters, "dial.failed"):
         errors.add_metric([error], value)
     yield errors
@@ -139,7 +141,9 @@ def _own(readings: Readings) -> Iterator[Metric]:
     lag.add_metric(["0.99"], readings.loop_lag_p99_s)
     lag.add_metric(["1"], readings.loop_lag_max_s)
     yield lag
-    events = CounterMetricFamily("mesh_events", "What happened, by name and reason", labels=["event", "reason"])
+    events = CounterMetricFamily(
+        "mesh_events", "What happened, by name and reason", labels=["event", "reason"]
+    )
     for name, value in readings.counters.items():
         event, _, reason = name.partition(":")
         events.add_metric([event, reason], value)

@@ -61,7 +61,8 @@ async def spawn(*arguments: str) -> asyncio.subprocess.Process:
 
 @contextlib.asynccontextmanager
 async def daemon(*arguments: str) -> AsyncIterator[Daemon]:
-    process = await spawn("daemon", *arguments)
+    """Runs one, without a control API unless ``arguments`` ask for it."""
+    process = await spawn("daemon", *arguments, *([] if "--api" in arguments else ["--api", "off"]))
     try:
         async with asyncio.timeout(DEADLINE_S):
             running = Daemon(process)
@@ -171,7 +172,7 @@ def test_a_chosen_port_that_is_taken(
         monkeypatch.setenv("MESH_NETWORK_LISTEN", address)
     if how == "file":
         put(home, "config.toml", f'[network]\nlisten = ["{address}"]\n'.encode())
-    outcome = mesh("daemon", *(["--listen", address] if how == "flag" else []))
+    outcome = mesh("daemon", "--api", "off", *(["--listen", address] if how == "flag" else []))
     assert (outcome.status, outcome.out) == (3, "")
     assert outcome.err.startswith("error: ")
     assert str(taken) in outcome.err
@@ -233,7 +234,7 @@ async def test_a_reader_that_goes_does_not_end_the_daemon() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "mesh", "daemon", "--listen", FREE),
+        *(sys.executable, "-m", "mesh", "daemon", "--listen", FREE, "--api", "off"),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=writing,
         stderr=asyncio.subprocess.PIPE,
@@ -251,13 +252,6 @@ async def test_a_reader_that_goes_does_not_end_the_daemon() -> None:
         if process.returncode is None:
             process.kill()
         await process.communicate()
-
-
-async def test_the_api_is_not_there_yet() -> None:
-    async with daemon("--listen", FREE, "--api", "127.0.0.1:0") as running:
-        status, err = await running.end()
-    assert status == 0
-    assert err.startswith("warning: --api: this version has no control API")
 
 
 @pytest.mark.parametrize("verb", ["ping", "identify"])

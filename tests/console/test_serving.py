@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -73,6 +74,11 @@ class DefaultPortTaken(SignalledOnceReady):
         if "/ip4/127.0.0.1/tcp/4001" in self.config.network.listen:
             raise AddressInUse("/ip4/127.0.0.1/tcp/4001: the address is in use")
         return await super().__aenter__()
+
+
+@pytest.fixture(autouse=True)
+def _without_api(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MESH_API_LISTEN", "off")
 
 
 @pytest.fixture

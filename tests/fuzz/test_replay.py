@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from fuzz import sequences
 from fuzz.codec import CORPUS, REGRESSIONS, examine, fuzz, input_files, main
 from fuzz.pairs import Outcome, pairs
 from protocol_specs.catalogue import CATALOGUE
@@ -25,8 +26,9 @@ def test_replay(name: str) -> None:
 
 
 @pytest.mark.parametrize("folder", [CORPUS, REGRESSIONS], ids=lambda folder: folder.name)
-def test_every_folder_belongs_to_a_format(folder: Path) -> None:
-    assert {path.name for path in folder.iterdir() if path.is_dir()} <= set(CATALOGUE)
+def test_every_folder_belongs_to_a_format_or_machine(folder: Path) -> None:
+    known = {*CATALOGUE, *sequences.machines()}
+    assert {path.name for path in folder.iterdir() if path.is_dir()} <= known
 
 
 def test_the_corpus_holds_the_seeds() -> None:

@@ -12,7 +12,7 @@ import pytest
 from fuzz.sequences import cuts, examine, fuzz, machines, main, mutated, saved
 
 MACHINES = machines()
-COUNT = 25
+COUNT = 15
 
 
 @pytest.mark.parametrize("name", MACHINES)

@@ -402,6 +402,7 @@ class Session:
         settings = self._settings
         if (
             self._gone
+            or len(self._events) >= settings.max_inbound_streams
             or self._backlog >= settings.accept_backlog
             or self.inbound_streams >= settings.max_inbound_streams
         ):

@@ -1,0 +1,38 @@
+"""The routes put together: one FastAPI application for one node, behind its guard."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, FastAPI, Security
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
+
+from mesh import __version__
+from mesh.api import probe_routes, state_routes, swarm_routes
+from mesh.api.desk import Desk
+from mesh.api.problem import install
+
+PREFIX = "/v0"
+
+
+def make_application(desk: Desk) -> FastAPI:
+    """All routes of a node, without the guard."""
+    app = FastAPI(
+        title="mesh control API",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        generate_unique_id_function=_operation_id,
+    )
+    app.state.desk = desk
+    install(app)
+    scheme = HTTPBearer(auto_error=False, description="The token of the data folder's api.token.")
+    routes = APIRouter(prefix=PREFIX, dependencies=[Security(scheme)])
+    for each in (state_routes.router, swarm_routes.router, probe_routes.router):
+        routes.include_router(each)
+    app.include_router(state_routes.health_router)
+    app.include_router(routes)
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name

@@ -1,0 +1,173 @@
+"""The control API of a node: bound before it serves, run inside the node's loop, ended in order.
+
+async with Node(config) as node, ControlApi(node, "127.0.0.1:4003") as api:
+    print(api.url)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+from collections.abc import Generator
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import uvicorn
+
+from mesh.api import token
+from mesh.api.application import PREFIX, make_application
+from mesh.api.binding import Bound, bind
+from mesh.api.desk import Desk
+from mesh.api.guard import HEALTH, METRICS, Guard
+from mesh.config.document import write_atomically
+from mesh.errors import UsageError
+from mesh.node import Node
+
+FILE_NAME: Final = "api.json"
+MAX_CONNECTIONS: Final = 64
+KEEP_ALIVE_S: Final = 30
+END_S: Final = 2
+"""Whole seconds that answers under way get when the API ends."""
+
+
+class ControlApi:
+    """The API of a running node. ``folder`` keeps the token and says where the API is; without one the token is made
+    anew. ``url`` and ``token`` hold from `start` to `stop`."""
+
+    def __init__(self, node: Node, listen: str, folder: Path | None = None) -> None:
+        self._desk = Desk(node)
+        self._listen = listen
+        self._folder = folder
+        self._metrics = node.config.api.metrics
+        self._server: _Server | None = None
+        self._serving: asyncio.Task[None] | None = None
+        self._bound: Bound | None = None
+        self._note = ""
+        self.token = ""
+
+    @property
+    def url(self) -> str:
+        """`http://HOST:PORT`, or `unix:/path`. Raises `UsageError` when the API does not run."""
+        if self._bound is None:
+            raise UsageError("the control API is not running")
+        return self._bound.url
+
+    async def start(self) -> None:
+        """Bind and serve. Raises `AddressInUse`, `NetworkError`, `UsageError`, `StorageError`, `ConfigError`; nothing is
+        left open then."""
+        if self._bound is not None:
+            raise UsageError("the control API has been started already")
+        self.token = token.make_token() if self._folder is None else token.load_or_create(self._folder)
+        self._bound = bound = bind(self._listen)
+        try:
+            self._server = server = _Server(self._configuration(bound))
+            self._desk.watch.start()
+            self._serving = asyncio.create_task(server.serve([bound.socket]), name="control API")
+            await server.wait_started(self._serving)
+            self._write_note(bound)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """End event streams, let answers leave, close; safe to call twice."""
+        self._remove_note()
+        self._desk.watch.stop()
+        if self._serving is not None and self._server is not None:
+            self._server.end()
+            await asyncio.wait([self._serving])
+            await self._server.wait_gone()
+        if self._bound is not None:
+            self._bound.close()
+        self._bound = self._server = self._serving = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    # -- within ------------------------------------------------------------------------------------------------------
+
+    def _configuration(self, bound: Bound) -> uvicorn.Config:
+        open_paths = {HEALTH} | ({PREFIX + METRICS} if self._metrics == "open" else set())
+        app = Guard(make_application(self._desk), lambda: self.token, bound.hosts, frozenset(open_paths))
+        return uvicorn.Config(
+            app,
+            lifespan="off",
+            ws="none",
+            http="h11",
+            interface="asgi3",
+            log_config=None,
+            log_level="error",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=END_S,
+            limit_concurrency=MAX_CONNECTIONS,
+        )
+
+    def _write_note(self, bound: Bound) -> None:
+        if self._folder is None:
+            return
+        note = {"url": bound.url, "pid": os.getpid(), "peer": str(self._desk.node.peer_id)}
+        self._note = json.dumps(note | {"run": secrets.token_hex(8)}) + "\n"
+        write_atomically(self._folder / FILE_NAME, self._note)
+
+    def _remove_note(self) -> None:
+        """Take away what says where the API is, unless another daemon has written its own since."""
+        if self._folder is None or not self._note:
+            return
+        file, note, self._note = self._folder / FILE_NAME, self._note, ""
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            if file.read_text() == note:
+                file.unlink()
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals alone and sleeps until it is told to end, instead of looking ten times a second."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._ending = asyncio.Event()
+        self._running = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+    async def main_loop(self) -> None:
+        self._running.set()
+        await self._ending.wait()
+
+    def end(self) -> None:
+        self.should_exit = True
+        self._ending.set()
+
+    async def wait_started(self, serving: asyncio.Task[None]) -> None:
+        """Return when connections are taken; raises what kept the server from it."""
+        running = asyncio.create_task(self._running.wait())
+        try:
+            await asyncio.wait([running, serving], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            running.cancel()
+        if serving.done():
+            serving.result()
+
+    async def wait_gone(self) -> None:
+        """After the end: tasks that had to be cancelled have ended, transports are closed."""
+        for connection in list(self.server_state.connections):
+            transport = getattr(connection, "transport", None)
+            if transport is not None:
+                transport.abort()
+        if self.server_state.tasks:
+            await asyncio.wait(list(self.server_state.tasks))
