@@ -145,6 +145,11 @@ class Connection:
         return self.close_reason is not None
 
     @property
+    def usable(self) -> bool:
+        """Whether streams can still be opened, as far as either side has said."""
+        return not (self.closing or self.closed or self._driver.session.remote_gone)
+
+    @property
     def known(self) -> bool:
         """Whether the peer has been authenticated."""
         return hasattr(self, "peer")

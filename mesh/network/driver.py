@@ -248,6 +248,8 @@ class Driver(asyncio.BufferedProtocol):
             self.flush()
         if self._ending is not None and session.ended is not None:
             self._close_transport()
+        elif session.remote_gone and not session.streams:
+            self.end(Closed("the peer said go away"))
         elif self._timer is None or owner.deadline() is not None:
             self.arm()
 

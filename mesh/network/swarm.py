@@ -121,7 +121,7 @@ class Swarm:
     def connection_to(self, peer: PeerId) -> Connection | None:
         """The newest usable connection to a peer."""
         several = self._peers.get(peer, ())
-        return next((each for each in reversed(several) if not each.closing), None)
+        return next((each for each in reversed(several) if each.usable), None)
 
     # -- listening ---------------------------------------------------------------------------------------------------
 

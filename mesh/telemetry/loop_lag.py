@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections import deque
 
 INTERVAL_S = 0.25
@@ -47,10 +48,10 @@ class LoopLag:
         return ordered[max(0, math.ceil(len(ordered) * 0.99) - 1)]
 
     def _arm(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._due = loop.time() + INTERVAL_S
-        self._timer = loop.call_at(self._due, self._called)
+        self._due = time.monotonic() + INTERVAL_S
+        self._timer = loop.call_later(INTERVAL_S, self._called)
 
     def _called(self) -> None:
         if self._loop is not None:
-            self._samples.append(max(0.0, self._loop.time() - self._due))
+            self._samples.append(max(0.0, time.monotonic() - self._due))
             self._arm(self._loop)

@@ -289,3 +289,13 @@ async def test_a_peer_that_falls_silent_is_noticed(target: Target) -> None:
     async with session(target.node) as peer:
         await peer.ended()
     assert target.node.counters["connection.closed:timed-out"] == 1
+
+
+async def test_a_peer_that_says_go_away_and_stays_is_left(target: Target) -> None:
+    """Nothing can be opened on its connection any more, so it ends when its last stream has."""
+    async with session(target.node) as peer:
+        peer.open(ECHO, 1)
+        await peer.until(lambda each: each.stream == 1 and each.kind == DATA)
+        peer.send(frame(GO_AWAY), frame(WINDOW, FIN, 1))
+        await peer.ended()
+    assert target.node.counters["connection.closed:closed"] == 1

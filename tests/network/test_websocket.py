@@ -20,6 +20,7 @@ from mesh.network.driver import CLOSE_S
 from mesh.network.websocket import WebSocketTransport
 from mesh.network.websocket_pipe import WebSocketPipe
 from mesh.node import Node
+from mesh.protocols import yamux
 from mesh.protocols.machine import Buffer
 from mesh.services import echo
 from tests.network.certificates import NAME, Certificates, make_certificates
@@ -248,7 +249,8 @@ async def test_a_key_of_another_certificate(nodes: Nodes, tmp_path: Path) -> Non
 
 @pytest.mark.both_loops
 async def test_a_peer_that_never_answers_the_close(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It neither answers the close frame nor closes its socket when ours is."""
+    """It heeds no go away, neither answers the close frame nor closes its socket when ours is."""
+    monkeypatch.setattr(yamux.Session, "_take_go_away", lambda self, code: None)
     hear, end = WebSocketPipe._peer_closed, WebSocketPipe.eof_received
     monkeypatch.setattr(
         WebSocketPipe, "_peer_closed", lambda self, said: None if self._masks else hear(self, said)
