@@ -1,7 +1,8 @@
 """From a raw byte stream to a muxed, authenticated connection: negotiation, Noise, negotiation (libp2p connections).
 
 A machine of machines, as pure as they are: bytes and time go in, bytes and one outcome come out. The dialer is the
-initiator of every stage, and sends its first handshake message behind its only proposal without waiting. When both ends listed a muxer inside the handshake no second negotiation follows.
+initiator of every stage, and sends its first handshake message behind its only proposal without waiting. When both ends
+listed a muxer inside the handshake no second negotiation follows.
 """
 
 from __future__ import annotations

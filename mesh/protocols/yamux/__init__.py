@@ -13,7 +13,8 @@ pins the whole record. Payloads that fill less than half of a record are copied 
 cannot pin memory by one-byte frames.
 """
 
-from mesh.protocols.yamux.session import Ended, Event, Session, StreamOpened
+from mesh.protocols.yamux.events import Ended, Event, StreamOpened
+from mesh.protocols.yamux.session import Session
 from mesh.protocols.yamux.settings import Settings
 from mesh.protocols.yamux.stream import ResetCode, Stream
 

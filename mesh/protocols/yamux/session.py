@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from mesh.codecs.yamux import (
     ACK,
@@ -19,6 +18,9 @@ from mesh.codecs.yamux import (
 )
 from mesh.errors import Closed, LimitError, MeshError, PeerError, TimedOut, UsageError
 from mesh.protocols.machine import Buffer, Role
+from mesh.protocols.yamux.events import Ended, Event, StreamOpened
+from mesh.protocols.yamux.liveness import Liveness
+from mesh.protocols.yamux.outbox import Outbox
 from mesh.protocols.yamux.settings import Settings
 from mesh.protocols.yamux.stream import ResetCode, Stream
 
@@ -30,31 +32,41 @@ MAX_CREDIT = 2**32 - 1
 MAX_STREAM_ID = 2**32 - 1
 
 
-@dataclass(slots=True)
-class StreamOpened:
-    """The peer opened a stream; answer with `Session.accept` or `Session.reset`."""
-
-    stream: Stream
-
-
-@dataclass(slots=True)
-class Ended:
-    """The session is over: every stream is dead, the connection must be closed after `output` was sent."""
-
-    error: MeshError
-
-
-Event = StreamOpened | Ended
-
-
 class Session:
     """One end of a yamux connection.
 
     ``now`` is the instant of construction. ``reserve(n)`` is asked before a window grows by n bytes and may refuse;
-    ``release(n)`` gives back. ``held_bytes`` is the memory all unread payload keeps alive. ``rtt_s`` is the smoothed
-    round trip of pings, None before the first answer. ``gone`` is called for each stream when both its directions have
-    ended.
+    ``release(n)`` gives back. ``held_bytes`` is the memory all unread payload keeps alive. ``gone`` is called for
+    each stream when both its directions have ended.
     """
+
+    __slots__ = (
+        "_backlog",
+        "_body_fin",
+        "_body_left",
+        "_body_stream",
+        "_events",
+        "_gone",
+        "_growth_bytes",
+        "_liveness",
+        "_next_id",
+        "_now",
+        "_outbox",
+        "_parity",
+        "_partial",
+        "_pongs_queued",
+        "_release",
+        "_reserve",
+        "_settings",
+        "_unacknowledged",
+        "ended",
+        "gone",
+        "held_bytes",
+        "inbound_streams",
+        "ready",
+        "remote_gone",
+        "streams",
+    )
 
     def __init__(
         self,
@@ -67,7 +79,6 @@ class Session:
         self.streams: dict[int, Stream] = {}
         self.ready: list[Stream] = []
         self.held_bytes = 0
-        self.rtt_s: float | None = None
         self.remote_gone = False
         self.ended: MeshError | None = None
         self.gone: Callable[[Stream], None] = lambda _stream: None
@@ -80,9 +91,7 @@ class Session:
         self._unacknowledged = 0
         self._backlog = 0
         self._events: list[Event] = []
-        self._batches: list[list[Buffer]] = []
-        self._batch: list[Buffer] = []
-        self._batch_bytes = 0
+        self._outbox = Outbox(settings.batch_bytes)
         self._pongs_queued = 0
         self._gone = False
         self._growth_bytes = 0
@@ -90,43 +99,8 @@ class Session:
         self._body_left = 0
         self._body_stream: Stream | None = None
         self._body_fin = False
-        self._ping_value = 0
-        self._pinged_at: float | None = None
-        self._next_ping = now
+        self._liveness = Liveness(settings.keepalive_s, settings.keepalive_timeout_s, now)
         self._now = now
-
-    __slots__ = (
-        "_backlog",
-        "_batch",
-        "_batch_bytes",
-        "_batches",
-        "_body_fin",
-        "_body_left",
-        "_body_stream",
-        "_events",
-        "_gone",
-        "_growth_bytes",
-        "_next_id",
-        "_next_ping",
-        "_now",
-        "_parity",
-        "_partial",
-        "_ping_value",
-        "_pinged_at",
-        "_pongs_queued",
-        "_release",
-        "_reserve",
-        "_settings",
-        "_unacknowledged",
-        "ended",
-        "gone",
-        "held_bytes",
-        "inbound_streams",
-        "ready",
-        "remote_gone",
-        "rtt_s",
-        "streams",
-    )
 
     # -- doors -------------------------------------------------------------------------------------------------------
 
@@ -178,39 +152,35 @@ class Session:
 
     def output(self) -> list[list[Buffer]]:
         """Batches to send in order, each of whole frames and at most ``batch_bytes`` long."""
-        if self._batch:
-            self._close_batch()
-        batches, self._batches = self._batches, []
         self._pongs_queued = 0
-        return batches
+        return self._outbox.take()
 
     @property
     def queued_bytes(self) -> int:
         """How much `output` would give, to within a batch."""
-        return self._batch_bytes + len(self._batches) * self._settings.batch_bytes
+        return self._outbox.queued_bytes
+
+    @property
+    def rtt_s(self) -> float | None:
+        """The smoothed round trip of pings in seconds, None before the first answer."""
+        return self._liveness.rtt_s
 
     def deadline(self) -> float | None:
         """When `wake` must be called, on the clock of ``now``; None after the end."""
         if self.ended is not None:
             return None
-        if self._pinged_at is not None:
-            return self._pinged_at + self._settings.keepalive_timeout_s
-        return self._next_ping
+        return self._liveness.deadline
 
     def wake(self, now: float) -> None:
         """Send the ping that is due, or end the session whose ping went unanswered."""
         self._now = now
         if self.ended is not None:
             return
-        if self._pinged_at is not None:
-            if now >= self._pinged_at + self._settings.keepalive_timeout_s:
-                limit = self._settings.keepalive_timeout_s
-                self._end(TimedOut(f"yamux: the peer did not answer a keepalive ping within {limit:g} s"))
-        elif now >= self._next_ping:
-            self._ping_value = (self._ping_value + 1) & 0xFFFFFFFF
-            self._pinged_at = now
-            self._next_ping = now + self._settings.keepalive_s
-            self._queue_frame(PING, SYN, 0, self._ping_value)
+        if self._liveness.overdue(now):
+            limit = self._settings.keepalive_timeout_s
+            self._end(TimedOut(f"yamux: the peer did not answer a keepalive ping within {limit:g} s"))
+        elif (value := self._liveness.ping(now)) is not None:
+            self._outbox.put(PING, SYN, 0, value)
 
     def events(self) -> list[Event]:
         """What happened since the last call."""
@@ -251,7 +221,7 @@ class Session:
     def announce(self, stream: Stream) -> None:
         """Send the pending SYN or ACK by itself, for streams that have nothing to say yet."""
         if stream.pending_flags and not stream.dead:
-            self._queue_frame(WINDOW_UPDATE, self._flags(stream), stream.id, 0)
+            self._outbox.put(WINDOW_UPDATE, self._flags(stream), stream.id, 0)
 
     def send(self, stream: Stream, data: Buffer) -> int:
         """Queue as much of ``data`` as the peer's window allows; returns how many bytes that is.
@@ -269,12 +239,12 @@ class Session:
         most = self._settings.batch_bytes - HEADER_BYTES
         if size <= most:
             if size:
-                self._queue_data(stream, data, size)
+                self._outbox.put_data(self._flags(stream), stream.id, data, size)
         else:
             view = memoryview(data)
             for start in range(0, size, most):
                 piece = view[start : start + most]
-                self._queue_data(stream, piece, len(piece))
+                self._outbox.put_data(self._flags(stream), stream.id, piece, len(piece))
         stream.send_window = window - size
         return size
 
@@ -284,7 +254,7 @@ class Session:
             return
         flags = self._flags(stream)
         stream.write_closed = True
-        self._queue_frame(WINDOW_UPDATE, flags | FIN, stream.id, 0)
+        self._outbox.put(WINDOW_UPDATE, flags | FIN, stream.id, 0)
         if stream.read_closed:
             self._forget(stream)
 
@@ -293,7 +263,7 @@ class Session:
         if stream.reset_code is not None or self.streams.get(stream.id) is not stream:
             self._drop_unread(stream)
             return
-        self._queue_frame(WINDOW_UPDATE, stream.pending_flags | RST, stream.id, code)
+        self._outbox.put(WINDOW_UPDATE, stream.pending_flags | RST, stream.id, code)
         stream.pending_flags = 0
         self._kill(stream, code, by_peer=False)
 
@@ -316,7 +286,7 @@ class Session:
         """Tell the peer that no more streams are taken; those that live go on."""
         if not self._gone and self.ended is None:
             self._gone = True
-            self._queue_frame(GO_AWAY, 0, 0, code)
+            self._outbox.put(GO_AWAY, 0, 0, code)
 
     def end(self, error: MeshError) -> None:
         """The connection below is gone: every stream dies with it."""
@@ -407,7 +377,7 @@ class Session:
             or self.inbound_streams >= settings.max_inbound_streams
         ):
             code = ResetCode.SHUTDOWN if self._gone else ResetCode.RESOURCE_LIMIT
-            self._queue_frame(WINDOW_UPDATE, RST, stream_id, code)
+            self._outbox.put(WINDOW_UPDATE, RST, stream_id, code)
             return None
         stream = Stream(stream_id, True, 0, self._now)
         self.streams[stream_id] = stream
@@ -438,11 +408,9 @@ class Session:
         if flags & SYN:
             if self._pongs_queued < self._settings.max_queued_pongs:
                 self._pongs_queued += 1
-                self._queue_frame(PING, ACK, 0, value)
-        elif flags & ACK and self._pinged_at is not None and value == self._ping_value:
-            sample = self._now - self._pinged_at
-            self.rtt_s = sample if self.rtt_s is None else (self.rtt_s + sample) / 2
-            self._pinged_at = None
+                self._outbox.put(PING, ACK, 0, value)
+        elif flags & ACK:
+            self._liveness.pong(value, self._now)
 
     def _take_go_away(self, code: int) -> None:
         self.remote_gone = True
@@ -452,28 +420,6 @@ class Session:
             )
 
     # -- frames out --------------------------------------------------------------------------------------------------
-
-    def _queue_frame(self, kind: int, flags: int, stream_id: int, length: int) -> None:
-        if self._batch_bytes + HEADER_BYTES > self._settings.batch_bytes:
-            self._close_batch()
-        self._batch.append(HEADER.pack(0, kind, flags, stream_id, length))
-        self._batch_bytes += HEADER_BYTES
-
-    def _queue_data(self, stream: Stream, payload: Buffer, size: int) -> None:
-        total = self._batch_bytes + HEADER_BYTES + size
-        if total > self._settings.batch_bytes and self._batch:
-            self._close_batch()
-            total = HEADER_BYTES + size
-        flags = stream.pending_flags
-        stream.pending_flags = 0
-        self._batch.append(HEADER.pack(0, DATA, flags, stream.id, size))
-        self._batch.append(payload)
-        self._batch_bytes = total
-
-    def _close_batch(self) -> None:
-        self._batches.append(self._batch)
-        self._batch = []
-        self._batch_bytes = 0
 
     def _flags(self, stream: Stream) -> int:
         flags = stream.pending_flags
@@ -496,7 +442,7 @@ class Session:
             grant += growth
         stream.updated_at = now
         stream.receive_window += grant
-        self._queue_frame(WINDOW_UPDATE, self._flags(stream), stream.id, grant)
+        self._outbox.put(WINDOW_UPDATE, self._flags(stream), stream.id, grant)
 
     # -- endings -----------------------------------------------------------------------------------------------------
 
@@ -547,7 +493,7 @@ class Session:
         error = PeerError(
             f"yamux: {what}", protocol="yamux", wire_code=int(GoAwayCode.PROTOCOL_ERROR), clause="yamux"
         )
-        self._queue_frame(GO_AWAY, 0, 0, GoAwayCode.PROTOCOL_ERROR)
+        self._outbox.put(GO_AWAY, 0, 0, GoAwayCode.PROTOCOL_ERROR)
         self._end(error)
 
     def _end(self, error: MeshError) -> None:

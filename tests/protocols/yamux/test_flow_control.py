@@ -197,7 +197,7 @@ def test_a_slow_reader_keeps_its_window() -> None:
 
 def test_four_round_trips_are_fast() -> None:
     session = responder()
-    session.rtt_s = 0.5
+    session._liveness.rtt_s = 0.5
     incoming(session)
     assert consume(session, 1, 2, now=1.9, pause=1.9) == [2 * WINDOW, 4 * WINDOW]
     assert consume(session, 1, 1, now=10.0) == [4 * WINDOW]

@@ -82,7 +82,7 @@ def test_an_unasked_pong_is_ignored(value: int) -> None:
 
 def test_the_ping_value_wraps() -> None:
     session = initiator()
-    session._ping_value = 2**32 - 1
+    session._liveness._value = 2**32 - 1
     session.wake(0.0)
     assert sent(session) == [Frame(PING, SYN, 0, 0)]
 

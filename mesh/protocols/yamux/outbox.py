@@ -1,0 +1,54 @@
+"""Frames on their way out, gathered into batches of whole frames that each fit one record of the channel below."""
+
+from __future__ import annotations
+
+from mesh.codecs.yamux import HEADER, HEADER_BYTES, FrameType
+from mesh.protocols.machine import Buffer
+
+DATA = int(FrameType.DATA)
+
+
+class Outbox:
+    """Frames in order. ``batch_bytes`` is the largest batch."""
+
+    __slots__ = ("_batch", "_batch_bytes", "_batches", "_limit")
+
+    def __init__(self, batch_bytes: int) -> None:
+        self._limit = batch_bytes
+        self._batches: list[list[Buffer]] = []
+        self._batch: list[Buffer] = []
+        self._batch_bytes = 0
+
+    @property
+    def queued_bytes(self) -> int:
+        """How much `take` would give, to within a batch."""
+        return self._batch_bytes + len(self._batches) * self._limit
+
+    def put(self, kind: int, flags: int, stream_id: int, length: int) -> None:
+        """A frame without a body."""
+        if self._batch_bytes + HEADER_BYTES > self._limit:
+            self._close()
+        self._batch.append(HEADER.pack(0, kind, flags, stream_id, length))
+        self._batch_bytes += HEADER_BYTES
+
+    def put_data(self, flags: int, stream_id: int, payload: Buffer, size: int) -> None:
+        """A data frame; header and body together fit a batch."""
+        total = self._batch_bytes + HEADER_BYTES + size
+        if total > self._limit and self._batch:
+            self._close()
+            total = HEADER_BYTES + size
+        self._batch.append(HEADER.pack(0, DATA, flags, stream_id, size))
+        self._batch.append(payload)
+        self._batch_bytes = total
+
+    def take(self) -> list[list[Buffer]]:
+        """Every batch, oldest first; the box is empty afterwards."""
+        if self._batch:
+            self._close()
+        batches, self._batches = self._batches, []
+        return batches
+
+    def _close(self) -> None:
+        self._batches.append(self._batch)
+        self._batch = []
+        self._batch_bytes = 0
