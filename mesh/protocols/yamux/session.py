@@ -20,16 +20,14 @@ from mesh.errors import Closed, LimitError, MeshError, PeerError, TimedOut, Usag
 from mesh.protocols.machine import Buffer, Role
 from mesh.protocols.yamux.events import Ended, Event, StreamOpened
 from mesh.protocols.yamux.liveness import Liveness
-from mesh.protocols.yamux.outbox import Outbox
+from mesh.protocols.yamux.outbox import DATA, Outbox
 from mesh.protocols.yamux.settings import Settings
 from mesh.protocols.yamux.stream import ResetCode, Stream
 
-DATA = int(FrameType.DATA)
 WINDOW_UPDATE = int(FrameType.WINDOW_UPDATE)
 PING = int(FrameType.PING)
 GO_AWAY = int(FrameType.GO_AWAY)
-MAX_CREDIT = 2**32 - 1
-MAX_STREAM_ID = 2**32 - 1
+MAX_UINT32 = 2**32 - 1
 
 
 class Session:
@@ -203,8 +201,8 @@ class Session:
             raise LimitError(
                 "connection", "unacknowledged streams", self._settings.accept_backlog, "yamux.accept_backlog"
             )
-        if self._next_id > MAX_STREAM_ID:
-            raise LimitError("connection", "stream ids", MAX_STREAM_ID, "a new connection")
+        if self._next_id > MAX_UINT32:
+            raise LimitError("connection", "stream ids", MAX_UINT32, "a new connection")
         stream = Stream(self._next_id, False, SYN, self._now)
         self._next_id += 2
         self._unacknowledged += 1
@@ -221,7 +219,7 @@ class Session:
     def announce(self, stream: Stream) -> None:
         """Send the pending SYN or ACK by itself, for streams that have nothing to say yet."""
         if stream.pending_flags and not stream.dead:
-            self._outbox.put(WINDOW_UPDATE, self._flags(stream), stream.id, 0)
+            self._outbox.put(WINDOW_UPDATE, stream.take_flags(), stream.id, 0)
 
     def send(self, stream: Stream, data: Buffer) -> int:
         """Queue as much of ``data`` as the peer's window allows; returns how many bytes that is.
@@ -239,12 +237,12 @@ class Session:
         most = self._settings.batch_bytes - HEADER_BYTES
         if size <= most:
             if size:
-                self._outbox.put_data(self._flags(stream), stream.id, data, size)
+                self._outbox.put_data(stream.take_flags(), stream.id, data, size)
         else:
             view = memoryview(data)
             for start in range(0, size, most):
                 piece = view[start : start + most]
-                self._outbox.put_data(self._flags(stream), stream.id, piece, len(piece))
+                self._outbox.put_data(stream.take_flags(), stream.id, piece, len(piece))
         stream.send_window = window - size
         return size
 
@@ -252,7 +250,7 @@ class Session:
         """Half close: FIN after what was sent. Nothing happens when it was closed already."""
         if stream.write_closed or stream.reset_code is not None:
             return
-        flags = self._flags(stream)
+        flags = stream.take_flags()
         stream.write_closed = True
         self._outbox.put(WINDOW_UPDATE, flags | FIN, stream.id, 0)
         if stream.read_closed:
@@ -261,7 +259,7 @@ class Session:
     def reset(self, stream: Stream, code: int = ResetCode.NONE) -> None:
         """End both directions at once, drop unread payload and tell the peer why."""
         if stream.reset_code is not None or self.streams.get(stream.id) is not stream:
-            self._drop_unread(stream)
+            self.drop(stream)
             return
         self._outbox.put(WINDOW_UPDATE, stream.pending_flags | RST, stream.id, code)
         stream.pending_flags = 0
@@ -280,7 +278,7 @@ class Session:
 
     def drop(self, stream: Stream) -> None:
         """Forget what is unread without giving credit for it."""
-        self._drop_unread(stream)
+        self.held_bytes -= stream.discard()
 
     def go_away(self, code: GoAwayCode = GoAwayCode.NORMAL) -> None:
         """Tell the peer that no more streams are taken; those that live go on."""
@@ -318,7 +316,7 @@ class Session:
                 self._kill(stream, length, by_peer=True)
                 return
             if length:
-                if stream.send_window + length > MAX_CREDIT:
+                if stream.send_window + length > MAX_UINT32:
                     self._violate(f"credit of stream {stream_id} passes 32 bits")
                     return
                 stream.send_window += length
@@ -421,11 +419,6 @@ class Session:
 
     # -- frames out --------------------------------------------------------------------------------------------------
 
-    def _flags(self, stream: Stream) -> int:
-        flags = stream.pending_flags
-        stream.pending_flags = 0
-        return flags
-
     def _grant(self, stream: Stream, grant: int) -> None:
         """Send credit; double the window when the last grant was used up within four round trips."""
         now = self._now
@@ -442,7 +435,7 @@ class Session:
             grant += growth
         stream.updated_at = now
         stream.receive_window += grant
-        self._outbox.put(WINDOW_UPDATE, self._flags(stream), stream.id, grant)
+        self._outbox.put(WINDOW_UPDATE, stream.take_flags(), stream.id, grant)
 
     # -- endings -----------------------------------------------------------------------------------------------------
 
@@ -462,12 +455,9 @@ class Session:
         stream.reset_code = code
         stream.reset_by_peer = by_peer
         if not (by_peer and stream.read_closed):
-            self._drop_unread(stream)
+            self.drop(stream)
         self._touch(stream)
         self._forget(stream)
-
-    def _drop_unread(self, stream: Stream) -> None:
-        self.held_bytes -= stream.discard()
 
     def _forget(self, stream: Stream) -> None:
         if self.streams.get(stream.id) is not stream:

@@ -75,6 +75,12 @@ class Stream:
         """Nothing more will come or may be sent, though unread payload can remain."""
         return self.reset_code is not None or (self.read_closed and self.write_closed)
 
+    def take_flags(self) -> int:
+        """SYN or ACK still to be said, once: it goes on the next frame."""
+        flags = self.pending_flags
+        self.pending_flags = 0
+        return flags
+
     def store(self, record: bytes, start: int, end: int) -> int:
         """Queue ``record[start:end]``; returns how many bytes more are held."""
         size = end - start
