@@ -390,6 +390,9 @@ class Connection:
         stream = state.owner
         if isinstance(stream, Stream) and stream.resources is not None:
             stream.resources.close()
+        session = self._driver.session
+        if session.remote_gone and not session.streams and not self.closed:
+            asyncio.get_running_loop().call_soon(self._driver.settle)
 
     def _watch_negotiation(self, stream: Stream) -> None:
         if self._negotiating is None:

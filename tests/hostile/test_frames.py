@@ -296,6 +296,6 @@ async def test_a_peer_that_says_go_away_and_stays_is_left(target: Target) -> Non
     async with session(target.node) as peer:
         peer.open(ECHO, 1)
         await peer.until(lambda each: each.stream == 1 and each.kind == DATA)
-        peer.send(frame(GO_AWAY), frame(WINDOW, FIN, 1))
+        peer.send(frame(GO_AWAY), frame(WINDOW, FIN, 1), frame(WINDOW, RST, 2))
         await peer.ended()
     assert target.node.counters["connection.closed:closed"] == 1
