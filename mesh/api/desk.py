@@ -6,7 +6,6 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from mesh.api.problem import NotAvailable
 from mesh.api.watch import Watch
 from mesh.errors import DecodeError, UsageError
 from mesh.identity.peer_id import PeerId
@@ -26,17 +25,13 @@ class Desk:
         self.metrics = Metrics(self.readings)
 
     @property
-    def resources(self) -> Resources | None:
-        found = getattr(self.node.swarm, "resources", None)
-        return found if isinstance(found, Resources) else None
+    def resources(self) -> Resources:
+        return self.node.swarm.resources
 
     @property
     def gater(self) -> Gater:
-        """The node's rules. Raises `NotAvailable`."""
-        found = getattr(self.node.swarm, "gater", None)
-        if not isinstance(found, Gater):
-            raise NotAvailable("this node keeps no rules")
-        return found
+        """The node's rules."""
+        return self.node.swarm.gater
 
     @property
     def streams(self) -> int:

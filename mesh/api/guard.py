@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import hmac
 import re
-from collections.abc import Callable
 from typing import Final
 
 from fastapi import Request
@@ -28,13 +27,19 @@ _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\[\]:]+)(?::[0-9]{1,5})?", re.IGNORECASE
 class Guard:
     """An ASGI application around another. ``open_paths`` need no token."""
 
-    def __init__(
-        self, app: ASGIApp, token: Callable[[], str], hosts: frozenset[str], open_paths: frozenset[str]
-    ) -> None:
+    def __init__(self, app: ASGIApp, token: str, hosts: frozenset[str], open_paths: frozenset[str]) -> None:
         self._app = app
-        self._token = token
+        self._token = token.encode()
         self._hosts = hosts | LOCAL_HOSTS
         self._open_paths = open_paths
+        self._answering: set[asyncio.Task[object]] = set()
+        self._ending = False
+
+    def end(self) -> None:
+        """Finish every answer under way: streams end where they are, whoever got nothing yet is told."""
+        self._ending = True
+        for task in self._answering:
+            task.cancel()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -56,9 +61,7 @@ class Guard:
     def _shows_token(self, request: Request) -> bool:
         given = request.headers.getlist("authorization")
         scheme, _, shown = (given[0] if len(given) == 1 else "").partition(" ")
-        return scheme.lower() == "bearer" and hmac.compare_digest(
-            shown.strip().encode(), self._token().encode()
-        )
+        return scheme.lower() == "bearer" and hmac.compare_digest(shown.strip().encode(), self._token)
 
     async def _with_body(self, scope: Scope, receive: Receive, send: Send, request: Request) -> None:
         """Read the whole body, which is small, and hand it on; what comes later is the end of the connection."""
@@ -78,7 +81,30 @@ class Guard:
         async def replay() -> Message:
             return waiting.pop() if waiting else await receive()
 
-        await self._app(scope, replay, send)
+        await self._answer(scope, replay, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        sent: list[Message] = []
+
+        async def note(message: Message) -> None:
+            sent[:] = [message]
+            await send(message)
+
+        task = asyncio.current_task()
+        assert task is not None
+        self._answering.add(task)
+        try:
+            await self._app(scope, receive, note)
+        except asyncio.CancelledError:
+            if not self._ending:
+                raise
+            task.uncancel()
+            if not sent:
+                await self._refuse(503, "closed", "the daemon is ending", scope, receive, send)
+            elif sent[0].get("more_body", True):
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            self._answering.discard(task)
 
     async def _refuse(
         self, status: int, code: str, detail: str, scope: Scope, receive: Receive, send: Send

@@ -46,6 +46,7 @@ class ControlApi:
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
         self._bound: Bound | None = None
+        self._guard: Guard | None = None
         self._note = ""
         self.token = ""
 
@@ -77,13 +78,18 @@ class ControlApi:
         """End event streams, let answers leave, close; safe to call twice."""
         self._remove_note()
         self._desk.watch.stop()
-        if self._serving is not None and self._server is not None:
-            self._server.end()
-            await asyncio.wait([self._serving])
-            await self._server.wait_gone()
-        if self._bound is not None:
-            self._bound.close()
+        bound, server, serving = self._bound, self._server, self._serving
         self._bound = self._server = self._serving = None
+        try:
+            if server is not None and serving is not None:
+                server.end()
+                if self._guard is not None:
+                    self._guard.end()
+                await asyncio.wait([serving])
+                await server.wait_gone()
+        finally:
+            if bound is not None:
+                bound.close()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -98,9 +104,9 @@ class ControlApi:
 
     def _configuration(self, bound: Bound) -> uvicorn.Config:
         open_paths = {HEALTH} | ({PREFIX + METRICS} if self._metrics == "open" else set())
-        app = Guard(make_application(self._desk), lambda: self.token, bound.hosts, frozenset(open_paths))
+        self._guard = Guard(make_application(self._desk), self.token, bound.hosts, frozenset(open_paths))
         return uvicorn.Config(
-            app,
+            self._guard,
             lifespan="off",
             ws="none",
             http="h11",

@@ -154,10 +154,8 @@ def _connected_peer(connection: Connection) -> shapes.ConnectedPeer:
 
 
 def _known_peers(desk: Desk) -> list[PeerId]:
-    """Peers with addresses, at most `MAX_KNOWN`; connected ones where the store cannot list."""
-    listed = getattr(desk.node.addresses, "peers", None)
-    found = listed() if callable(listed) else desk.node.swarm.peers
-    return [peer for peer in found if isinstance(peer, PeerId)][:MAX_KNOWN]
+    """Peers with addresses, at most `MAX_KNOWN`."""
+    return desk.node.addresses.peers()[:MAX_KNOWN]
 
 
 def _limited(name: str, standing: Standing) -> shapes.LimitedScope:

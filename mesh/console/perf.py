@@ -119,15 +119,19 @@ class BarScreen:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        self._end()
 
     def show(self, line: Mapping[str, Any]) -> None:
         if line["type"] == "intermediary":
             for name, task in self._tasks.items():
                 self._progress.advance(task, line[name])
         else:
-            self._progress.stop()
+            self._end()
             self._words.show(line)
+
+    def _end(self) -> None:
+        if self._progress.live.is_started:
+            self._progress.stop()
 
 
 def _speed(name: str, size: int, seconds: float) -> str:

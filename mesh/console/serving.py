@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import signal
 import sys
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from mesh.identity.keys import PrivateKey
     from mesh.node import Node
 
+log = logging.getLogger(__name__)
+
 FORCED = 130
 API_LISTEN = "127.0.0.1:4003"
 """Where a daemon's control API is unless its settings say otherwise."""
@@ -28,10 +31,13 @@ StartControl = Callable[[AsyncExitStack, "Node"], Awaitable[str]]
 
 async def serve(loaded: Loaded, key: PrivateKey) -> int:
     """Start the node and wait; the first signal ends it in order, a second one cuts that short."""
+    from mesh.network.machine_size import raise_descriptor_limit
+
     stop = StopSignal()
     stop.install()
     try:
         async with AsyncExitStack() as stack:
+            log.info("up to %d descriptors may be open", raise_descriptor_limit())
             control = _control_of(loaded)
             node = await _started(stack, loaded, key)
             _announce(node, await control(stack, node) if control is not None else "")
@@ -85,7 +91,11 @@ def _with_free_port(address: str) -> str:
 
 def _announce(node: Node, url: str) -> None:
     """Tell whoever started us; a reader that has gone does not end the node."""
-    lines = [f"peer {node.peer_id}", *(f"listening {address}" for address in node.listen_addrs)]
+    lines = [
+        f"descriptors {descriptors}",
+        f"peer {node.peer_id}",
+        *(f"listening {address}" for address in node.listen_addrs),
+    ]
     lines += [f"api {url}", "ready"] if url else ["ready"]
     try:
         for line in lines:

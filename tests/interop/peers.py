@@ -93,6 +93,7 @@ async def daemon(folder: Path) -> AsyncIterator[Daemon]:
     """A daemon with its identity in ``folder``, on a free port, that serves everything; killed at the end."""
     pipe = asyncio.subprocess.PIPE
     arguments = ["--path", str(folder), "--listen", "/ip4/127.0.0.1/tcp/0", "--serve", "echo,perf"]
+    arguments += ["--api", "off"]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "mesh", "daemon", *arguments),
         stdin=asyncio.subprocess.DEVNULL,

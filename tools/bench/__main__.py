@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import datetime
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from tools.bench import go_worker, pairs, report, rows
-from tools.bench.measure import run
+from mesh import __version__
+from tools.bench import compact, go_worker, pairs, py_libp2p, report, rows
+from tools.bench.measure import Effort, run
 from tools.interop_peers.building import PeerMissing
 
 
@@ -25,15 +29,29 @@ def _positive(text: str) -> float:
     return value
 
 
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tools.bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds [5]")
-    parser.add_argument("--seconds", type=_positive, default=3.0, help="length of one measurement [3]")
+    add = parser.add_argument
+    add("--rounds", type=_count, default=5, help="interleaved rounds [5]")
+    add("--seconds", type=_positive, default=3.0, help="length of one measurement [3]")
+    add("--hold", type=_count, default=1000, metavar="N", help="connections in the memory row [1000]")
     known = ", ".join(dict.fromkeys(name for row in rows.ROWS for name in (row.group, row.name)))
-    parser.add_argument("--rows", type=_names, default=[], help=f"rows or groups, by commas: {known} [all]")
-    names = ", ".join(pair.name for pair in pairs.PAIRS)
-    parser.add_argument("--pairs", type=_names, default=[], help=f"client-server, by commas: {names} [all]")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples there")
+    add("--rows", type=_names, default=[], help=f"rows or groups, by commas: {known} [all]")
+    names = ", ".join(pair.name for pair in pairs.known(list(pairs.OPTIONAL)))
+    add("--pairs", type=_names, default=[], help=f"client-server, by commas: {names} [all]")
+    peers = ", ".join(pairs.OPTIONAL)
+    add("--peers", type=_names, default=[], help=f"further peers, installed when missing: {peers} [none]")
+    add("--json", type=Path, metavar="FILE", help="write all samples there")
+    add("--markdown", type=Path, metavar="FILE", help="write the compact table there")
+    help_text = f"put the compact table between the lines {compact.BEGIN} and {compact.END} of that file"
+    add("--between-marks", type=Path, metavar="FILE", help=help_text)
     return parser
 
 
@@ -42,17 +60,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
-        wanted_rows, wanted_pairs = rows.chosen(options.rows), pairs.chosen(options.pairs)
+        wanted_rows, wanted_pairs = _chosen(options)
     except ValueError as error:
         parser.error(str(error))
-    if options.rounds < 1:
-        parser.error("--rounds must be at least 1")
-    settings = {"rounds": options.rounds, "seconds": options.seconds, "machine": report.machine()}
     try:
-        if any("go" in (pair.client, pair.server) for pair in wanted_pairs):
-            settings["go_libp2p"] = go_worker.version()
-        work = run(wanted_rows, wanted_pairs, options.rounds, options.seconds, _note)
-        results = asyncio.run(work)
+        settings = _settings(options, wanted_pairs, sys.argv[1:] if arguments is None else arguments)
+        effort = Effort(options.rounds, options.seconds, options.hold)
+        results = asyncio.run(run(wanted_rows, wanted_pairs, effort, _note))
     except PeerMissing as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
@@ -60,7 +74,54 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(report.markdown(table, results.failures))
     if options.json is not None:
         options.json.write_text(json.dumps(report.as_json(table, results, settings), indent=1) + "\n")
+    short = compact.markdown(table, settings, results.failures)
+    if options.markdown is not None:
+        options.markdown.write_text(short)
+    if options.between_marks is not None:
+        compact.put_between_marks(options.between_marks, short)
     return 1 if results.failures else 0
+
+
+def _chosen(options: argparse.Namespace) -> tuple[list[rows.Row], list[pairs.Pair]]:
+    """Rows and pairs to run, without peers that cannot be had here. Raises `ValueError`."""
+    unknown = [name for name in options.peers if name not in pairs.OPTIONAL]
+    if unknown:
+        raise ValueError(f"no such peer: {', '.join(unknown)}; there are {', '.join(pairs.OPTIONAL)}")
+    wanted_rows = rows.chosen(options.rows)
+    wanted_pairs = pairs.chosen(options.pairs, options.peers)
+    if options.between_marks is not None:
+        compact.check_marks(options.between_marks)
+    if _has(wanted_pairs, "py"):
+        try:
+            py_libp2p.ensure_installed()
+        except PeerMissing as missing:
+            _note(f"bench: LEFT OUT: all pairs with py-libp2p: {missing}")
+            wanted_pairs = [pair for pair in wanted_pairs if not _has([pair], "py")]
+    return wanted_rows, wanted_pairs
+
+
+def _has(wanted: Sequence[pairs.Pair], program: str) -> bool:
+    return any(program in (pair.client, pair.server) for pair in wanted)
+
+
+def _settings(
+    options: argparse.Namespace, wanted: Sequence[pairs.Pair], arguments: Sequence[str]
+) -> dict[str, Any]:
+    """What the figures depend on."""
+    machine = report.machine()
+    versions = {"mesh": __version__, "Python": machine["python"]}
+    if _has(wanted, "go"):
+        versions["go-libp2p"] = go_worker.version()
+    if _has(wanted, "py"):
+        versions["py-libp2p"] = py_libp2p.VERSION
+    return {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "command": shlex.join(["python", "-m", "tools.bench", *arguments]),
+        "rounds": options.rounds,
+        "seconds": options.seconds,
+        "machine": machine,
+        "versions": versions,
+    }
 
 
 def _note(text: str) -> None:

@@ -7,12 +7,22 @@ import subprocess
 from tools.interop_peers.building import ensure_built
 
 
-def command() -> list[str]:
+def command(transport: str) -> list[str]:
     """Serves and runs clients with no limits of its own. Raises `PeerMissing` where it cannot be built."""
-    return [str(ensure_built()), "serve", "--unlimited", "--timeout", "0"]
+    return [
+        str(ensure_built()),
+        "serve",
+        "--transport",
+        transport,
+        "--security",
+        "noise",
+        "--unlimited",
+        "--timeout",
+        "0",
+    ]
 
 
 def version() -> str:
     """Of go-libp2p."""
     told = subprocess.run([str(ensure_built()), "version"], check=True, capture_output=True, text=True)
-    return told.stdout.strip()
+    return told.stdout.strip().removeprefix("go-libp2p ")

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tools.bench.pairs import Pair
-from tools.bench.rows import Row
+from tools.bench import alone, memory
+from tools.bench.pairs import Pair, of_row
+from tools.bench.rows import Probe, Row
 from tools.interop_peers.process import CommandFailed, PeerProcess, ProcessEnded
 
 LONG_ENOUGH = 0.2
@@ -16,6 +17,15 @@ LONG_ENOUGH = 0.2
 GROWTH = 4
 PATIENCE = 20.0
 PATIENCE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much of it: ``seconds`` is the length of one measurement, ``held`` how many connections the memory row has."""
+
+    rounds: int
+    seconds: float
+    held: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,22 +57,22 @@ class MeasurementFailed(Exception):  # noqa: N818
     """Part of the work failed, so its speed means nothing."""
 
 
-FAILURES = (MeasurementFailed, CommandFailed, ProcessEnded, TimeoutError)
+FAILURES = (MeasurementFailed, CommandFailed, ProcessEnded, RuntimeError, TimeoutError)
 """What ends one measurement and leaves the rest of the run alone."""
 
 
 async def run(
-    rows: Sequence[Row], pairs: Sequence[Pair], rounds: int, seconds: float, note: Callable[[str], None]
+    rows: Sequence[Row], pairs: Sequence[Pair], effort: Effort, note: Callable[[str], None]
 ) -> Results:
     """Every row in every round with every pair; ``note`` is told of each sample. A failure is kept in the results."""
     results = Results()
     amounts: dict[tuple[str, str], int] = {}
-    for number in range(1, rounds + 1):
+    for number in range(1, effort.rounds + 1):
         for row in rows:
-            for pair in _turned(pairs, number):
-                where = f"round {number}/{rounds} {row.name} {pair.name}"
+            for pair in _turned(of_row(row, pairs), number):
+                where = f"round {number}/{effort.rounds} {row.name} {pair.name}"
                 try:
-                    sample = await _sample(row, pair, seconds, amounts.get((row.name, pair.name)))
+                    sample = await _sample(row, pair, effort, amounts.get((row.name, pair.name)))
                 except FAILURES as failure:
                     results.failures.append(f"{where}: {failure}")
                     note(f"{where} FAILED: {failure}")
@@ -73,9 +83,21 @@ async def run(
     return results
 
 
-async def _sample(row: Row, pair: Pair, seconds: float, amount: int | None) -> Sample:
-    async with pair.started() as (client, server):
-        return await _Bench(row, client, server, seconds).sample(amount)
+async def _sample(row: Row, pair: Pair, effort: Effort, amount: int | None) -> Sample:
+    started = time.perf_counter()
+    if row.probe is Probe.ALONE:
+        found = await alone.measured()
+        return _plain_sample(row, found, 1, time.perf_counter() - started)
+    async with pair.started(row.transport) as (client, server):
+        if row.probe is Probe.MEMORY:
+            found = await memory.per_connection_kib(client, server, effort.held)
+            return _plain_sample(row, found, effort.held, time.perf_counter() - started)
+        return await _Bench(row, client, server, effort.seconds).sample(amount)
+
+
+def _plain_sample(row: Row, found: dict[str, float], amount: int, wall_s: float) -> Sample:
+    """Where what it takes to find the figures means nothing."""
+    return Sample(amount, tuple(found[figure.member] for figure in row.figures), wall_s, 0.0, 0.0)
 
 
 def _described(row: Row, sample: Sample) -> str:
@@ -85,7 +107,7 @@ def _described(row: Row, sample: Sample) -> str:
 
 def _turned(pairs: Sequence[Pair], number: int) -> list[Pair]:
     """Another pair begins each round, so that none always follows the same one."""
-    start = number % len(pairs)
+    start = number % len(pairs) if pairs else 0
     return [*pairs[start:], *pairs[:start]]
 
 

@@ -6,10 +6,11 @@ uses nothing but what programs import of `mesh`. It ends at the end of its input
 
 from __future__ import annotations
 
+import argparse
 import asyncio
-import json
+import ctypes
+import gc
 import resource
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -22,9 +23,11 @@ from mesh.errors import MeshError
 from mesh.identity.peer_id import PeerId
 from mesh.node import Node
 from mesh.services import echo, perf
+from tools.bench import lines
+from tools.bench.resident import resident_bytes
 
-LINE_BYTES = 1 << 20
 PIECE = memoryview(bytes(256 * 1024))
+LISTEN = {"tcp": "/ip4/127.0.0.1/tcp/0", "ws": "/ip4/127.0.0.1/tcp/0/ws"}
 MANY = 1_000_000
 """What limits are raised to."""
 
@@ -43,11 +46,14 @@ class Worker:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self.commands: dict[str, Callable[..., Awaitable[dict[str, Any]]]] = {
+        self._held: list[Node] = []
+        self.commands: lines.Commands = {
             "connect": self.connect,
             "connections": self.connections,
+            "hold": self.hold,
             "perf": self.perf,
             "ping": self.ping,
+            "settle": self.settle,
             "stats": self.stats,
             "streams": self.streams,
         }
@@ -58,28 +64,31 @@ class Worker:
             await asyncio.wait([connection.identified])
         return {"peer": str(connection.peer), "early_muxer": connection.early_muxer}
 
-    async def perf(self, peer: str, upload: int = 0, download: int = 0) -> dict[str, Any]:
-        """The upload lasts from opening the stream to the peer's first byte or end, the download from there."""
+    async def perf(
+        self, peer: str, upload: int = 0, download: int = 0, chunk: int = len(PIECE)
+    ) -> dict[str, Any]:
+        """The upload lasts from opening the stream to the peer's first byte or end, the download from there; ``chunk``
+        is the size of one write."""
+        piece = PIECE[:chunk]
         started = time.perf_counter()
         async with await self._node.open(PeerId.parse(peer), perf.PROTOCOL_ID) as stream:
             await stream.write(Request(download).encode())
-            left = upload
-            while left:
-                piece = PIECE[:left]
+            for _ in range(upload // chunk):
                 await stream.write(piece)
-                left -= len(piece)
+            await stream.write(piece[: upload % chunk])
             await stream.close_write()
-            chunk = await stream.read_chunk()
+            came = await stream.read_chunk()
             answered = time.perf_counter()
-            received = len(chunk)
-            while chunk:
-                chunk = await stream.read_chunk()
-                received += len(chunk)
+            received = len(came)
+            while came:
+                came = await stream.read_chunk()
+                received += len(came)
             ended = time.perf_counter()
         if received != download:
             raise RuntimeError(f"wanted {download} bytes, got {received}")
         return {
             "upload_mb_per_s": upload / 1e6 / (answered - started),
+            "writes_per_second": -(-upload // chunk) / (answered - started),
             "download_mb_per_s": download / 1e6 / max(ended - answered, 1e-9),
             "seconds": ended - started,
         }
@@ -127,11 +136,37 @@ class Worker:
             for dialer in dialers:
                 await dialer.stop()
 
+    async def hold(self, addr: str, count: int, concurrency: int = 8) -> dict[str, Any]:
+        """Open connections, each from a fresh node with its own key, and keep them."""
+
+        async def one(_worker: int) -> None:
+            dialer = Node(settings())
+            await dialer.start()
+            self._held.append(dialer)
+            connection = await dialer.connect(addr)
+            if connection.identified is not None:
+                await asyncio.wait([connection.identified])
+
+        return {**await _repeat(one, count, concurrency), "held": len(self._held)}
+
+    async def release(self) -> None:
+        """End the nodes that are held."""
+        await asyncio.gather(*(each.stop() for each in self._held))
+
+    async def settle(self) -> dict[str, Any]:
+        """As `stats`, after garbage was collected and freed memory was given back to the system."""
+        gc.collect()
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
+        return await self.stats()
+
     async def stats(self) -> dict[str, Any]:
-        """What this process has computed so far."""
+        """What this process has computed so far, and what it holds."""
         usage = resource.getrusage(resource.RUSAGE_SELF)
         return {
             "cpu_seconds": usage.ru_utime + usage.ru_stime,
+            "rss_bytes": resident_bytes(),
             "peak_rss_bytes": usage.ru_maxrss * 1024,
             "connections": len(self._node.connections),
         }
@@ -163,42 +198,20 @@ async def _repeat(once: Callable[[int], Awaitable[None]], count: int, workers: i
     return answer
 
 
-def say(line: dict[str, Any]) -> None:
-    """One line of output, at once."""
-    sys.stdout.write(json.dumps(line) + "\n")
-    sys.stdout.flush()
-
-
-async def answer(worker: Worker, line: bytes) -> None:
-    """Carry out one request; the runner's time limit is the one that counts."""
-    request = json.loads(line)
-    number, command = request.pop("id"), request.pop("cmd")
-    request.pop("timeout_ms", None)
-    try:
-        result = await worker.commands[command](**request)
-    except (MeshError, RuntimeError, KeyError, TypeError) as error:
-        say({"id": number, "ok": False, "error": f"{type(error).__name__}: {error}"})
-    else:
-        say({"id": number, "ok": True, **result})
-
-
 async def main() -> None:
     """Serve until the end of the input."""
-    requests = asyncio.StreamReader(limit=LINE_BYTES)
-    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(requests), sys.stdin
-    )
-    running: set[asyncio.Task[None]] = set()
-    async with Node(settings("/ip4/127.0.0.1/tcp/0")) as node:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--transport", choices=LISTEN, default="tcp")
+    listen = LISTEN[parser.parse_args().transport]
+    async with Node(settings(listen)) as node:
         worker = Worker(node)
-        say({"event": "ready", "peer": str(node.peer_id), "addrs": [str(each) for each in node.listen_addrs]})
-        while line := await requests.readline():
-            task = asyncio.create_task(answer(worker, line))
-            running.add(task)
-            task.add_done_callback(running.discard)
-        for task in running:
-            task.cancel()
-    transport.close()
+        lines.say(
+            {"event": "ready", "peer": str(node.peer_id), "addrs": [str(each) for each in node.listen_addrs]}
+        )
+        try:
+            await lines.serve(worker.commands)
+        finally:
+            await worker.release()
 
 
 if __name__ == "__main__":

@@ -7,20 +7,33 @@ import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
-from tools.bench import go_worker
+from tools.bench import go_worker, py_libp2p
+from tools.bench.rows import Probe, Row
 from tools.interop_peers.process import PeerProcess
 
 
-def _mesh_command() -> list[str]:
-    return [sys.executable, "-m", "tools.bench.mesh_worker"]
+@dataclass(frozen=True, slots=True)
+class Program:
+    """How to start a program that listens on a transport; ``groups`` are the rows it can run, None for all."""
+
+    command: Callable[[str], list[str]]
+    groups: frozenset[str] | None = None
 
 
-PROGRAMS: dict[str, Callable[[], list[str]]] = {"mesh": _mesh_command, "go": go_worker.command}
+def _mesh_command(transport: str) -> list[str]:
+    return [sys.executable, "-m", "tools.bench.mesh_worker", "--transport", transport]
+
+
+PROGRAMS = {
+    "mesh": Program(_mesh_command),
+    "go": Program(go_worker.command),
+    "py": Program(py_libp2p.command, frozenset({"bulk", "ping", "streams", "connections"})),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A client and a server, each the name of a program."""
+    """A client and a server, each the name of a program; no server for a program by itself."""
 
     client: str
     server: str
@@ -28,26 +41,45 @@ class Pair:
     @property
     def name(self) -> str:
         """Client first."""
-        return f"{self.client}-{self.server}"
+        return f"{self.client}-{self.server}" if self.server else self.client
+
+    def runs(self, row: Row) -> bool:
+        """Whether both ends know the row."""
+        groups = (PROGRAMS[each].groups for each in (self.client, self.server))
+        return all(each is None or row.group in each for each in groups)
 
     @contextlib.asynccontextmanager
-    async def started(self) -> AsyncIterator[tuple[PeerProcess, PeerProcess]]:
+    async def started(self, transport: str) -> AsyncIterator[tuple[PeerProcess, PeerProcess]]:
         """Fresh processes: client, server."""
         async with (
-            PeerProcess(*PROGRAMS[self.server]()) as server,
-            PeerProcess(*PROGRAMS[self.client]()) as client,
+            PeerProcess(*PROGRAMS[self.server].command(transport)) as server,
+            PeerProcess(*PROGRAMS[self.client].command(transport)) as client,
         ):
             yield client, server
 
 
 BASELINE = Pair("go", "go")
+ALONE = Pair("mesh", "")
 PAIRS = (Pair("mesh", "mesh"), Pair("mesh", "go"), Pair("go", "mesh"), BASELINE)
+OPTIONAL = {"py-libp2p": (Pair("mesh", "py"), Pair("py", "mesh"), Pair("py", "py"))}
+"""Pairs with peers that are asked for by name."""
 
 
-def chosen(names: Sequence[str]) -> list[Pair]:
+def known(peers: Sequence[str]) -> list[Pair]:
+    """All pairs there are with these further peers."""
+    return [*PAIRS, *(pair for peer in peers for pair in OPTIONAL[peer])]
+
+
+def chosen(names: Sequence[str], peers: Sequence[str] = ()) -> list[Pair]:
     """The pairs of these names, all for none. Raises `ValueError`."""
-    known = {pair.name: pair for pair in PAIRS}
-    unknown = [name for name in names if name not in known]
+    pairs = known(peers)
+    unknown = [name for name in names if name not in {pair.name for pair in pairs}]
     if unknown:
-        raise ValueError(f"no such pair: {', '.join(unknown)}; there are {', '.join(known)}")
-    return [pair for pair in PAIRS if not names or pair.name in names]
+        there = ", ".join(pair.name for pair in pairs)
+        raise ValueError(f"no such pair: {', '.join(unknown)}; there are {there}")
+    return [pair for pair in pairs if not names or pair.name in names]
+
+
+def of_row(row: Row, pairs: Sequence[Pair]) -> list[Pair]:
+    """Those of the pairs that the row is measured with."""
+    return [ALONE] if row.probe is Probe.ALONE else [pair for pair in pairs if pair.runs(row)]

@@ -1,4 +1,4 @@
-"""Medians, ratios and what they cost: as a Markdown table and as JSON."""
+"""Medians, ratios and what they cost: as a full table and as JSON (`compact` has the short one)."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import os
 import platform
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 from tools.bench.measure import Results
-from tools.bench.pairs import BASELINE, Pair
+from tools.bench.pairs import BASELINE, Pair, of_row
 from tools.bench.rows import Figure, Row
 
 TRUSTED = 0.2
 """A ratio counts when go-libp2p with itself is this close to its reference."""
+DOUBTED = f"(*) go-go was more than {TRUSTED:.0%} off its reference: this ratio does not count."
 _COLUMNS = ("work", "client-server", "median", "range", "ratio to go-go", "CPU s client / server", "wall s")
 
 
@@ -44,7 +46,18 @@ def machine() -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "load": [round(each, 2) for each in os.getloadavg()],
         "python": platform.python_version(),
+        "processor": _processor(),
     }
+
+
+def _processor() -> str:
+    """Its name where the system tells it."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")]
+    return names[0] if names else platform.processor()
 
 
 def lines(results: Results, rows: Sequence[Row], pairs: Sequence[Pair]) -> Iterator[Line]:
@@ -52,7 +65,7 @@ def lines(results: Results, rows: Sequence[Row], pairs: Sequence[Pair]) -> Itera
     for row in rows:
         for index, figure in enumerate(row.figures):
             baseline = _median(results, row, BASELINE, index)
-            for pair in pairs:
+            for pair in of_row(row, pairs):
                 if results.of(row, pair):
                     yield _line(results, row, pair, index, figure, baseline)
 
@@ -96,18 +109,15 @@ def markdown(table: Sequence[Line], failures: Sequence[str] = ()) -> str:
         cells = (
             line.figure,
             line.pair,
-            f"{_number(line.median)} {line.unit}",
-            f"{_number(line.least)} to {_number(line.most)}",
-            "" if line.ratio is None else f"{line.ratio:.2f}{doubt}",
+            f"{number(line.median)} {line.unit}",
+            f"{number(line.least)} to {number(line.most)}",
+            "" if line.ratio is None else f"{ratio_text(line.ratio)}{doubt}",
             f"{line.client_cpu_s:.2f} / {line.server_cpu_s:.2f}",
             f"{line.wall_s:.1f}",
         )
         text.append(f"| {' | '.join(cells)} |")
     if any(line.trusted is False for line in table):
-        text += [
-            "",
-            f"(*) go-go was more than {TRUSTED:.0%} off its reference: this ratio does not count.",
-        ]
+        text += ["", DOUBTED]
     if failures:
         text += ["", "Failed:", *(f"- {each}" for each in failures)]
     return "\n".join(text)
@@ -126,5 +136,11 @@ def as_json(table: Sequence[Line], results: Results, settings: dict[str, Any]) -
     }
 
 
-def _number(value: float) -> str:
+def ratio_text(ratio: float) -> str:
+    """Two decimals, more where they would say nothing."""
+    return f"{ratio:.2f}" if ratio >= 0.01 else f"{ratio:.1g}"
+
+
+def number(value: float) -> str:
+    """As many digits as mean something."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

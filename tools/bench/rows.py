@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 
 MIB = 1 << 20
+FRAME_BYTES = 200
+
+
+class Probe(Enum):
+    """How a row is measured."""
+
+    WORK = "an amount of work that lasts the wanted time, timed by the client"
+    MEMORY = "what a number of held connections adds to each process"
+    ALONE = "this program by itself, without a peer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +39,22 @@ class Row:
 
     The client is sent ``command`` with ``arguments`` and an amount of work as the member ``amount``; ``first_amount`` is
     where the search for an amount that lasts long enough begins, ``most`` where it ends. ``needs_connection``: the
-    client is connected to the server before, and told its peer id; otherwise it is told the address.
+    client is connected to the server before, and told its peer id; otherwise it is told the address. Of these, `MEMORY`
+    uses only the figures, whose members are the sides, and `ALONE` only the figures, whose members are in
+    `alone.measured`.
     """
 
     name: str
     group: str
-    command: str
-    amount: str
-    first_amount: int
     figures: Sequence[Figure]
+    command: str = ""
+    amount: str = ""
+    first_amount: int = 1
     arguments: Mapping[str, int] = field(default_factory=dict)
     needs_connection: bool = True
     most: int = 1 << 62
+    transport: str = "tcp"
+    probe: Probe = Probe.WORK
 
 
 def _streams(at_once: int, reference: float) -> Row:
@@ -71,22 +85,35 @@ def _connections(dialers: int, reference: float) -> Row:
     )
 
 
-ROWS: tuple[Row, ...] = (
-    Row(
-        name="bulk-down",
-        group="bulk",
+def _bulk(direction: str, reference: float, transport: str = "tcp") -> Row:
+    over = "" if transport == "tcp" else ", WebSocket"
+    figure = Figure(
+        f"bulk {direction}, one stream{over}", "MB/s", f"{direction}_mb_per_s", reference=reference
+    )
+    return Row(
+        name=f"{'bulk' if transport == 'tcp' else transport}-{direction.removesuffix('load')}",
+        group="bulk" if transport == "tcp" else transport,
         command="perf",
-        amount="download",
+        amount=direction,
         first_amount=16 * MIB,
-        figures=(Figure("bulk download, one stream", "MB/s", "download_mb_per_s", reference=905),),
-    ),
+        figures=(figure,),
+        transport=transport,
+    )
+
+
+ROWS: tuple[Row, ...] = (
+    _bulk("download", 905),
+    _bulk("upload", 887),
+    _bulk("download", 826, "ws"),
+    _bulk("upload", 392, "ws"),
     Row(
-        name="bulk-up",
-        group="bulk",
+        name="frames",
+        group="frames",
         command="perf",
         amount="upload",
-        first_amount=16 * MIB,
-        figures=(Figure("bulk upload, one stream", "MB/s", "upload_mb_per_s", reference=887),),
+        first_amount=5_000 * FRAME_BYTES,
+        figures=(Figure(f"writes of {FRAME_BYTES} B, one stream", "1/s", "writes_per_second"),),
+        arguments={"chunk": FRAME_BYTES},
     ),
     Row(
         name="ping",
@@ -103,6 +130,26 @@ ROWS: tuple[Row, ...] = (
     _streams(32, 17_800),
     _connections(1, 499),
     _connections(32, 1_124),
+    Row(
+        name="memory",
+        group="memory",
+        figures=(
+            Figure("memory of an idle connection, server", "KiB", "server", higher_is_better=False),
+            Figure("memory of a node and its connection, client", "KiB", "client", higher_is_better=False),
+        ),
+        probe=Probe.MEMORY,
+    ),
+    Row(
+        name="start",
+        group="start",
+        figures=(
+            Figure("import mesh.node", "ms", "import_ms", higher_is_better=False),
+            Figure("mesh --help", "ms", "help_ms", higher_is_better=False),
+            Figure("mesh daemon, until ready", "ms", "ready_ms", higher_is_better=False),
+            Figure("mesh daemon, idle, memory", "MiB", "idle_mib", higher_is_better=False),
+        ),
+        probe=Probe.ALONE,
+    ),
 )
 
 

@@ -33,15 +33,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--minutes", type=_positive, default=30.0, help="how long the load lasts [30]")
     parser.add_argument("--every", type=_positive, default=10.0, help="seconds between samples [10]")
     parser.add_argument("--seed", type=int, help="what the load is drawn from [random]")
+    help_text = (
+        "how many identities the visitors share, 0 for a fresh one each time; then the first minutes also fill what is "
+        "remembered of the last 10,000 peers, and a run shorter than 15 minutes is not flat [0]"
+    )
+    parser.add_argument("--identities", type=int, default=0, metavar="N", help=help_text)
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the report there as well")
     return parser
 
 
-async def soak(minutes: float, every_s: float, seed: int) -> Outcome:
+async def soak(minutes: float, every_s: float, seed: int, identities: int = 0) -> Outcome:
     """Load one node for that long, then let it come to rest."""
     async with PeerProcess(sys.executable, "-m", "tools.soak.node_worker") as node:
         before = await node.call("sample")
-        load = Load(node, seed)
+        load = Load(node, seed, identities)
         working = asyncio.create_task(load.run())
         samples, trouble = [], []
         started = time.monotonic()
@@ -81,14 +86,16 @@ async def _at_rest(node: PeerProcess, before: dict[str, Any]) -> dict[str, Any]:
 
 def _note(sample: dict[str, Any]) -> None:
     values = ", ".join(f"{each.member} {sample[each.member]}" for each in QUANTITIES)
-    print(f"{sample['at_s']:6.0f} s: {values}, connections {sample['connections']}", file=sys.stderr, flush=True)
+    print(
+        f"{sample['at_s']:6.0f} s: {values}, connections {sample['connections']}", file=sys.stderr, flush=True
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status: 1 when something is not flat, did not end, or went wrong."""
     options = _parser().parse_args(arguments)
     seed = random.SystemRandom().randrange(1 << 32) if options.seed is None else options.seed
-    outcome = asyncio.run(soak(options.minutes, options.every, seed))
+    outcome = asyncio.run(soak(options.minutes, options.every, seed, options.identities))
     text = markdown(outcome, options.minutes, seed)
     print(text)
     if options.report is not None:

@@ -1,7 +1,8 @@
 """A process of peers that use a node well and badly until its input ends or it is killed.
 
-`python -m tools.soak.client SEED ADDRESS...`; it says how often it did what in an event `did` every second, and which
-of its failures nobody provoked in `surprised`.
+`python -m tools.soak.client IDENTITIES SEED ADDRESS...`: visitors draw from that many identities, or have a fresh one
+each for 0. It says how often it did what in an event `did` every second, and which of its failures nobody provoked in
+`surprised`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import uvloop
 from mesh.codecs.perf import Request
 from mesh.config import Config, NetworkSection, ServicesSection
 from mesh.errors import Closed, MeshError
+from mesh.identity.keys import PrivateKey
 from mesh.network.connection import Connection
 from mesh.network.stream import Stream
 from mesh.node import Node
@@ -38,8 +40,9 @@ OPENINGS = (b"\x13/multistream/1.0.0\n", b"\x13/multistream/1.0.0\n\x07/noise\n"
 class Client:
     """What one process does, all of it drawn from one seed."""
 
-    def __init__(self, seed: int, addresses: Sequence[str]) -> None:
+    def __init__(self, seed: int, identities: int, addresses: Sequence[str]) -> None:
         self._random = random.Random(seed)
+        self._identities = identities
         self._addresses = addresses
         self.did: Counter[str] = Counter()
         self.surprises: Counter[str] = Counter()
@@ -48,7 +51,7 @@ class Client:
         """Come as a new peer, use some streams, go; over and over."""
         while True:
             try:
-                async with Node(_settings()) as node:
+                async with Node(_settings(), key=self._key()) as node:
                     connection = await node.connect(self._random.choice(self._addresses))
                     self.did["connections"] += 1
                     await self._stay(node, connection)
@@ -75,6 +78,12 @@ class Client:
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
             self.did["garbage sockets"] += 1
+
+    def _key(self) -> PrivateKey:
+        if not self._identities:
+            return PrivateKey.generate()
+        number = self._random.randrange(self._identities)
+        return PrivateKey.from_seed(number.to_bytes(32, "big"))
 
     async def tell(self) -> None:
         """Say what was done so far."""
@@ -140,10 +149,14 @@ def _settings(*listen: str) -> Config:
     return Config(network=NetworkSection(listen=listen), services=ServicesSection(serve=("echo",)))
 
 
-async def main(seed: int, addresses: Sequence[str]) -> None:
+async def main(identities: int, seed: int, addresses: Sequence[str]) -> None:
     """Everything at once until the input ends; one more node is there to be visited."""
-    client = Client(seed, addresses)
-    work = [*(client.visits for _ in range(VISITORS)), *(client.vandalism for _ in range(VANDALS)), client.tell]
+    client = Client(seed, identities, addresses)
+    work = [
+        *(client.visits for _ in range(VISITORS)),
+        *(client.vandalism for _ in range(VANDALS)),
+        client.tell,
+    ]
     async with Node(_settings("/ip4/127.0.0.1/tcp/0")) as host:
         lines.say(
             {"event": "ready", "peer": str(host.peer_id), "addrs": [str(each) for each in host.listen_addrs]}
@@ -160,4 +173,4 @@ async def main(seed: int, addresses: Sequence[str]) -> None:
 
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main(int(sys.argv[1]), sys.argv[2:]))
+        runner.run(main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]))

@@ -19,9 +19,10 @@ VISIT_S = (0.05, 0.5)
 class Load:
     """Keeps a number of client processes busy with one node. ``did`` counts what they did, as far as they could tell."""
 
-    def __init__(self, node: PeerProcess, seed: int) -> None:
+    def __init__(self, node: PeerProcess, seed: int, identities: int) -> None:
         self._node = node
         self._random = random.Random(seed)
+        self._identities = str(identities)
         self._present: dict[str, PeerProcess] = {}
         self.did: Counter[str] = Counter()
         self.surprises: Counter[str] = Counter()
@@ -36,13 +37,20 @@ class Load:
     async def _clients(self) -> None:
         while True:
             seed = str(self._random.randrange(1 << 32))
-            command = (sys.executable, "-m", "tools.soak.client", seed, *self._node.addresses)
+            command = (
+                sys.executable,
+                "-m",
+                "tools.soak.client",
+                self._identities,
+                seed,
+                *self._node.addresses,
+            )
             async with PeerProcess(*command) as client:
                 self._present[client.peer] = client
                 try:
                     await asyncio.sleep(self._random.uniform(*LIFE_S))
                     if client.process.returncode is not None:
-                        raise RuntimeError(f"a client ended with status {client.process.returncode}")
+                        await client.call("nothing")  # raises `ProcessEnded` with what it said last
                     if self._random.random() < KILLED:
                         await client.kill()
                         self.did["killed clients"] += 1
@@ -60,7 +68,7 @@ class Load:
                 await self._node.call("visit", addr=client.address)
             except (CommandFailed, TimeoutError) as failure:
                 if client.peer in self._present:
-                    self.surprises[f"visit: {failure}"] += 1
+                    self.surprises[str(failure)] += 1
                 self.did["failed visits"] += 1
             except ProcessEnded as ended:
                 raise RuntimeError(f"the node is gone: {ended}") from ended

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from pathlib import Path
 from typing import Any
 
 import uvloop
@@ -14,9 +13,9 @@ from mesh.config import Config, NetworkSection, ServicesSection
 from mesh.node import Node
 from mesh.services import echo
 from tools.bench import lines
+from tools.bench.resident import resident_bytes
 
 LISTEN = ("/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/tcp/0/ws")
-PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class Complaints(logging.Handler):
@@ -43,7 +42,7 @@ class Watched:
     async def sample(self) -> dict[str, Any]:
         """What the process uses now."""
         return {
-            "rss_bytes": int(Path("/proc/self/statm").read_text().split()[1]) * PAGE_BYTES,
+            "rss_bytes": resident_bytes(),
             "tasks": len(asyncio.all_tasks()),
             "descriptors": len(os.listdir("/proc/self/fd")),
             "held_bytes": self._node.swarm.memory.used_bytes,

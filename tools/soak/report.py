@@ -37,13 +37,15 @@ class Outcome:
                 found.append(
                     f"{each.quantity.name} grew by {each.slope:.3g} {each.quantity.unit} a minute, bound {bound:g}"
                 )
-        for member in QUIET:
-            if self.after[member] > self.before[member]:
-                found.append(
-                    f"{member}: {self.after[member]} after the load, {self.before[member]} before it"
-                )
+        found += [
+            f"{member}: {self.after[member]} after the load, {self.before[member]} before it"
+            for member in QUIET
+            if self.after[member] > self.before[member]
+        ]
         if self.after["errors"]:
-            found.append(f"the node logged {self.after['errors']} errors, at last: {self.after['last_error']}")
+            found.append(
+                f"the node logged {self.after['errors']} errors, at last: {self.after['last_error']}"
+            )
         return found
 
 

@@ -9,7 +9,7 @@ from math import sqrt
 WARM_UP = 0.2
 """Part of the samples that is left out: caches and pools fill at first."""
 DOUBT = 2.0
-"""A slope counts as above its bound when it is so by this many standard errors: load that comes and goes is not growth."""
+"""A slope is above its bound when it is so by this many standard errors: load that comes and goes is not growth."""
 FEWEST = 4
 
 
