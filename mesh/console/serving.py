@@ -92,7 +92,6 @@ def _with_free_port(address: str) -> str:
 def _announce(node: Node, url: str) -> None:
     """Tell whoever started us; a reader that has gone does not end the node."""
     lines = [
-        f"descriptors {descriptors}",
         f"peer {node.peer_id}",
         *(f"listening {address}" for address in node.listen_addrs),
     ]
