@@ -11,6 +11,7 @@ from typing import Protocol
 from mesh.errors import Closed, LimitError, MeshError, TimedOut, UsageError
 from mesh.identity.keys import PublicKey
 from mesh.identity.peer_id import PeerId
+from mesh.multiformats.ip_ranges import is_loopback
 from mesh.multiformats.multiaddr import Multiaddr
 from mesh.network.driver import Driver
 from mesh.network.memory_counter import MemoryCounter
@@ -268,6 +269,7 @@ class Connection:
             self.local, self.remote = self.find_ends(transport)
         except OSError as error:
             raise Closed(str(error)) from error
+        self._driver.near = is_loopback(self.remote)
         self._environment.observer.connection_started(self)
 
     def upgraded(self, result: Upgraded) -> None:

@@ -32,10 +32,9 @@ FLUSH_BYTES = 48 * 1024
 COALESCE_S = 30e-6
 """A write this soon after another waits for the turn's end, so that both leave in one record; asking the loop to call
 back for every lone write would cost it another round through the selector."""
-NEAR_S = 0.001
 AWAKE_S = 50e-6
-"""A peer this near (measured round trip) often answers within this time; waking a sleeping processor costs about as much
-again, so the loop goes on polling until then. Distant peers are never waited for."""
+"""A peer on this machine often answers within this time; waking a sleeping processor costs about as much again, so the
+loop goes on polling until then. Other peers are never waited for."""
 CLOSE_S = 2.0
 """How long last bytes may take to leave before the connection is reset."""
 MAX_UNSENT_BYTES = 16 * 1024 * 1024
@@ -75,7 +74,7 @@ class Driver(asyncio.BufferedProtocol):
     """Drives one connection.
 
     ``buffer`` is the receive buffer shared by all connections of the loop, ``memory`` the node's counter of held bytes,
-    ``upgrade_s`` the time the upgrade may take.
+    ``upgrade_s`` the time the upgrade may take. ``near`` is set by the owner for a peer on this machine.
     """
 
     __slots__ = (
@@ -99,6 +98,7 @@ class Driver(asyncio.BufferedProtocol):
         "_upgrade_deadline",
         "_upgrade_limit_s",
         "channel",
+        "near",
         "lower_stage",
         "paused",
         "received_bytes",
@@ -135,6 +135,7 @@ class Driver(asyncio.BufferedProtocol):
         self._lost = False
         self.lower_stage = ""
         self.paused = False
+        self.near = False
         self.received_bytes = 0
         self.sent_bytes = 0
 
@@ -375,8 +376,7 @@ class Driver(asyncio.BufferedProtocol):
         """Send, and when the peer is near, keep the loop awake for its answer."""
         self.flush()
         self._flushed_at = time.monotonic()
-        rtt_s = self.session.rtt_s
-        if rtt_s is not None and rtt_s < NEAR_S and not self._awake:
+        if self.near and not self._awake:
             self._awake = True
             self._loop.call_soon(self._stay_awake)
 
