@@ -7,8 +7,11 @@ import ipaddress
 import socket
 from dataclasses import dataclass
 
+from mesh.multiformats import varint
 from mesh.multiformats.multiaddr import Component, Multiaddr
+from mesh.multiformats.multiaddr_table import IP4, IP6, TCP
 
+_IP4, _IP6, _TCP = map(varint.encode, (IP4, IP6, TCP))
 _FAMILIES = {
     "ip4": socket.AF_INET,
     "ip6": socket.AF_INET6,
@@ -95,7 +98,10 @@ def _is_numeric(host: str) -> bool:
 def tcp_address(socket_name: tuple[str, int] | tuple[str, int, int, int]) -> Multiaddr:
     """The multiaddr of an address pair as the socket module gives it."""
     host, _, zone = socket_name[0].partition("%")
-    address = Multiaddr.from_tcp(host, socket_name[1])
+    family, code = (socket.AF_INET6, _IP6) if ":" in host else (socket.AF_INET, _IP4)
+    address = Multiaddr.from_bytes(
+        code + socket.inet_pton(family, host) + _TCP + socket_name[1].to_bytes(2, "big")
+    )
     return Multiaddr.parse(f"/ip6zone/{zone}{address}") if zone else address
 
 

@@ -178,7 +178,7 @@ class Connection:
     def scope(self) -> Scope:
         """Owner of the tasks that serve this connection."""
         if self._scope is None:
-            self._scope = Scope(repr(self), self._environment.scope)
+            self._scope = Scope(self, self._environment.scope)
         return self._scope
 
     async def upgraded_within(self, limit_s: float) -> None:

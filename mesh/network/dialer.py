@@ -87,7 +87,7 @@ class Dialer:
             except DialError:
                 if not (named := list(named)):
                     raise
-        task = asyncio.get_running_loop().create_task(self._race(peer, named, known), name=f"dial {peer}")
+        task = asyncio.get_running_loop().create_task(self._race(peer, named, known), name="dial")
         self._active[peer] = task
         task.add_done_callback(lambda _task: self._forget(peer, task))
         try:
@@ -168,9 +168,7 @@ class Dialer:
                 if won.done():
                     break
                 race.running += 1
-                tasks.add(
-                    asyncio.create_task(self._attempt(race, address, won, gate), name=f"dial {address}")
-                )
+                tasks.add(asyncio.create_task(self._attempt(race, address, won, gate), name="dial address"))
             while race.running and not won.done():
                 await self._wait(race, None)
             return won.result() if won.done() else None

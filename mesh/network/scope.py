@@ -21,11 +21,12 @@ log = logging.getLogger(__name__)
 
 
 class Scope:
-    """Owns tasks and child scopes. ``crashes`` counts tasks that ended with an unforeseen exception."""
+    """Owns tasks and child scopes. ``crashes`` counts tasks that ended with an unforeseen exception. ``name`` is put into
+    words only for an error."""
 
     __slots__ = ("_children", "_closing", "_name", "_parent", "_tasks", "crashes")
 
-    def __init__(self, name: str, parent: Scope | None = None) -> None:
+    def __init__(self, name: object, parent: Scope | None = None) -> None:
         self._name = name
         self._parent = parent
         self._tasks: set[asyncio.Task[None]] | None = None

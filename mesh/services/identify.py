@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from mesh.codecs.identify import Identify as Message
@@ -231,7 +232,7 @@ def _own_record(connection: Connection, message: Message) -> PeerRecord | None:
     if not message.signed_peer_record:
         return None
     try:
-        record = open_peer_record(message.signed_peer_record)
+        record = _verified_record(message.signed_peer_record)
     except DecodeError as error:
         log.debug("identify: record of %s ignored: %s", connection.peer, error)
         return None
@@ -239,6 +240,12 @@ def _own_record(connection: Connection, message: Message) -> PeerRecord | None:
         log.debug("identify: %s sent the record of %s; ignored", connection.peer, record.peer_id)
         return None
     return record
+
+
+@lru_cache(maxsize=1024)
+def _verified_record(envelope: bytes) -> PeerRecord:
+    """Peers send the same record on each connection; what was verified once needs no second look."""
+    return open_peer_record(envelope)
 
 
 def _parse_addresses(encoded: Iterable[bytes]) -> tuple[Multiaddr, ...]:
