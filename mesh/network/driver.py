@@ -26,7 +26,6 @@ from mesh.network.upgrade import Failed, Upgrade, Upgraded
 from mesh.protocols import noise, yamux
 from mesh.protocols.machine import Buffer
 
-RECEIVE_BUFFER_BYTES = 512 * 1024
 HIGH_WATER_BYTES = 1024 * 1024
 FLUSH_BYTES = 48 * 1024
 COALESCE_S = 30e-6

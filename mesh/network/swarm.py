@@ -22,9 +22,9 @@ from mesh.multiformats.multiaddr import Multiaddr
 from mesh.network.connection import Connection, Environment, Handlers
 from mesh.network.connection_manager import ConnectionManager
 from mesh.network.dialer import Dialer, DialSettings
-from mesh.network.driver import RECEIVE_BUFFER_BYTES
 from mesh.network.gater import Denied, Gater
 from mesh.network.memory_counter import MemoryCounter
+from mesh.network.receive_buffer import receive_buffer
 from mesh.network.resolver import Resolver
 from mesh.network.resources import Resources
 from mesh.network.scope import Scope
@@ -96,7 +96,7 @@ class Swarm:
             scope=scope,
             memory=upgrade.memory,
             counters=counters,
-            receive_buffer=memoryview(bytearray(RECEIVE_BUFFER_BYTES)),
+            receive_buffer=receive_buffer(),
             upgrade_timeout_s=settings.upgrade_timeout_s,
             negotiate_timeout_s=settings.negotiate_timeout_s,
             open_timeout_s=settings.open_timeout_s,
