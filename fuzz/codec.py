@@ -7,21 +7,19 @@ Mutates the corpus, saves every input on which the two differ, or on which one r
 from __future__ import annotations
 
 import argparse
-import hashlib
 import random
 import sys
-import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+from fuzz.campaign import campaign
 from fuzz.mutation import mutate
 from fuzz.pairs import Pair, pairs
 
 HERE = Path(__file__).parent
 CORPUS = HERE / "corpus"
 REGRESSIONS = HERE / "regressions"
-MAX_FINDINGS = 5
 
 
 def inputs(name: str) -> list[bytes]:
@@ -47,19 +45,12 @@ def fuzz(
 ) -> tuple[int, list[str]]:
     """Mutate the corpus of one format for a time; return the number of inputs tried and the faults."""
     corpus = inputs(pair.name) or [b""]
-    faults: list[str] = []
-    tried = 0
-    stop = time.monotonic() + seconds
-    while time.monotonic() < stop and len(faults) < MAX_FINDINGS:
-        data = mutate(rng.choice(corpus), corpus, rng)
-        tried += 1
-        fault = examine(pair, data)
-        if fault is not None:
-            faults.append(fault)
-            folder = regressions / pair.name
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / f"{hashlib.sha256(data).hexdigest()[:16]}.bin").write_bytes(data)
-    return tried, faults
+    return campaign(
+        lambda: mutate(rng.choice(corpus), corpus, rng),
+        lambda data: examine(pair, data),
+        regressions / pair.name,
+        seconds,
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

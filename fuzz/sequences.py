@@ -8,17 +8,16 @@ memory stays bounded, and the same bytes cut differently must lead to the same. 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import random
 import sys
-import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
-from fuzz.codec import MAX_FINDINGS, REGRESSIONS
+from fuzz.campaign import campaign
+from fuzz.codec import REGRESSIONS
 from fuzz.mutation import mutate
 from mesh.codecs.multistream import encode_token
 from mesh.identity.keys import PrivateKey
@@ -303,19 +302,13 @@ def fuzz(
     regressions: Path = REGRESSIONS,
 ) -> tuple[int, list[str]]:
     """Try mutated conversations for a time or a number; return how many were tried and the faults."""
-    faults: list[str] = []
-    tried = 0
-    stop = time.monotonic() + seconds
-    while tried < count and len(faults) < MAX_FINDINGS and time.monotonic() < stop:
-        data = mutated(machine.conversations(rng), rng)
-        tried += 1
-        fault = examine(machine, data)
-        if fault is not None:
-            faults.append(fault)
-            folder = regressions / machine.name
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / f"{hashlib.sha256(data).hexdigest()[:16]}.bin").write_bytes(data)
-    return tried, faults
+    return campaign(
+        lambda: mutated(machine.conversations(rng), rng),
+        lambda data: examine(machine, data),
+        regressions / machine.name,
+        seconds,
+        count,
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

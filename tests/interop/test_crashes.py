@@ -75,14 +75,21 @@ async def reached(go: GoPeer, running: Daemon) -> None:
     assert (await go.call("streams", peer=running.peer))["failed"] == 0
 
 
+async def under_way(go: GoPeer, sending: asyncio.Task[object]) -> None:
+    """Until the Go peer has spent a tenth of a second of processor time on what it is sending."""
+    before = (await go.call("stats"))["cpu_seconds"]
+    async with asyncio.timeout(BOUND_S):
+        while (await go.call("stats"))["cpu_seconds"] < before + 0.1:
+            assert not sending.done()
+
+
 async def test_killed_daemon_is_reported_by_go_and_comes_back_with_its_identity(tmp_path: Path) -> None:
     async with GoPeer() as go:
         async with daemon(tmp_path) as running:
             peer = running.peer
             await reached(go, running)
             sending = asyncio.create_task(go.call("echo", peer=peer, bytes=ENDLESS_BYTES))
-            await asyncio.sleep(0.5)
-            assert not sending.done()
+            await under_way(go, sending)
             status, _ = await running.end(signal.SIGKILL)
             assert status == -signal.SIGKILL
             with pytest.raises(CommandFailed):
@@ -110,7 +117,7 @@ async def test_daemon_ends_in_order_in_the_middle_of_an_echo(tmp_path: Path, go:
     async with daemon(tmp_path) as running:
         await reached(go, running)
         sending = asyncio.create_task(go.call("echo", peer=running.peer, bytes=ENDLESS_BYTES))
-        await asyncio.sleep(0.5)
+        await under_way(go, sending)
         assert await running.end(signal.SIGTERM) == (0, "")
         with pytest.raises(CommandFailed):
             async with asyncio.timeout(BOUND_S):
