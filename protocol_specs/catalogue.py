@@ -9,6 +9,8 @@ from protocol_specs import (
     cid,
     envelope,
     identify,
+    ipns,
+    kademlia,
     keys,
     multiaddr,
     multihash,
@@ -34,8 +36,10 @@ MODULES = (
     noise.MODULE,
     yamux.MODULE,
     identify.MODULE,
+    ipns.MODULE,
     ping.MODULE,
     perf.MODULE,
+    kademlia.MODULE,
 )
 
 VECTORS = {
@@ -52,6 +56,8 @@ VECTORS = {
     "noise.frame": "noise_libp2p",
     "yamux.header": "yamux_frames",
     "identify.identify": "identify",
+    "ipns.ipns_record": "kad_validation",
+    "kademlia.message": "kad_messages",
 }
 """The group of recorded vectors that holds a format, by the format's name."""
 

@@ -49,6 +49,10 @@ def seeds() -> dict[str, list[bytes]]:
     take("noise.frame", noise["transport"], "framed")
     take("yamux.header", [{"bytes": case["bytes"][:24]} for case in cases("yamux_frames")], "bytes")
     take("identify.identify", cases("identify"), "protobuf")
+    take("kademlia.message", cases("kad_messages"), "protobuf")
+    take("kademlia.peer", [{"bytes": "0a06002408011220120804c0000201060fa11801"}], "bytes")
+    take("kademlia.value_record", [{"bytes": "0a052f706b2f611201622a0132"}], "bytes")
+    take("ipns.ipns_record", [case for case in cases("kad_validation") if "/ipns/" in case["name"]], "value")
     found["ping.ping"] = [bytes(range(32)), bytes(31)]
     found["perf.request"] = [bytes(8), b"\xff" * 8, bytes(7)]
     for name, entry in CATALOGUE.items():
