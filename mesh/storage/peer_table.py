@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import sqlite3
 import threading
 import time
@@ -21,6 +20,7 @@ from typing import Final, Protocol
 
 from mesh.errors import DecodeError, StorageError
 from mesh.identity.peer_id import PeerId
+from mesh.storage.sqlite_file import SqliteFile
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,6 @@ RETRY_S: Final = 5.0
 ROWS_AT_ONCE: Final = 64
 PAUSE_S: Final = 0.0005
 """Between so many rows: Python's threads take turns of 5 ms otherwise, which the loop would feel."""
-LOCK_WAIT_S: Final = 0.5
 MAX_WAITING_TABLES: Final = 4
 """Changes that may wait, in multiples of the rows the table may have."""
 _APPLICATION: Final = int.from_bytes(b"mshp", "big")
@@ -57,7 +56,7 @@ class PeerTable:
     tried and will be tried again."""
 
     def __init__(self, path: Path, max_rows: int) -> None:
-        self._path = path
+        self._file = SqliteFile(path, "peers", "known peers", _APPLICATION, _VERSION, _SCHEMA)
         self._max_rows = max_rows
         self._changed = threading.Condition(threading.Lock())
         self._pending: dict[PeerId, Encodable | None] = {}
@@ -119,7 +118,7 @@ class PeerTable:
 
     def _run(self, started: Future[None], loaded: Callable[[Rows], None]) -> None:
         try:
-            database = self._open()
+            database = self._file.open(exclusive=True)
         except StorageError as error:
             started.set_exception(error)
             self._end(error)
@@ -174,7 +173,7 @@ class PeerTable:
         closing: bool,
     ) -> None:
         self.failures += 1
-        error = StorageError(f"{self._path}: peers cannot be written: {cause}; check the disk's free space")
+        error = self._file.unwritable(cause)
         log.warning("%s", error)
         for flush in flushes:
             flush.set_exception(error)
@@ -191,52 +190,6 @@ class PeerTable:
         for flush in flushes:
             flush.set_exception(error)
 
-    def _open(self) -> sqlite3.Connection:
-        path = self._path
-        try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        except OSError as error:
-            cause = error.strerror or str(error)
-            raise StorageError(
-                f"{path}: cannot open the peers: {cause}; check the folder's owner and mode"
-            ) from None
-        database = None
-        try:
-            database = sqlite3.connect(path, timeout=LOCK_WAIT_S)
-            database.execute("PRAGMA locking_mode = EXCLUSIVE")
-            self._check(database)
-            database.execute("PRAGMA journal_mode = WAL")
-            database.execute("PRAGMA synchronous = NORMAL")
-            with database:
-                database.execute("BEGIN IMMEDIATE")
-                if not database.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
-                    database.execute(_SCHEMA)
-                    database.execute(f"PRAGMA application_id = {_APPLICATION}")
-                    database.execute(f"PRAGMA user_version = {_VERSION}")
-        except (sqlite3.Error, StorageError) as error:
-            if database is not None:
-                database.close()
-            raise error if isinstance(error, StorageError) else self._opened_badly(error) from None
-        return database
-
-    def _check(self, database: sqlite3.Connection) -> None:
-        """Whether the file is whole and ours."""
-        report = database.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if report != "ok":
-            raise self._damaged(str(report).replace("\n", " "))
-        application = database.execute("PRAGMA application_id").fetchone()[0]
-        version = database.execute("PRAGMA user_version").fetchone()[0]
-        if (
-            application != _APPLICATION
-            and database.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
-        ):
-            raise StorageError(
-                f"{self._path}: not a table of peers but another database; choose another path"
-            )
-        if version > _VERSION:
-            raise StorageError(f"{self._path}: written by a newer mesh (format {version}); update this one")
-
     def _load(self, database: sqlite3.Connection) -> Rows:
         newest = "SELECT peer FROM peers ORDER BY touched DESC LIMIT ?"
         query = "SELECT * FROM peers ORDER BY touched"
@@ -250,15 +203,4 @@ class PeerTable:
                 time.sleep(PAUSE_S)
             return rows
         except (sqlite3.Error, DecodeError, TypeError) as error:
-            raise self._damaged(str(error)) from None
-
-    def _opened_badly(self, error: sqlite3.Error) -> StorageError:
-        if "locked" in str(error):
-            return StorageError(
-                f"{self._path}: another program has the peers open; stop it, or use another folder"
-            )
-        return self._damaged(str(error))
-
-    def _damaged(self, cause: str) -> StorageError:
-        remedy = "restore it from a backup, or move it away to start without known peers"
-        return StorageError(f"{self._path}: the peers are damaged: {cause}; {remedy}")
+            raise self._file.damaged(str(error)) from None

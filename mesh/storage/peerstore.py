@@ -141,13 +141,14 @@ class Peerstore:
 
     def set_key(self, peer: PeerId, key: PublicKey) -> None:
         """The peer's public key. Raises `UsageError` when it is another's."""
-        if not peer.matches(key):
-            raise UsageError(f"the key is not that of {peer}")
         record = self._find(peer) or KnownPeer(peer)
         encoded = key.to_protobuf()
-        if encoded != record.key:
-            record.key = encoded
-            self._touch(record, self._clock())
+        if encoded == record.key:
+            return
+        if not peer.matches(key):
+            raise UsageError(f"the key is not that of {peer}")
+        record.key = encoded
+        self._touch(record, self._clock())
 
     def key_of(self, peer: PeerId) -> PublicKey | None:
         """The key that was set, or the one inside the id."""

@@ -19,7 +19,7 @@ from mesh.errors import StorageError, UsageError
 from mesh.identity.keys import PrivateKey
 from mesh.identity.peer_id import PeerId
 from mesh.multiformats.multiaddr import Multiaddr
-from mesh.storage import peer_table, peerstore
+from mesh.storage import peerstore, sqlite_file
 from mesh.storage.peerstore import Lifetime, PeerDetails, Peerstore
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX file modes and signals")
@@ -270,7 +270,7 @@ def test_modes(path: Path, clock: Clock) -> None:
 
 
 def test_one_program_at_a_time(path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peer_table, "LOCK_WAIT_S", 0.01)
+    monkeypatch.setattr(sqlite_file, "LOCK_WAIT_S", 0.01)
     first = reopened(path, clock)
     second = Peerstore(path, clock)
     with pytest.raises(StorageError, match="another program has the peers open"):

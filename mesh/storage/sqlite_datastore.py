@@ -1,0 +1,230 @@
+"""A datastore in one SQLite file: one thread writes, the loop reads.
+
+Writes that come while another commit is under way share the next one, up to 64 at once: many writers at a time cost
+little more than one, and a lone writer does not wait. What was acknowledged survives `kill -9`, since the write-ahead
+log is with the operating system by then; a power failure may cost the last commits unless `power_safe` is set, which
+makes each commit wait for the disk. Reads go straight to the file on a connection of their own, which no commit holds up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Final, NamedTuple, Self
+
+from mesh.errors import StorageError, UsageError
+from mesh.storage.datastore import after_prefix, check_change
+from mesh.storage.sqlite_file import SqliteFile
+
+WRITES_AT_ONCE: Final = 64
+MAX_WAITING_BYTES: Final = 16 * 1024 * 1024
+"""Of writes not yet committed; beyond it a new one waits for its turn to be queued."""
+ROWS_AT_ONCE: Final = 64
+_ENTRY_BYTES: Final = 256
+"""What a waiting change takes besides key and value."""
+_APPLICATION: Final = int.from_bytes(b"mshd", "big")
+_VERSION: Final = 1
+_SCHEMA: Final = "CREATE TABLE entries (key BLOB PRIMARY KEY, value BLOB NOT NULL)"
+_PUT: Final = "INSERT INTO entries VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+_DELETE: Final = "DELETE FROM entries WHERE key = ?"
+_GET: Final = "SELECT value FROM entries WHERE key = ?"
+
+Changes = Mapping[bytes, bytes | None]
+
+
+class _Write(NamedTuple):
+    changes: Changes
+    size: int
+    done: asyncio.Future[None]
+
+
+class SqliteDatastore:
+    """See `datastore.Datastore`. ``written`` counts writes, ``commits`` transactions, ``failures`` those that did not
+    happen; ``waiting_bytes`` is what is not committed yet."""
+
+    def __init__(self, path: Path, *, power_safe: bool = False) -> None:
+        self._file = SqliteFile(path, "entries", "them", _APPLICATION, _VERSION, _SCHEMA)
+        self._power_safe = power_safe
+        self._changed = threading.Condition(threading.Lock())
+        self._pending: deque[_Write] = deque()
+        self._closing = False
+        self._thread: threading.Thread | None = None
+        self._reader: sqlite3.Connection | None = None
+        self._turns = asyncio.Lock()
+        self._room = asyncio.Event()
+        self.written = self.commits = self.failures = self.waiting_bytes = 0
+
+    # -- life --------------------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Open the file, making it when there is none.
+
+        Raises StorageError when it is damaged, foreign or in use; it is never replaced. UsageError the second time.
+        """
+        if self._thread is not None:
+            raise UsageError("the datastore was opened before")
+        self._loop = asyncio.get_running_loop()
+        self._opened: asyncio.Future[sqlite3.Connection] = self._loop.create_future()
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._thread = threading.Thread(target=self._run, name="datastore", daemon=True)
+        self._thread.start()
+        try:
+            self._reader = await asyncio.shield(self._opened)
+        except BaseException:
+            await self._end()
+            raise
+
+    async def close(self) -> None:
+        """See `Datastore.close`; the file's log is emptied into it."""
+        if self._thread is not None:
+            await self._end()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _end(self) -> None:
+        self._reader = None
+        self._room.set()
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        await asyncio.shield(self._ended)
+        if self._thread is not None:
+            self._thread.join()
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    async def get(self, key: bytes) -> bytes | None:
+        """See `Datastore.get`. Takes some microseconds and does not leave the loop."""
+        rows = self._read(_GET, (key,))
+        return rows[0][0] if rows else None
+
+    async def scan(self, prefix: bytes) -> AsyncIterator[tuple[bytes, bytes]]:
+        """See `Datastore.scan`. Lets the loop go on after every 64 rows, and holds no lock meanwhile."""
+        end = after_prefix(prefix)
+        bound, above = ("", ()) if end is None else ("AND key < ?", (end,))
+        start, order = prefix, ">="
+        while True:
+            query = f"SELECT key, value FROM entries WHERE key {order} ? {bound} ORDER BY key LIMIT {ROWS_AT_ONCE}"
+            rows = self._read(query, (start, *above))
+            for key, value in rows:
+                yield key, value
+            if len(rows) < ROWS_AT_ONCE:
+                return
+            start, order = rows[-1][0], ">"
+            await asyncio.sleep(0)
+
+    def _read(self, query: str, parameters: tuple[bytes, ...]) -> list[tuple[bytes, ...]]:
+        if self._reader is None:
+            raise self._closed()
+        try:
+            return self._reader.execute(query, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise self._file.damaged(str(error)) from None
+
+    # -- writing -----------------------------------------------------------------------------------------------------
+
+    async def put(self, key: bytes, value: bytes) -> None:
+        """See `Datastore.put`."""
+        await self.write({key: bytes(value)})
+
+    async def delete(self, key: bytes) -> None:
+        """See `Datastore.delete`."""
+        await self.write({key: None})
+
+    async def write(self, changes: Changes) -> None:
+        """See `Datastore.write`. Writes are committed in the order in which they were asked for."""
+        size = 0
+        for key, value in changes.items():
+            check_change(key, value)
+            size += len(key) + len(value or b"") + _ENTRY_BYTES
+        async with self._turns:
+            while self._reader is not None and self.waiting_bytes >= MAX_WAITING_BYTES:
+                self._room.clear()
+                await self._room.wait()
+            if self._reader is None:
+                raise self._closed()
+            write = _Write(changes, size, self._loop.create_future())
+            self.waiting_bytes += size
+            with self._changed:
+                self._pending.append(write)
+                if len(self._pending) == 1:
+                    self._changed.notify()
+        await write.done
+
+    def _settle(self, writes: list[_Write], error: StorageError | None) -> None:
+        """Runs in the loop after each transaction."""
+        for _, size, done in writes:
+            self.waiting_bytes -= size
+            if done.done():
+                continue
+            if error is None:
+                done.set_result(None)
+            else:
+                done.set_exception(error)
+        if self.waiting_bytes < MAX_WAITING_BYTES:
+            self._room.set()
+
+    def _closed(self) -> StorageError:
+        state = "was not opened" if self._thread is None else "is closed"
+        return StorageError(f"{self._file.path}: the datastore {state}")
+
+    # -- the thread --------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            with contextlib.ExitStack() as files:
+                files.enter_context(contextlib.closing(self._file.hold()))
+                writer = self._file.open(exclusive=False, power_safe=self._power_safe)
+                files.enter_context(contextlib.closing(writer))
+                reader = files.enter_context(contextlib.closing(self._file.reader()))
+                self._tell(self._opened.set_result, reader)
+                self._serve(writer)
+        except StorageError as error:
+            self._tell(self._opened.set_exception, error)
+        finally:
+            self._tell(self._ended.set_result, None)
+
+    def _serve(self, writer: sqlite3.Connection) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._pending or self._closing)
+                if not self._pending:
+                    return
+                count = min(len(self._pending), WRITES_AT_ONCE)
+                writes = [self._pending.popleft() for _ in range(count)]
+            error = self._commit(writer, writes)
+            self._tell(self._settle, writes, error)
+
+    def _commit(self, writer: sqlite3.Connection, writes: list[_Write]) -> StorageError | None:
+        changes: dict[bytes, bytes | None] = {}
+        for write in writes:
+            changes.update(write.changes)
+        try:
+            with writer:
+                writer.execute("BEGIN IMMEDIATE")
+                writer.executemany(_PUT, [each for each in changes.items() if each[1] is not None])
+                writer.executemany(_DELETE, [(key,) for key, value in changes.items() if value is None])
+        except sqlite3.Error as cause:
+            self.failures += 1
+            return self._file.unwritable(cause)
+        self.written += len(writes)
+        self.commits += 1
+        return None
+
+    def _tell(self, call: object, *arguments: object) -> None:
+        """Have the loop call something; a loop that was closed first hears nothing."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(call, *arguments)  # type: ignore[arg-type]
