@@ -1,15 +1,15 @@
-"""The Go peer's binary: found, or built once when there is a Go toolchain."""
+"""Programs written in Go: found, or built when missing or out of date, where there is a Go toolchain."""
 
 from __future__ import annotations
 
 import fcntl
 import shutil
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-BINARY = FOLDER / "build" / "peer"
-BUILD_S = 900
+BUILD = FOLDER / "build"
 MESSAGE_LETTERS = 400
 
 
@@ -17,35 +17,73 @@ class PeerMissing(Exception):  # noqa: N818 - a condition of the machine, not a 
     """There is no binary and none can be built here; the message names what is missing."""
 
 
-def ensure_built() -> Path:
-    """The binary, built if it is missing. Processes that ask at the same time build it once.
+@dataclass(frozen=True, slots=True)
+class GoProgram:
+    """A Go module in ``folder`` whose binary is put into the build folder under ``name``."""
 
-    Raises `PeerMissing`.
+    name: str
+    folder: Path
+    build_s: float
+    flags: tuple[str, ...] = ()
+
+    @property
+    def binary(self) -> Path:
+        return BUILD / self.name
+
+    @property
+    def ready(self) -> bool:
+        """Whether the binary is there and no source was changed since it was built."""
+        if not self.binary.exists():
+            return False
+        built = self.binary.stat().st_mtime
+        sources = [*self.folder.glob("*.go"), self.folder / "go.mod", self.folder / "go.sum"]
+        return all(source.stat().st_mtime <= built for source in sources)
+
+
+PEER = GoProgram("peer", FOLDER, build_s=900)
+KUBO = GoProgram("ipfs", FOLDER / "kubo", build_s=1800, flags=("-trimpath", "-ldflags=-s -w"))
+BINARY = PEER.binary
+
+
+def ensure_built(program: GoProgram = PEER) -> Path:
+    """The binary, built if it has to be. Processes that ask at the same time build it once.
+
+    Without a Go toolchain, a binary that is older than its sources has to do. Raises `PeerMissing`.
     """
-    if BINARY.exists():
-        return BINARY
+    if program.ready:
+        return program.binary
     go = shutil.which("go")
     if go is None:
-        raise PeerMissing(f"{_relative(BINARY)} is missing, and so is the `go` command that would build it")
-    BINARY.parent.mkdir(exist_ok=True)
-    with open(BINARY.parent / ".lock", "w") as lock:
+        if program.binary.exists():
+            return program.binary
+        raise PeerMissing(
+            f"{_relative(program.binary)} is missing, and so is the `go` command that would build it"
+        )
+    BUILD.mkdir(exist_ok=True)
+    with open(BUILD / f".{program.name}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not BINARY.exists():
-            _build(go)
-    return BINARY
+        if not program.ready:
+            _build(program, go)
+    return program.binary
 
 
-def _build(go: str) -> None:
-    unfinished = BINARY.with_suffix(".new")
-    command = [go, "build", "-mod=readonly", "-o", str(unfinished), "."]
+def _build(program: GoProgram, go: str) -> None:
+    wanted = _relative(program.binary)
+    unfinished = program.binary.with_suffix(".new")
+    command = [go, "build", "-mod=readonly", *program.flags, "-o", str(unfinished), "."]
     try:
-        subprocess.run(command, cwd=FOLDER, check=True, capture_output=True, text=True, timeout=BUILD_S)
+        subprocess.run(
+            command, cwd=program.folder, check=True, capture_output=True, text=True, timeout=program.build_s
+        )
     except subprocess.CalledProcessError as error:
         said = " ".join(error.stderr.split())[:MESSAGE_LETTERS]
-        raise PeerMissing(f"{_relative(BINARY)} is missing, and building it failed: {said}") from error
+        raise PeerMissing(f"{wanted} has to be built, and building it failed: {said}") from error
     except subprocess.TimeoutExpired as error:
-        raise PeerMissing(f"{_relative(BINARY)} is missing, and building it took over {BUILD_S} s") from error
-    unfinished.rename(BINARY)
+        raise PeerMissing(
+            f"{wanted} has to be built, and building it took over {program.build_s:g} s"
+        ) from error
+    unfinished.touch()  # the linker keeps a binary that would be the same, and its time with it
+    unfinished.rename(program.binary)
 
 
 def _relative(path: Path) -> str:

@@ -19,14 +19,17 @@ const (
 
 var errPeerMissing = errors.New("argument \"peer\" is missing")
 
-// command is one thing the node can be told to do, and for how long it may
+// command is one thing a target can be told to do, and for how long it may
 // try unless the request says otherwise.
-type command struct {
+type command[T any] struct {
 	limit time.Duration
-	run   func(ctx context.Context, n *node, rawArgs []byte) (fields, error)
+	run   func(ctx context.Context, target T, rawArgs []byte) (fields, error)
 }
 
-var commands = map[string]command{
+// commands maps the names of all that a target can be told to do.
+type commands[T any] map[string]command[T]
+
+var nodeCommands = commands[*node]{
 	"connect":     {dialLimit, withArgs(connectArgs{}, connect)},
 	"close":       {shortLimit, withArgs(closeArgs{}, closePeer)},
 	"peers":       {shortLimit, withArgs(noArgs{}, listPeers)},
@@ -48,26 +51,26 @@ type noArgs struct{}
 
 // withArgs decodes the arguments over their defaults; an argument that the
 // command does not know is an error, so that a misspelling cannot pass.
-func withArgs[A any](defaults A, run func(context.Context, *node, A) (fields, error)) func(context.Context, *node, []byte) (fields, error) {
-	return func(ctx context.Context, n *node, rawArgs []byte) (fields, error) {
+func withArgs[T, A any](defaults A, run func(context.Context, T, A) (fields, error)) func(context.Context, T, []byte) (fields, error) {
+	return func(ctx context.Context, target T, rawArgs []byte) (fields, error) {
 		args := defaults
 		decoder := json.NewDecoder(bytes.NewReader(rawArgs))
 		decoder.DisallowUnknownFields()
 		if err := decoder.Decode(&args); err != nil {
 			return nil, fmt.Errorf("read arguments: %w", err)
 		}
-		return run(ctx, n, args)
+		return run(ctx, target, args)
 	}
 }
 
-// answerCommands reads requests until the input ends and says why it ended.
-// Each request runs on its own, so answers come in order of completion.
-func (n *node) answerCommands(ctx context.Context, in io.Reader, out *lineQueue) error {
+// answerFrom reads requests until the input ends and says why it ended. Each
+// request runs on its own, so answers come in order of completion.
+func (known commands[T]) answerFrom(ctx context.Context, target T, in io.Reader, out *lineQueue) error {
 	reader := bufio.NewReader(in)
 	for {
 		line, err := reader.ReadBytes('\n')
 		if line = bytes.TrimSpace(line); len(line) > 0 {
-			go func() { out.send(n.answer(ctx, line)) }()
+			go func() { out.send(known.answer(ctx, target, line)) }()
 		}
 		if err != nil {
 			return inputError(err)
@@ -109,11 +112,11 @@ func parseRequest(line []byte) (request, error) {
 }
 
 // answer always yields exactly one line, whatever the request was.
-func (n *node) answer(ctx context.Context, line []byte) fields {
+func (known commands[T]) answer(ctx context.Context, target T, line []byte) fields {
 	parsed, err := parseRequest(line)
 	var result fields
 	if err == nil {
-		result, err = n.execute(ctx, parsed)
+		result, err = known.execute(ctx, target, parsed)
 	}
 	if result == nil {
 		result = fields{}
@@ -126,9 +129,9 @@ func (n *node) answer(ctx context.Context, line []byte) fields {
 	return result
 }
 
-func (n *node) execute(ctx context.Context, parsed request) (result fields, err error) {
-	chosen, known := commands[parsed.name]
-	if !known {
+func (known commands[T]) execute(ctx context.Context, target T, parsed request) (result fields, err error) {
+	chosen, exists := known[parsed.name]
+	if !exists {
 		return nil, fmt.Errorf("unknown command %q", parsed.name)
 	}
 	limit := chosen.limit
@@ -142,5 +145,5 @@ func (n *node) execute(ctx context.Context, parsed request) (result fields, err 
 			err = fmt.Errorf("defect in command %q: %v", parsed.name, panicked)
 		}
 	}()
-	return chosen.run(ctx, n, parsed.rawArgs)
+	return chosen.run(ctx, target, parsed.rawArgs)
 }

@@ -1,6 +1,6 @@
-// Program peer is a go-libp2p node that a test or a benchmark drives with
-// JSON lines: commands on standard input, answers and events on standard
-// output.
+// Program peer is a go-libp2p node, or a network of them, that a test or a
+// benchmark drives with JSON lines: commands on standard input, answers and
+// events on standard output.
 package main
 
 import (
@@ -9,8 +9,10 @@ import (
 )
 
 const usage = `usage:
-  peer serve [flags]   run a node until standard input ends (peer serve -h lists the flags)
-  peer version         print the go-libp2p version`
+  peer serve [flags]       run a node until standard input ends (peer serve -h lists the flags)
+  peer kad [flags]         run a Kademlia network, likewise
+  peer kad-bench [flags]   measure a Kademlia network and print the figures
+  peer version             print the go-libp2p version`
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
@@ -26,8 +28,12 @@ func run(args []string) error {
 	switch args[0] {
 	case "serve":
 		return serve(args[1:])
+	case "kad":
+		return serveKad(args[1:])
+	case "kad-bench":
+		return benchKad(args[1:])
 	case "version":
-		fmt.Println("go-libp2p", libp2pVersion())
+		fmt.Println("go-libp2p", versionOf(libp2pModule))
 		return nil
 	default:
 		return fmt.Errorf("unknown subcommand %q\n%s", args[0], usage)

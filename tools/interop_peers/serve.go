@@ -47,7 +47,7 @@ func serve(args []string) error {
 	ctx, end := processContext(options.lifetime)
 	defer end(nil)
 	out.send(ready)
-	go func() { end(n.answerCommands(ctx, os.Stdin, out)) }()
+	go func() { end(nodeCommands.answerFrom(ctx, n, os.Stdin, out)) }()
 	<-ctx.Done()
 	return causeOfFailure(ctx)
 }
@@ -75,13 +75,16 @@ func causeOfFailure(ctx context.Context) error {
 	return cause
 }
 
-// stop closes the host, but does not let a stuck connection keep the process.
-func (n *node) stop() {
+func (n *node) stop() { closeInTime(n.host) }
+
+// closeInTime closes a host or more, but does not let a stuck connection keep
+// the process.
+func closeInTime(hosts io.Closer) {
 	closed := make(chan struct{})
 	go func() {
 		defer close(closed)
-		if err := n.host.Close(); err != nil {
-			fmt.Fprintln(os.Stderr, "peer: close host:", err)
+		if err := hosts.Close(); err != nil {
+			fmt.Fprintln(os.Stderr, "peer: close:", err)
 		}
 	}()
 	select {

@@ -24,7 +24,7 @@ func protocolStack(options serveOptions) libp2p.Option {
 		transportChoice(options),
 		securityChoice(options),
 		libp2p.Muxer(yamux.ID, yamux.DefaultTransport),
-		libp2p.UserAgent("go-libp2p/"+libp2pVersion()+" (interop peer)"),
+		libp2p.UserAgent("go-libp2p/"+versionOf(libp2pModule)+" (interop peer)"),
 		libp2p.Ping(true),
 		libp2p.DisableRelay(),
 		libp2p.DisableMetrics(),

@@ -10,16 +10,32 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"github.com/libp2p/go-libp2p/core/host"
 )
 
 // stats counts connections and streams of the listening host; the rest is
 // that of the whole process.
 func stats(_ context.Context, n *node, _ noArgs) (fields, error) {
-	streams := 0
-	conns := n.host.Network().Conns()
+	report, err := processStats()
+	if err != nil {
+		return nil, err
+	}
+	report["connections"], report["streams"] = countOpen(n.host)
+	report["held"] = n.held.size()
+	return report, nil
+}
+
+func countOpen(h host.Host) (connections, streams int) {
+	conns := h.Network().Conns()
 	for _, c := range conns {
 		streams += len(c.GetStreams())
 	}
+	return len(conns), streams
+}
+
+// processStats is what the whole process uses.
+func processStats() (fields, error) {
 	resident, err := residentBytes()
 	if err != nil {
 		return nil, fmt.Errorf("read memory use: %w", err)
@@ -31,9 +47,6 @@ func stats(_ context.Context, n *node, _ noArgs) (fields, error) {
 	user := time.Duration(usage.Utime.Nano()).Seconds()
 	system := time.Duration(usage.Stime.Nano()).Seconds()
 	return fields{
-		"connections":        len(conns),
-		"streams":            streams,
-		"held":               n.held.size(),
 		"goroutines":         runtime.NumGoroutine(),
 		"rss_bytes":          resident,
 		"peak_rss_bytes":     usage.Maxrss * 1024,

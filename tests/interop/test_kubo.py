@@ -1,0 +1,89 @@
+"""kubo in a network of its own: that it is alone there, and that it takes part in the DHT beside other Go nodes."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+
+import pytest
+
+from tests.network.live import Nodes, identified
+from tools.interop_peers.isolation import isolated, way_out
+from tools.interop_peers.kad_network import GoKadNetwork
+from tools.interop_peers.kubo import ROOT, Kubo
+
+pytestmark = [pytest.mark.interop, pytest.mark.long]
+
+PREFIX = "/ipfs/lan"
+
+
+async def guarded(*command: str) -> tuple[int | None, str]:
+    """How a command ends that is started through the guard, and what it writes to stderr."""
+    guard = (sys.executable, "-m", "tools.interop_peers.isolation")
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*guard, *command, cwd=ROOT, stderr=pipe)
+    _, errors = await process.communicate()
+    return process.returncode, errors.decode()
+
+
+async def test_nothing_starts_where_there_is_a_way_out() -> None:
+    if not way_out():
+        pytest.skip("this machine's own network has no way out")
+    status, said = await guarded("true")
+    assert status == 1
+    assert "not started" in said
+
+
+async def test_isolated_network_leads_nowhere(isolation: None) -> None:
+    assert not way_out()
+    assert await guarded("true") == (0, "")
+    with socket.socket() as outward, pytest.raises(OSError, match="unreachable"):
+        outward.connect(("192.0.2.1", 80))
+
+
+async def test_kubo_talks_to_our_node(kubo: Kubo, nodes: Nodes) -> None:
+    node = await nodes.start()
+    connection = await node.connect(kubo.addresses[0])
+    await identified(connection)
+    assert connection.remote_protocols is not None
+    assert f"{PREFIX}/kad/1.0.0" in connection.remote_protocols
+    async for seconds in node.ping(connection, count=1):
+        assert seconds is not None
+    assert str(node.peer_id) in await kubo.run("swarm", "peers")
+
+
+async def test_kubo_and_go_nodes_find_each_other(kubo: Kubo) -> None:
+    async with GoKadNetwork(8, prefix=PREFIX) as network:
+        await kubo.connect(network.nodes[0].addresses[0])
+        await network.until_known(0, kubo.peer)
+        far = network.nodes[7]
+        assert far.addresses[0] in [f"{each}/p2p/{far.peer}" for each in await kubo.find_peer(far.peer)]
+        found = await network.find_peer(5, kubo.peer)
+        assert set(kubo.addresses) <= {f"{each}/p2p/{found.peer}" for each in found.addresses}
+
+        content = await kubo.add(b"some content")
+        await kubo.provide(content)
+        [provider] = await network.find_providers(4, content)
+        assert provider.peer == kubo.peer
+
+        await network.provide(3, content)
+        assert set(await kubo.find_providers(content)) == {kubo.peer, network.nodes[3].peer}
+
+
+async def test_public_dht_works_at_addresses_that_look_public(kubo_built: None, isolation: None) -> None:
+    """One address group for each node: kubo drops answers with more than three peers of a group."""
+    groups = [f"20.{number}.0.1" for number in range(9)]
+    settings = {"Routing": {"Type": "dhtserver"}}
+    with isolated(*groups):
+        async with (
+            Kubo(listen=[f"/ip4/{groups[0]}/tcp/0"], settings=settings) as kubo,
+            GoKadNetwork(8, ips=groups[1:]) as network,
+        ):
+            await kubo.connect(network.nodes[0].addresses[0])
+            await network.until_known(0, kubo.peer)
+            assert network.nodes[0].peer in await kubo.table("wan")
+            assert not await kubo.table("lan")
+            content = await kubo.add(b"some content")
+            await kubo.provide(content)
+            assert [each.peer for each in await network.find_providers(4, content)] == [kubo.peer]
