@@ -133,6 +133,12 @@ class Closed(NetworkError):  # noqa: N818
     code = "closed"
 
 
+class TurnedAway(Closed):
+    """The other end closed or reset the connection before it had sent a byte, as a listener at its limit does."""
+
+    code = "turned-away"
+
+
 class EndOfStream(Closed):
     """The peer ended the stream in order, between messages."""
 
@@ -178,13 +184,15 @@ class LimitError(MeshError):
     """One of our own limits was reached.
 
     ``scope`` says whose (``node``, ``connection``, ``peer``...), ``limit`` which, ``value`` its size, ``key`` the setting
-    that raises it.
+    that raises it; the message says how: limits of resource scopes are elements of one setting.
     """
 
     code = "limit"
 
     def __init__(self, scope: str, limit: str, value: int, key: str) -> None:
-        super().__init__(f"{scope}: {limit} is limited to {value} (raise {key})")
+        scoped = key.removeprefix("limits.")
+        where = key if scoped == key else f"{scoped} in limits.overrides"
+        super().__init__(f"{scope}: {limit} is limited to {value} (raise {where})")
         self.scope = scope
         self.limit = limit
         self.value = value

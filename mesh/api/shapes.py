@@ -103,9 +103,12 @@ class LimitedScope(BaseModel):
 
 
 class Refusals(BaseModel):
+    """How often a limit refused, and its value at the latest of them."""
+
     scope: str
     resource: str
     count: int
+    limit: int
 
 
 class LimitsShown(BaseModel):

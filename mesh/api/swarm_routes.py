@@ -77,7 +77,9 @@ async def show_limits(desk: AtDesk, peers: bool = False) -> shapes.LimitsShown:
         raise NotAvailable("this node keeps no resource scopes")
     scopes = [_limited(name, standing) for name, standing in resources.snapshot(peers).items()]
     refusals = [
-        shapes.Refusals(scope=scope, resource=resource, count=count)
+        shapes.Refusals(
+            scope=scope, resource=resource, count=count, limit=resources.refused_at[scope, resource]
+        )
         for (scope, resource), count in sorted(resources.refusals.items())
     ]
     return shapes.LimitsShown(scopes=scopes, refusals=refusals)

@@ -161,6 +161,6 @@ def _error_of(problem: object) -> MeshError:
     failures = body.get("failures")
     if code == DialError.code and isinstance(failures, list):
         return DialError(
-            message, [DialFailure(each["address"], each["stage"], each["cause"]) for each in failures]
+            f"{message}:", [DialFailure(each["address"], each["stage"], each["cause"]) for each in failures]
         )
     return Refused(code, message)

@@ -114,7 +114,10 @@ def limits(
         rows += [
             [each["scope"], name, str(used.get(name, "-")), f"of {most}"] for name, most in limit.items()
         ]
-    rows += [[each["scope"], each["resource"], str(each["count"]), "refused"] for each in found["refusals"]]
+    rows += [
+        [each["scope"], each["resource"], str(each["count"]), f"refused, limit {each['limit']}"]
+        for each in found["refusals"]
+    ]
     _say_rows(rows)
 
 

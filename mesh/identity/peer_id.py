@@ -38,8 +38,9 @@ class PeerId:
     @classmethod
     def from_public_key(cls, public_key: PublicKey) -> PeerId:
         message = public_key.to_protobuf()
-        name = "identity" if len(message) <= MAX_INLINE_BYTES else "sha2-256"
-        return cls(multihash.digest(message, name).to_bytes())
+        if len(message) <= MAX_INLINE_BYTES:
+            return cls(bytes((IDENTITY, len(message))) + message)
+        return cls(multihash.digest(message, "sha2-256").to_bytes())
 
     @classmethod
     def parse(cls, text: str) -> PeerId:

@@ -6,7 +6,9 @@ into IPv6 is judged as the IPv4 address when asked whether it is private or loop
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import ip_network
+from typing import NamedTuple
 
 from mesh.multiformats.multiaddr import Component, Multiaddr
 from mesh.multiformats.multiaddr_table import DNS, DNS4, DNS6, DNSADDR, IP4, IP6, IP6ZONE
@@ -46,40 +48,65 @@ _LOCALHOST = ".localhost"
 _SPECIAL_USE = (_LOCALHOST, ".in-addr.arpa", ".ip6.arpa", ".invalid", ".home.arpa", ".local", ".test")
 
 
+class Reach(NamedTuple):
+    """From where an address can be dialled."""
+
+    public: bool
+    private: bool
+    loopback: bool
+
+
+NOWHERE = Reach(False, False, False)
+
+
 def is_public(address: Multiaddr) -> bool:
     """Whether anybody could dial it: a routable ip, or a name outside the special-use suffixes."""
-    first = _first(address)
-    if first is None:
-        return False
-    if first.code == IP4:
-        return not _within(first.value, _PRIVATE4) and not _within(first.value, _UNROUTABLE4)
-    if first.code == IP6:
-        routable = _within(first.value, _GLOBAL6) and not _within(first.value, _DOCUMENTATION6)
-        return routable or _within(first.value, _NAT64)
-    return first.code in _NAMES and not any(_under(first.text, suffix) for suffix in _SPECIAL_USE)
+    return _reach(address).public
 
 
 def is_private(address: Multiaddr) -> bool:
     """Whether it is of a private network, link-local or loopback, names under localhost included."""
-    return _classify(address, _PRIVATE4, _PRIVATE6)
+    return _reach(address).private
 
 
 def is_loopback(address: Multiaddr) -> bool:
     """Whether it never leaves the machine: loopback ips and names under localhost."""
-    return _classify(address, _LOOPBACK4, _LOOPBACK6)
+    return _reach(address).loopback
 
 
-def _classify(address: Multiaddr, ranges4: _Ranges, ranges6: _Ranges) -> bool:
+def _reach(address: Multiaddr) -> Reach:
     first = _first(address)
     if first is None:
-        return False
+        return NOWHERE
     if first.code == IP4:
-        return _within(first.value, ranges4)
+        return _reach_of_ip4(first.value)
     if first.code == IP6:
-        if first.value.startswith(_MAPPED):
-            return _within(first.value[12:], ranges4)
-        return _within(first.value, ranges6)
-    return first.code in _NAMES and _under(first.text, _LOCALHOST)
+        return _reach_of_ip6(first.value)
+    if first.code not in _NAMES:
+        return NOWHERE
+    local = _under(first.text, _LOCALHOST)
+    return Reach(not any(_under(first.text, suffix) for suffix in _SPECIAL_USE), local, local)
+
+
+@lru_cache(maxsize=4096)
+def _reach_of_ip4(packed: bytes) -> Reach:
+    private = _within(packed, _PRIVATE4)
+    return Reach(
+        public=not private and not _within(packed, _UNROUTABLE4),
+        private=private,
+        loopback=_within(packed, _LOOPBACK4),
+    )
+
+
+@lru_cache(maxsize=4096)
+def _reach_of_ip6(packed: bytes) -> Reach:
+    routable = _within(packed, _GLOBAL6) and not _within(packed, _DOCUMENTATION6)
+    mapped = _reach_of_ip4(packed[12:]) if packed.startswith(_MAPPED) else None
+    return Reach(
+        public=routable or _within(packed, _NAT64),
+        private=mapped.private if mapped else _within(packed, _PRIVATE6),
+        loopback=mapped.loopback if mapped else _within(packed, _LOOPBACK6),
+    )
 
 
 def _first(address: Multiaddr) -> Component | None:

@@ -8,7 +8,7 @@ MAX_CHARACTERS is the longest text that MAX_BYTES can print as.
 from __future__ import annotations
 
 import ipaddress
-from functools import total_ordering
+from functools import lru_cache, total_ordering
 from typing import NamedTuple
 
 from mesh.errors import Malformed, Truncated, UsageError
@@ -30,6 +30,8 @@ from mesh.multiformats.multiaddr_table import (
 
 MAX_BYTES = 4096
 MAX_CHARACTERS = 9 * MAX_BYTES
+COMMON_CHARACTERS = 256
+"""Texts up to here are remembered: programs name the same addresses over and over."""
 
 
 class Component(NamedTuple):
@@ -88,10 +90,19 @@ class Multiaddr:
         return address
 
     @classmethod
+    def of(cls, *parts: tuple[int, bytes]) -> Multiaddr:
+        """Made of codes and values that are known to be right, like a socket's own address."""
+        return cls._build(tuple([Component(BY_CODE[code], value) for code, value in parts]))
+
+    @classmethod
     def parse(cls, text: str) -> Multiaddr:
         """Reads the text form; trailing slashes are dropped. Raises Malformed with the character position."""
         if len(text) > MAX_CHARACTERS:
             raise Malformed("multiaddr", None, f"longer than {MAX_CHARACTERS} characters")
+        return _parsed(text) if len(text) <= COMMON_CHARACTERS else cls._read(text)
+
+    @classmethod
+    def _read(cls, text: str) -> Multiaddr:
         words = text.rstrip("/").split("/")
         if words[0]:
             raise Malformed("multiaddr", 0, "does not start with a slash")
@@ -246,6 +257,11 @@ class Multiaddr:
         if self._components and self._components[-1].protocol.code == P2P:
             return Multiaddr._build(self._components[:-1])
         return self
+
+
+@lru_cache(maxsize=1024)
+def _parsed(text: str) -> Multiaddr:
+    return Multiaddr._read(text)
 
 
 def _parse_value(protocol: Protocol, word: str, at: int) -> bytes:

@@ -27,7 +27,10 @@ def parse(text: str) -> bytes:
 
 def check(value: bytes) -> None:
     """Refuses bytes that cannot name a peer, with a DecodeError."""
-    if len(value) == 34 and value[:2] == b"\x12\x20":
+    size = len(value)
+    if size == 34 and value[:2] == b"\x12\x20":
+        return
+    if 2 < size < 130 and value[0] == IDENTITY and value[1] == size - 2:
         return
     multihash = Multihash.from_bytes(value)
     if multihash.code not in (IDENTITY, SHA2_256):

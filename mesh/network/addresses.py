@@ -6,12 +6,11 @@ import asyncio
 import ipaddress
 import socket
 from dataclasses import dataclass
+from functools import lru_cache
 
-from mesh.multiformats import varint
 from mesh.multiformats.multiaddr import Component, Multiaddr
 from mesh.multiformats.multiaddr_table import IP4, IP6, TCP
 
-_IP4, _IP6, _TCP = map(varint.encode, (IP4, IP6, TCP))
 _FAMILIES = {
     "ip4": socket.AF_INET,
     "ip6": socket.AF_INET6,
@@ -60,6 +59,7 @@ class WebSocketEndpoint:
 _WEBSOCKET = {("ws",): False, ("wss",): True, ("tls", "ws"): True, ("tls", "sni", "ws"): True}
 
 
+@lru_cache(maxsize=1024)
 def tcp_endpoint(address: Multiaddr) -> TcpEndpoint | None:
     """The endpoint of `/ip4|ip6|dns*/…/tcp/…`, nothing behind it but a peer id; None for any other address."""
     endpoint, rest = _split_tcp(address)
@@ -98,10 +98,8 @@ def _is_numeric(host: str) -> bool:
 def tcp_address(socket_name: tuple[str, int] | tuple[str, int, int, int]) -> Multiaddr:
     """The multiaddr of an address pair as the socket module gives it."""
     host, _, zone = socket_name[0].partition("%")
-    family, code = (socket.AF_INET6, _IP6) if ":" in host else (socket.AF_INET, _IP4)
-    address = Multiaddr.from_bytes(
-        code + socket.inet_pton(family, host) + _TCP + socket_name[1].to_bytes(2, "big")
-    )
+    family, code = (socket.AF_INET6, IP6) if ":" in host else (socket.AF_INET, IP4)
+    address = Multiaddr.of((code, socket.inet_pton(family, host)), (TCP, socket_name[1].to_bytes(2, "big")))
     return Multiaddr.parse(f"/ip6zone/{zone}{address}") if zone else address
 
 

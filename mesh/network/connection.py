@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from mesh.errors import Closed, LimitError, MeshError, TimedOut, UsageError
+from mesh.errors import Closed, LimitError, MeshError, TimedOut, TurnedAway, UsageError
 from mesh.identity.keys import PublicKey
 from mesh.identity.peer_id import PeerId
 from mesh.multiformats.ip_ranges import is_loopback
@@ -193,7 +193,7 @@ class Connection:
                 await self._upgraded
         except TimeoutError:
             self.failed_stage = self.stage
-            error = TimedOut(f"{self.stage} was not finished in time")
+            error = TimedOut(f"{self.stage}: the peer did not finish it within {round(limit_s, 2):g} s")
             self._driver.abort(error)
             raise error from None
         finally:
@@ -268,7 +268,7 @@ class Connection:
         try:
             self.local, self.remote = self.find_ends(transport)
         except OSError as error:
-            raise Closed(str(error)) from error
+            raise TurnedAway(str(error)) from error
         self._driver.near = is_loopback(self.remote)
         self._environment.observer.connection_started(self)
 

@@ -10,15 +10,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from mesh.errors import Closed, DialError, DialFailure, MeshError
+from mesh.errors import Closed, DialError, DialFailure, LimitError, MeshError
 from mesh.identity.peer_id import PeerId
 from mesh.multiformats.ip_ranges import is_public
 from mesh.multiformats.multiaddr import Multiaddr
 from mesh.network.address_ranking import rank
 from mesh.network.backoff import Backoff
 from mesh.network.connection import Connection
+from mesh.network.dial_causes import failed_connect, failed_upgrade
 from mesh.network.resolver import Resolver
 from mesh.network.transport import Transport
 from mesh.telemetry.counters import Counters
@@ -40,12 +41,21 @@ class DialSettings:
 
 @dataclass(slots=True)
 class _Race:
-    """What one dial has come to."""
+    """What one dial has come to; ``pending`` has the stage of each address that has not failed yet."""
 
     peer: PeerId | None
-    failures: list[DialFailure]
-    progress: asyncio.Event
+    progress: asyncio.Event = field(default_factory=asyncio.Event)
+    failures: list[DialFailure] = field(default_factory=list)
+    pending: dict[Multiaddr, str] = field(default_factory=dict)
     running: int = 0
+
+    @property
+    def whom(self) -> str:
+        return f"peer {self.peer}" if self.peer is not None else "the address"
+
+    def fail(self, address: Multiaddr, stage: str, cause: str) -> None:
+        self.pending.pop(address, None)
+        self.failures.append(DialFailure(str(address), stage, cause))
 
 
 class Dialer:
@@ -116,8 +126,7 @@ class Dialer:
     async def _race(
         self, peer: PeerId | None, named: Iterable[Multiaddr], known: Iterable[Multiaddr]
     ) -> Connection:
-        race = _Race(peer, [], asyncio.Event())
-        whom = f"peer {peer}" if peer is not None else "the address"
+        race = _Race(peer)
         limit = self._settings.peer_s
         try:
             async with asyncio.timeout(limit):
@@ -125,12 +134,15 @@ class Dialer:
                 connection = await self._run(race, candidates)
         except TimeoutError:
             self._counters.count("dial.failed")
-            raise DialError(f"cannot connect to {whom} within {limit:g} s:", race.failures) from None
+            for address, stage in list(race.pending.items()):
+                race.fail(address, stage, f"not finished when the {limit:g} s for all addresses were over")
+            raise DialError(f"cannot connect to {race.whom} within {limit:g} s:", race.failures) from None
         if connection is not None:
             return connection
         self._counters.count("dial.failed")
         raise DialError(
-            f"cannot connect to {whom}:" if race.failures else f"no address of {whom} is known", race.failures
+            f"cannot connect to {race.whom}:" if race.failures else f"no address of {race.whom} is known",
+            race.failures,
         )
 
     async def _candidates(
@@ -141,16 +153,22 @@ class Dialer:
         wanted = dict.fromkeys([*named, *known])
         candidates: list[Multiaddr] = []
         now = time.monotonic()
+        race.pending = dict.fromkeys(wanted, "waiting for its turn")
         for address in wanted:
             if address not in named and (pause := self._backoff.wait(address, now)):
                 times = self._backoff.failures(address)
                 cause = f"failed {times} times; next try in {pause:.0f} s"
-                race.failures.append(DialFailure(str(address), "backoff", cause))
+                race.fail(address, "backoff", cause)
                 continue
+            race.pending[address] = "resolve"
             try:
-                candidates += await self._resolver.resolve(address, race.peer)
+                found = await self._resolver.resolve(address, race.peer)
             except MeshError as error:
-                race.failures.append(DialFailure(str(address), "resolve", str(error)))
+                race.fail(address, "resolve", str(error))
+            else:
+                del race.pending[address]
+                race.pending |= dict.fromkeys(found, "waiting for its turn")
+                candidates += found
         return candidates
 
     async def _run(self, race: _Race, candidates: list[Multiaddr]) -> Connection | None:
@@ -158,6 +176,10 @@ class Dialer:
         tasks: set[asyncio.Task[None]] = set()
         gate = asyncio.Semaphore(MAX_DIALS_PER_PEER)
         started = time.monotonic()
+        if len(candidates) == 1:
+            race.running = 1
+            await self._attempt(race, candidates[0], won, gate)
+            return won.result() if won.done() else None
         try:
             for delay, address in rank(candidates):
                 while race.running and not won.done():
@@ -195,7 +217,7 @@ class Dialer:
         self, race: _Race, address: Multiaddr, won: asyncio.Future[Connection], gate: asyncio.Semaphore
     ) -> None:
         connection = self._make(race.peer)
-        stage = "address"
+        stage, begun = "address", False
         try:
             transport = next((each for each in self._transports if each.handles(address)), None)
             refusal = self._refuse(race.peer, address)
@@ -203,10 +225,12 @@ class Dialer:
                 cause = refusal or "no transport for this kind of address"
             else:
                 async with gate, self._gate:
+                    begun = True
                     stage, cause = await self._connect(transport, address, connection)
             if cause:
-                race.failures.append(DialFailure(str(address), stage, cause))
-                self._backoff.note_failure(address, time.monotonic())
+                race.fail(address, stage, cause)
+                if not isinstance(connection.close_reason, LimitError):
+                    self._backoff.note_failure(address, time.monotonic())
                 connection.abort(Closed(cause))
             elif won.done():
                 connection.abort(Closed("another address was faster"))
@@ -214,6 +238,8 @@ class Dialer:
                 self._backoff.note_success(address)
                 won.set_result(connection)
         except asyncio.CancelledError:
+            if begun:
+                race.pending[address] = connection.stage if hasattr(connection, "remote") else "connect"
             connection.abort(Closed("another address was faster"))
             raise
         finally:
@@ -236,9 +262,9 @@ class Dialer:
         except TimeoutError:
             return "connect", f"no answer within {limit:g} s"
         except OSError as error:
-            return "connect", error.strerror or str(error) or type(error).__name__
+            return "connect", failed_connect(error)
         try:
             await connection.upgraded_within(deadline - time.monotonic())
         except MeshError as error:
-            return connection.failed_stage, str(error)
+            return failed_upgrade(connection.failed_stage, error, connection.driver.received_bytes)
         return "", ""

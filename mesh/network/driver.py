@@ -20,9 +20,10 @@ import time
 from collections.abc import Iterable
 from typing import Protocol, cast
 
-from mesh.errors import Closed, MeshError, NetworkError, TimedOut
+from mesh.errors import Closed, MeshError, NetworkError, TimedOut, TurnedAway
 from mesh.network.memory_counter import MemoryCounter
 from mesh.network.upgrade import Failed, Upgrade, Upgraded
+from mesh.network.wakefulness import wakefulness
 from mesh.protocols import noise, yamux
 from mesh.protocols.machine import Buffer
 
@@ -31,9 +32,8 @@ FLUSH_BYTES = 48 * 1024
 COALESCE_S = 30e-6
 """A write this soon after another waits for the turn's end, so that both leave in one record; asking the loop to call
 back for every lone write would cost it another round through the selector."""
-AWAKE_S = 50e-6
-"""A peer on this machine often answers within this time; waking a sleeping processor costs about as much again, so the
-loop goes on polling until then. Other peers are never waited for."""
+SLICE_S = 100e-6
+"""When a turn goes on for this long, what it has to say so far leaves: the peer works on it meanwhile."""
 CLOSE_S = 2.0
 """How long last bytes may take to leave before the connection is reset."""
 MAX_UNSENT_BYTES = 16 * 1024 * 1024
@@ -77,7 +77,6 @@ class Driver(asyncio.BufferedProtocol):
     """
 
     __slots__ = (
-        "_awake",
         "_buffer",
         "_deferred",
         "_drained",
@@ -90,12 +89,14 @@ class Driver(asyncio.BufferedProtocol):
         "_memory",
         "_owner",
         "_processing",
+        "_scheduled_at",
         "_timer",
         "_timer_at",
         "_unsent",
         "_upgrade",
         "_upgrade_deadline",
         "_upgrade_limit_s",
+        "_wakefulness",
         "channel",
         "lower_stage",
         "near",
@@ -126,8 +127,9 @@ class Driver(asyncio.BufferedProtocol):
         self._unsent: list[Buffer] = []
         self._flush_scheduled = False
         self._flushed_at = 0.0
+        self._scheduled_at = 0.0
         self._deferred = False
-        self._awake = False
+        self._wakefulness = wakefulness()
         self._processing = False
         self._drained: list[asyncio.Future[None]] | None = None
         self._ending: MeshError | None = None
@@ -149,7 +151,7 @@ class Driver(asyncio.BufferedProtocol):
         except MeshError as refusal:
             self.abort(refusal)
             return
-        self._write(self._upgrade.output())
+        self._write_upgrade(self._upgrade)
         self.arm()
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -162,6 +164,8 @@ class Driver(asyncio.BufferedProtocol):
         """Received bytes in order, from a layer that has its own buffers or borders; views are not kept."""
         now = time.monotonic()
         received = False
+        if self.near:
+            self._wakefulness.heard(now)
         for data in pieces:
             if self._ending is not None:
                 return
@@ -179,7 +183,7 @@ class Driver(asyncio.BufferedProtocol):
                 self.end(self.channel.failure)
 
     def eof_received(self) -> bool:
-        self.end(Closed(f"the peer closed the connection{self._during()}"))
+        self.end(self._cut_off(Closed, f"the peer closed the connection{self._during()}"))
         return False
 
     def pause_writing(self) -> None:
@@ -198,9 +202,8 @@ class Driver(asyncio.BufferedProtocol):
             self._timer = None
         cause = self._ending
         if cause is None:
-            cause = (
-                NetworkError(f"connection lost{self._during()}: {exc}") if exc else Closed("connection lost")
-            )
+            kind, text = (NetworkError, f": {exc}") if exc else (Closed, "")
+            cause = self._cut_off(kind, f"connection lost{self._during()}{text}")
         self._ending = cause
         stage = self.stage
         self._owner.lost(cause, stage)
@@ -258,8 +261,9 @@ class Driver(asyncio.BufferedProtocol):
         if self._processing:
             return
         if self._flush_scheduled:
-            if self.session.queued_bytes >= FLUSH_BYTES:
+            if self.session.queued_bytes >= FLUSH_BYTES or time.monotonic() - self._scheduled_at > SLICE_S:
                 self.flush()
+                self._scheduled_at = time.monotonic()
         elif time.monotonic() - self._flushed_at < COALESCE_S:
             self.schedule_flush()
         else:
@@ -273,11 +277,18 @@ class Driver(asyncio.BufferedProtocol):
         """Send at the end of this turn, so that what follows leaves in the same record."""
         if not self._flush_scheduled:
             self._flush_scheduled = True
+            self._scheduled_at = time.monotonic()
             self._loop.call_soon(self._flush_turn)
 
     def flush(self) -> None:
         """Seal and write everything the session has queued."""
-        batches = self.session.output()
+        self._seal(self.session.output())
+
+    def flush_full(self) -> None:
+        """Seal and write what fills its records; the rest waits for what the writer adds, or for a flush."""
+        self._seal(self.session.full_output())
+
+    def _seal(self, batches: list[list[Buffer]]) -> None:
         if not (batches or self._unsent) or self._lost:
             return
         channel = self.channel
@@ -337,7 +348,7 @@ class Driver(asyncio.BufferedProtocol):
         upgrade.receive(data, now)
         outcome = upgrade.outcome
         if outcome is None:
-            self._write(upgrade.output())
+            self._write_upgrade(upgrade)
         elif isinstance(outcome, Failed):
             self._write(upgrade.output())
             self.abort(outcome.error)
@@ -354,6 +365,11 @@ class Driver(asyncio.BufferedProtocol):
             self.session.wake(now)
             self.defer_flush()
             self.settle()
+
+    def _write_upgrade(self, upgrade: Upgrade) -> None:
+        self._write(upgrade.output())
+        if self.near:
+            self._wakefulness.wrote(time.monotonic())
 
     def _write(self, buffers: list[Buffer]) -> None:
         if not buffers or self._lost or self.transport.is_closing():
@@ -375,14 +391,8 @@ class Driver(asyncio.BufferedProtocol):
         """Send, and when the peer is near, keep the loop awake for its answer."""
         self.flush()
         self._flushed_at = time.monotonic()
-        if self.near and not self._awake:
-            self._awake = True
-            self._loop.call_soon(self._stay_awake)
-
-    def _stay_awake(self) -> None:
-        self._awake = time.monotonic() - self._flushed_at < AWAKE_S
-        if self._awake:
-            self._loop.call_soon(self._stay_awake)
+        if self.near:
+            self._wakefulness.wrote(self._flushed_at)
 
     def arm(self) -> None:
         """Set the timer to the stack's next deadline, if that is before the one it is set to."""
@@ -433,6 +443,10 @@ class Driver(asyncio.BufferedProtocol):
         for waiter in waiters or ():
             if not waiter.done():
                 waiter.set_result(None)
+
+    def _cut_off(self, kind: type[NetworkError], text: str) -> NetworkError:
+        """What it means that the other end, or the network, ended the connection."""
+        return (kind if self.received_bytes else TurnedAway)(text)
 
     def _during(self) -> str:
         return "" if self._upgrade is None else f" during {self.stage}"

@@ -75,9 +75,8 @@ class ConnectionScope:
         resources = self._resources
         limit = resources.limits.scopes["connection"].memory_bytes
         if self.memory_bytes + size > limit:
-            resources.refusals["connection", "memory_bytes"] += 1
             key = resources.limits.key("connection", "", "memory_bytes")
-            raise LimitError("connection", "memory_bytes", limit, key)
+            raise resources.refuse("connection", "memory_bytes", limit, key)
         resources.take_memory((resources.system, self._attributed), size)
         self.memory_bytes += size
 
@@ -150,10 +149,8 @@ class StreamScope:
         resources = self._resources
         limit = resources.limits.scopes["stream"].memory_bytes
         if self.memory_bytes + size > limit:
-            resources.refusals["stream", "memory_bytes"] += 1
-            raise LimitError(
-                "stream", "memory_bytes", limit, resources.limits.key("stream", "", "memory_bytes")
-            )
+            key = resources.limits.key("stream", "", "memory_bytes")
+            raise resources.refuse("stream", "memory_bytes", limit, key)
         resources.take_memory(self._scopes(), size)
         self.memory_bytes += size
 
@@ -195,7 +192,8 @@ MAX_IDLE_PROTOCOLS = 256
 
 
 class Resources:
-    """All scopes of a node. ``refusals`` counts by scope and limit: ``("system", "conns_inbound")``."""
+    """All scopes of a node. ``refusals`` counts by scope and limit, ``("system", "conns_inbound")``; ``refused_at`` is
+    the value that the limit had at the latest."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -204,6 +202,7 @@ class Resources:
         self.sources = Sources(limits.source)
         self.protocols: dict[str, ProtocolUsage] = {}
         self.refusals: Counter[tuple[str, str]] = Counter()
+        self.refused_at: dict[tuple[str, str], int] = {}
         self._peers: dict[PeerId, Usage] = {}
         self._peers_have_limits = limits.has_names("peer")
 
@@ -217,7 +216,7 @@ class Resources:
         try:
             ticket = self.sources.enter(remote_ip, inbound, now)
         except LimitError as error:
-            self.refusals["source", error.key.rpartition(".")[2]] += 1
+            self._note_refusal("source", error.key.rpartition(".")[2], error.value)
             raise
         taken: list[Usage] = []
         for usage in (self.system, self.transient):
@@ -232,6 +231,11 @@ class Resources:
     def open_stream(self, peer: PeerId, inbound: bool) -> StreamScope:
         """Count a new stream of a peer. Raises `LimitError`: reset the stream."""
         return self.open_stream_of(self._peers.get(peer) or self.usage_of(peer), inbound)
+
+    def refuse(self, scope: str, limit: str, value: int, key: str) -> LimitError:
+        """Counts a refusal because of a limit that is checked elsewhere; the error is to be raised."""
+        self._note_refusal(scope, limit, value)
+        return LimitError(scope, limit, value, key)
 
     def snapshot(self, peers: bool = False) -> dict[str, Standing]:
         """What each scope holds and may hold: `system`, `transient`, `protocol:<id>`, and on demand `peer:<id>`, which
@@ -287,8 +291,12 @@ class Resources:
 
     def refusal(self, usage: StreamUsage, field: str) -> LimitError:
         """Counts a refusal and names the limit behind it."""
-        self.refusals[usage.kind, field] += 1
+        value = getattr(usage.limit, field)
+        self._note_refusal(usage.kind, field, value)
         name = str(usage.name)
         scope = f"{usage.kind} {name}" if name else usage.kind
-        key = self.limits.key(usage.kind, name, field)
-        return LimitError(scope, field, getattr(usage.limit, field), key)
+        return LimitError(scope, field, value, self.limits.key(usage.kind, name, field))
+
+    def _note_refusal(self, scope: str, limit: str, value: int) -> None:
+        self.refusals[scope, limit] += 1
+        self.refused_at[scope, limit] = value

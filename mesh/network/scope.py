@@ -92,6 +92,8 @@ class Scope:
         work.close()  # a task cancelled before its first step never began it
         if self._tasks is not None:
             self._tasks.discard(task)
+            if not self._tasks:
+                self._tasks = None
         if self._closing:
             self._leave_parent()
 

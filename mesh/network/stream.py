@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from mesh.network.resources import StreamScope
     from mesh.protocols import yamux
 
-WRITE_BYTES = 8 * 65507
-"""Most that one turn hands to the muxer: eight full records."""
+WRITE_BYTES = 65507
+"""Handed to the muxer at once: what fills one record. More would only leave the processor's cache."""
 SMALL_WRITE_BYTES = 65507
 READ_BYTES = 65536
 NEGOTIATE_BYTES = 256
@@ -360,15 +360,19 @@ class Stream:
                 if state.write_closed:
                     raise UsageError(f"{self.protocol}: the stream is closed for writing")
                 if driver.paused:
+                    driver.flush()
                     await driver.drained()
                     continue
                 if offset >= size:
                     break
                 if not state.send_window:
+                    driver.flush()
                     await self._wait_writable()
                     continue
                 offset += driver.session.send(state, view[offset : offset + WRITE_BYTES])
-                driver.flush()
+                driver.flush_full()
+            if driver.session.own_queued():
+                driver.schedule_flush()
 
     async def _wait_readable(self) -> None:
         if self._reader is not None:

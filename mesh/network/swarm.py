@@ -183,11 +183,11 @@ class Swarm:
 
     def connection_started(self, connection: Connection) -> None:
         settings = self._settings
-        self._check_room()
+        self._check_room(len(self._upgrading))
         if connection.inbound:
             if self._inbound_upgrades >= settings.max_pending_upgrades:
                 limit = settings.max_pending_upgrades
-                raise LimitError("node", "pending upgrades", limit, "network.max_pending_upgrades")
+                raise self.resources.refuse("node", "pending upgrades", limit, "network.max_pending_upgrades")
             self.gater.check_accept(connection.remote)
         host = connection.remote.value("ip4") or connection.remote.value("ip6")
         connection.resources = self.resources.open_connection(
@@ -198,7 +198,7 @@ class Swarm:
         self._idle.clear()
 
     def connection_upgraded(self, connection: Connection) -> None:
-        self._check_room()
+        self._check_room(0)
         self.gater.check_secured(connection.peer, connection.remote)
         assert connection.resources is not None
         connection.resources.set_peer(connection.peer)
@@ -229,7 +229,7 @@ class Swarm:
             self._end_upgrade(connection)
             if isinstance(error, LimitError):
                 self.counters.count(f"connection.refused:{error.limit}")
-                log.info("a connection was refused: %s", error)
+                log.info("a connection %s was refused: %s", _whence(connection), error)
             elif isinstance(error, Denied):
                 self.counters.count(f"connection.denied:{error.hook}")
             else:
@@ -271,12 +271,12 @@ class Swarm:
     def _make(self, role: Role, peer: PeerId | None) -> Connection:
         return Connection(self._environment, role, peer)
 
-    def _check_room(self) -> None:
+    def _check_room(self, upgrading: int) -> None:
         if self._closing:
             raise Closed("the node is closing")
         limit = self._settings.max_connections
-        if self._established >= limit:
-            raise LimitError("node", "connections", limit, "network.max_connections")
+        if self._established + upgrading >= limit:
+            raise self.resources.refuse("node", "connections", limit, "network.max_connections")
 
     def _end_upgrade(self, connection: Connection) -> None:
         if connection in self._upgrading:
@@ -287,6 +287,10 @@ class Swarm:
     def _note_idle(self) -> None:
         if not self._peers and not self._upgrading:
             self._idle.set()
+
+
+def _whence(connection: Connection) -> str:
+    return f"{'from' if connection.inbound else 'to'} {connection.remote}"
 
 
 def _cause(error: OSError) -> str:

@@ -71,6 +71,7 @@ class Identify:
     ) -> None:
         self._key = key
         self._peer = PeerId.from_public_key(key.public)
+        self._public_key = key.public.to_protobuf()
         self._settings = settings
         self._agent_version = settings.agent_version or agent_version
         self._addresses = addresses
@@ -154,7 +155,7 @@ class Identify:
             addresses = tuple(each for each in addresses if not is_loopback(each))
         record = self._record(addresses)
         message = Message(
-            public_key=self._key.public.to_protobuf(),
+            public_key=self._public_key,
             listen_addrs=[each.to_bytes() for each in addresses],
             protocols=self._protocols()[:MAX_PROTOCOLS],
             observed_addr=connection.remote.to_bytes(),
@@ -186,7 +187,7 @@ class Identify:
         before = self.known(connection)
         record = _own_record(connection, message)
         addresses = record.addresses if record else _parse_addresses(message.listen_addrs)
-        protocols = tuple(dict.fromkeys(message.protocols))[:MAX_PROTOCOLS]
+        protocols, _ = _shared(tuple(dict.fromkeys(message.protocols))[:MAX_PROTOCOLS])
         observed = _parse_addresses([message.observed_addr] if message.observed_addr else [])
         return PeerInfo(
             peer=connection.peer,
@@ -207,7 +208,7 @@ class Identify:
 
     def _publish(self, connection: Connection, info: PeerInfo) -> None:
         connection.remote_info = info
-        connection.remote_protocols = frozenset(info.protocols)
+        _, connection.remote_protocols = _shared(info.protocols)
         self.on_identified(connection, info)
 
 
@@ -246,6 +247,12 @@ def _own_record(connection: Connection, message: Message) -> PeerRecord | None:
 def _verified_record(envelope: bytes) -> PeerRecord:
     """Peers send the same record on each connection; what was verified once needs no second look."""
     return open_peer_record(envelope)
+
+
+@lru_cache(maxsize=64)
+def _shared(protocols: tuple[str, ...]) -> tuple[tuple[str, ...], frozenset[str]]:
+    """One copy of each list, and its set: most peers of a network serve the same protocols."""
+    return protocols, frozenset(protocols)
 
 
 def _parse_addresses(encoded: Iterable[bytes]) -> tuple[Multiaddr, ...]:

@@ -13,12 +13,12 @@ from typing import Final
 
 from mesh.codecs.perf import Request
 from mesh.errors import PeerError, UsageError
-from mesh.network.stream import WRITE_BYTES, Stream
+from mesh.network.stream import Stream
 
 PROTOCOL_ID = "/perf/1.0.0"
 MAX_TRANSFER_BYTES: Final = 2**63 - 1
 REPORT_S: Final = 1.0
-_ZEROS = memoryview(bytes(WRITE_BYTES))
+_ZEROS = memoryview(bytes(512 * 1024))
 
 Progress = Callable[[int, int], None]
 """Called with the bytes uploaded and downloaded so far, after each piece; it must not block."""

@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,9 +55,12 @@ Start = Callable[..., Running]
 
 
 @contextlib.contextmanager
-def running(folder: Path, *arguments: str) -> Iterator[Running]:
+def running(
+    folder: Path, *arguments: str, program: Sequence[str] = (sys.executable, "-m", "mesh")
+) -> Iterator[Running]:
+    """A daemon of this folder, killed at the end."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "mesh", "daemon", "--path", str(folder), "--listen", FREE, *arguments],
+        [*program, "daemon", "--path", str(folder), "--listen", FREE, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
+from mesh.api import token
 from mesh.identity.peer_id import PeerId
 from mesh.network.connection import Connection
 from mesh.node import Node
@@ -60,11 +64,13 @@ async def meet(node: Node, go: GoPeer, *, we_dial: bool = True) -> Connection:
 
 
 class Daemon:
-    """A running `mesh daemon`; ``peer`` and ``addresses`` are what it printed."""
+    """A running `mesh daemon`; ``peer``, ``addresses`` and ``url`` (of its control API) are what it printed."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, folder: Path) -> None:
         self.process = process
+        self.folder = folder
         self.peer = ""
+        self.url = ""
         self.addresses: list[str] = []
 
     async def until_ready(self) -> None:
@@ -78,6 +84,40 @@ class Daemon:
                 self.peer = rest
             elif word == "listening":
                 self.addresses.append(rest)
+            elif word == "api":
+                self.url = rest
+
+    def control(self) -> httpx.AsyncClient:
+        """A client of its control API, for an `async with`."""
+        return httpx.AsyncClient(
+            base_url=f"{self.url}/v0",
+            headers={"authorization": f"Bearer {token.load(self.folder)}"},
+            timeout=DAEMON_S,
+            trust_env=False,
+        )
+
+    async def until_stats(self, condition: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+        """What `mesh stats` shows as soon as ``condition`` holds for it; `AssertionError` with the last otherwise."""
+        shown: dict[str, Any] = {}
+        async with self.control() as control:
+            try:
+                async with asyncio.timeout(DAEMON_S):
+                    while not shown or not condition(shown):
+                        shown = (await control.get("/stats")).raise_for_status().json()
+            except TimeoutError:
+                raise AssertionError(f"it did not come to that within {DAEMON_S:g} s: {shown}") from None
+        return shown
+
+    @property
+    def resident_bytes(self) -> int:
+        """Its memory now."""
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    @property
+    def descriptors(self) -> int:
+        """How many it has open."""
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
     async def end(self, number: signal.Signals) -> tuple[int, str]:
         """Send it a signal; its exit status and all it wrote to stderr."""
@@ -89,11 +129,11 @@ class Daemon:
 
 
 @contextlib.asynccontextmanager
-async def daemon(folder: Path) -> AsyncIterator[Daemon]:
+async def daemon(folder: Path, *flags: str, api: str = "off") -> AsyncIterator[Daemon]:
     """A daemon with its identity in ``folder``, on a free port, that serves everything; killed at the end."""
     pipe = asyncio.subprocess.PIPE
     arguments = ["--path", str(folder), "--listen", "/ip4/127.0.0.1/tcp/0", "--serve", "echo,perf"]
-    arguments += ["--api", "off"]
+    arguments += ["--api", api, *flags]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "mesh", "daemon", *arguments),
         stdin=asyncio.subprocess.DEVNULL,
@@ -101,7 +141,7 @@ async def daemon(folder: Path) -> AsyncIterator[Daemon]:
         stderr=pipe,
     )
     try:
-        running = Daemon(process)
+        running = Daemon(process, folder)
         async with asyncio.timeout(DAEMON_S):
             await running.until_ready()
         yield running

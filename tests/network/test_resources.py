@@ -239,7 +239,7 @@ def test_memory_moves_with_its_owner() -> None:
 def test_eight_connections_of_an_ipv4_address(address: str) -> None:
     resources = Resources(scaled_limits(64 * GIB, 65536))
     held = [resources.open_connection(False, "192.0.2.7", 0.0) for _ in range(8)]
-    with pytest.raises(LimitError, match=r"limits\.source\.conns_ipv4"):
+    with pytest.raises(LimitError, match=r"source\.conns_ipv4 in limits\.overrides"):
         resources.open_connection(False, address, 0.0)
     resources.open_connection(False, "192.0.2.8", 0.0)
     held[0].close()

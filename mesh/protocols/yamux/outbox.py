@@ -8,6 +8,9 @@ from mesh.protocols.machine import Buffer
 DATA = int(FrameType.DATA)
 
 
+MIN_PIECE_BYTES = 1024
+
+
 class Outbox:
     """Frames in order. ``batch_bytes`` is the largest batch."""
 
@@ -23,6 +26,12 @@ class Outbox:
     def queued_bytes(self) -> int:
         """How much `take` would give, to within a batch."""
         return self._batch_bytes + len(self._batches) * self._limit
+
+    @property
+    def room(self) -> int:
+        """The body that a data frame should have to fill the batch: never so small that its header is a burden."""
+        room = self._limit - self._batch_bytes - HEADER_BYTES
+        return room if room >= MIN_PIECE_BYTES else self._limit - HEADER_BYTES
 
     def put(self, kind: int, flags: int, stream_id: int, length: int) -> None:
         """A frame without a body."""
@@ -40,6 +49,18 @@ class Outbox:
         self._batch.append(HEADER.pack(0, DATA, flags, stream_id, size))
         self._batch.append(payload)
         self._batch_bytes = total
+        if total == self._limit:
+            self._close()
+
+    def take_full(self) -> list[list[Buffer]]:
+        """The batches that are closed; frames of the open one stay for what follows them."""
+        batches, self._batches = self._batches, []
+        return batches
+
+    def own(self) -> None:
+        """Copy what is queued, so that buffers lent by callers are theirs again."""
+        if self._batch:
+            self._batch = [b"".join(self._batch)]
 
     def take(self) -> list[list[Buffer]]:
         """Every batch, oldest first; the box is empty afterwards."""

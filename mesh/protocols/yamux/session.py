@@ -9,7 +9,6 @@ from mesh.codecs.yamux import (
     FIN,
     HEADER,
     HEADER_BYTES,
-    INITIAL_WINDOW_BYTES,
     MAX_DATA_BYTES,
     RST,
     SYN,
@@ -18,6 +17,7 @@ from mesh.codecs.yamux import (
 )
 from mesh.errors import Closed, LimitError, MeshError, PeerError, TimedOut, UsageError
 from mesh.protocols.machine import Buffer, Role
+from mesh.protocols.yamux.credit import Credit
 from mesh.protocols.yamux.events import Ended, Event, StreamOpened
 from mesh.protocols.yamux.liveness import Liveness
 from mesh.protocols.yamux.outbox import DATA, Outbox
@@ -43,9 +43,9 @@ class Session:
         "_body_fin",
         "_body_left",
         "_body_stream",
+        "_credit",
         "_events",
         "_gone",
-        "_growth_bytes",
         "_liveness",
         "_next_id",
         "_now",
@@ -53,8 +53,6 @@ class Session:
         "_parity",
         "_partial",
         "_pongs_queued",
-        "_release",
-        "_reserve",
         "_settings",
         "_unacknowledged",
         "ended",
@@ -82,8 +80,7 @@ class Session:
         self.gone: Callable[[Stream], None] = lambda _stream: None
         self.inbound_streams = 0
         self._settings = settings
-        self._reserve = reserve
-        self._release = release
+        self._credit = Credit(settings, reserve, release)
         self._parity = 1 if role is Role.INITIATOR else 0
         self._next_id = 1 if role is Role.INITIATOR else 2
         self._unacknowledged = 0
@@ -92,7 +89,6 @@ class Session:
         self._outbox = Outbox(settings.batch_bytes)
         self._pongs_queued = 0
         self._gone = False
-        self._growth_bytes = 0
         self._partial = b""
         self._body_left = 0
         self._body_stream: Stream | None = None
@@ -152,6 +148,15 @@ class Session:
         """Batches to send in order, each of whole frames and at most ``batch_bytes`` long."""
         self._pongs_queued = 0
         return self._outbox.take()
+
+    def full_output(self) -> list[list[Buffer]]:
+        """The batches of `output` that are full; what is left waits for more, or for `output`."""
+        return self._outbox.take_full()
+
+    def own_queued(self) -> bool:
+        """Copy what is queued, so that the buffers given to `send` may change; whether there is anything."""
+        self._outbox.own()
+        return self._outbox.queued_bytes > 0
 
     @property
     def queued_bytes(self) -> int:
@@ -234,15 +239,16 @@ class Session:
         if size > window:
             size = window
             data = memoryview(data)[:size]
-        most = self._settings.batch_bytes - HEADER_BYTES
-        if size <= most:
+        if size <= self._settings.batch_bytes - HEADER_BYTES:
             if size:
                 self._outbox.put_data(stream.take_flags(), stream.id, data, size)
         else:
             view = memoryview(data)
-            for start in range(0, size, most):
-                piece = view[start : start + most]
+            start = 0
+            while start < size:
+                piece = view[start : start + self._outbox.room]
                 self._outbox.put_data(stream.take_flags(), stream.id, piece, len(piece))
+                start += len(piece)
         stream.send_window = window - size
         return size
 
@@ -347,7 +353,7 @@ class Session:
             if not length and flags & FIN:
                 self._finish_reading(stream)
         self._body_left = length
-        self._body_stream = stream
+        self._body_stream = stream if length else None
         self._body_fin = bool(flags & FIN)
 
     def _address(self, flags: int, stream_id: int) -> Stream | None:
@@ -392,6 +398,8 @@ class Session:
             self._deliver(stream, data, offset, end)
             if not self._body_left and self._body_fin and stream.reset_code is None:
                 self._finish_reading(stream)
+        if not self._body_left:
+            self._body_stream = None
         return end
 
     def _deliver(self, stream: Stream, data: bytes, start: int, end: int) -> None:
@@ -420,20 +428,7 @@ class Session:
     # -- frames out --------------------------------------------------------------------------------------------------
 
     def _grant(self, stream: Stream, grant: int) -> None:
-        """Send credit; double the window when the last grant was used up within four round trips."""
-        now = self._now
-        settings = self._settings
-        pace = max(4 * (self.rtt_s or 0.0), settings.tuning_floor_s)
-        growth = min(
-            stream.window_bytes,
-            settings.max_window_bytes - stream.window_bytes,
-            settings.max_growth_bytes - self._growth_bytes,
-        )
-        if growth > 0 and now - stream.updated_at < pace and self._reserve(growth):
-            self._growth_bytes += growth
-            stream.window_bytes += growth
-            grant += growth
-        stream.updated_at = now
+        grant += self._credit.grow(stream, self._now, self.rtt_s)
         stream.receive_window += grant
         self._outbox.put(WINDOW_UPDATE, stream.take_flags(), stream.id, grant)
 
@@ -470,14 +465,8 @@ class Session:
                 self._backlog -= 1
             else:
                 self._unacknowledged -= 1
-        self._give_back(stream)
+        self._credit.give_back(stream)
         self.gone(stream)
-
-    def _give_back(self, stream: Stream) -> None:
-        growth = stream.window_bytes - INITIAL_WINDOW_BYTES
-        if growth:
-            self._growth_bytes -= growth
-            self._release(growth)
 
     def _violate(self, what: str) -> None:
         error = PeerError(

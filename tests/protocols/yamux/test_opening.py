@@ -160,7 +160,7 @@ def test_accepting_a_stream_that_died_changes_no_count() -> None:
 def test_a_dead_stream_cannot_touch_its_ids_next_owner(command: str) -> None:
     released: list[int] = []
     session = responder()
-    session._release = released.append
+    session._credit._release = released.append
     old = incoming(session)
     session.receive(update(1, flags=FIN), 0.0)
     session.close_write(old)

@@ -187,7 +187,7 @@ class Pair(RuleBasedStateMachine):
             assert 0 <= session._backlog <= SETTINGS.accept_backlog
             assert 0 <= session._unacknowledged <= SETTINGS.accept_backlog
             grown = sum(each.window_bytes - (1 << 18) for each in session.streams.values())
-            assert side.reserved == session._growth_bytes == grown <= SETTINGS.max_growth_bytes
+            assert side.reserved == session._credit.grown_bytes == grown <= SETTINGS.max_growth_bytes
             for stream in session.streams.values():
                 assert stream.send_window >= 0
                 assert stream.receive_window >= 0
@@ -209,7 +209,7 @@ class Pair(RuleBasedStateMachine):
             session = side.session
             assert not session.streams
             assert (session.held_bytes, session.inbound_streams, side.reserved) == (0, 0, 0)
-            assert (session._backlog, session._unacknowledged, session._growth_bytes) == (0, 0, 0)
+            assert (session._backlog, session._unacknowledged, session._credit.grown_bytes) == (0, 0, 0)
             for stream in side.every:
                 half = self.half(1 - number, stream)
                 if stream.reset_code is None and not half.reset:
