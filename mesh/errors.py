@@ -145,6 +145,12 @@ class EndOfStream(Closed):
     code = "end-of-stream"
 
 
+class RecordNotFound(NetworkError):  # noqa: N818
+    """Nobody who was asked holds it."""
+
+    code = "not-found"
+
+
 class TimedOut(NetworkError, TimeoutError):  # noqa: N818
     """A stage did not finish in its time; the message names the stage and the limit."""
 

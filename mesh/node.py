@@ -19,7 +19,7 @@ import os
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from mesh import __version__
 from mesh.codecs.keys import KeyType
@@ -48,18 +48,26 @@ from mesh.network.upgrade import UpgradeSettings
 from mesh.network.websocket import WebSocketTransport
 from mesh.protocols import noise, yamux
 from mesh.services import echo, identify, perf, ping
+from mesh.services.bootstrap import Bootstrap
 from mesh.services.identify import Identify, PeerInfo
 from mesh.services.ping import Ping
 from mesh.services.registry import Registry
 from mesh.storage import keystore
+from mesh.storage.datastore import Datastore
+from mesh.storage.memory_datastore import MemoryDatastore
 from mesh.storage.peerstore import Lifetime, Peerstore
+from mesh.storage.sqlite_datastore import SqliteDatastore
 from mesh.telemetry.counters import Counters
+
+if TYPE_CHECKING:
+    from mesh.services.kademlia import Kademlia
 
 log = logging.getLogger(__name__)
 
 Target = PeerId | Multiaddr | Connection | str
 """What names a peer: its id, an address that ends in it, a connection to it, or the text of the first two."""
 
+_IDLE = "the node is not running: use `async with Node(...)` or `await node.start()`"
 OPTIONAL_SERVICES = {"echo": (echo.PROTOCOL_ID, echo.serve), "perf": (perf.PROTOCOL_ID, perf.serve)}
 
 
@@ -91,14 +99,22 @@ class Node:
             self.key,
             self.config.identify,
             f"mesh/{__version__}",
-            self._advertised,
+            lambda: self.own_addresses,
             lambda: self._registry.protocols,
             time.time_ns,
         )
-        self._identify.on_identified = self._remember
+        self._identify.observers.append(self._remember)
         self._scope: Scope | None = None
         self._swarm: Swarm | None = None
+        self._dht: Kademlia | None = None
+        self._datastore: Datastore | None = None
         self._push_pending = False
+        self.bootstrap = Bootstrap(
+            self.config.network.bootstrap,
+            self.connect,
+            lambda peer: self._swarm is not None and self._swarm.is_connected(peer),
+            lambda: not self.connections,
+        )
         self._serve_own_protocols()
 
     def _serve_own_protocols(self) -> None:
@@ -123,22 +139,28 @@ class Node:
         self._swarm = self._make_swarm(self._scope)
         try:
             await asyncio.wrap_future(self.addresses.start())
+            if self.config.kademlia.mode != "off":
+                await self._start_dht(self._scope)
             for text in self.config.network.listen:
                 await self._swarm.listen(Multiaddr.parse(text))
         except BaseException:
             await self.stop()
             raise
-        for text in self.config.network.bootstrap:
-            self._scope.spawn(self._bootstrap(text), f"bootstrap {text}")
+        self._scope.spawn(self.bootstrap.run(), "bootstrap")
 
     async def stop(self) -> None:
         """End every connection in order, then everything else; safe to call twice."""
         swarm, scope = self._swarm, self._scope
         if swarm is None or scope is None:
             return
+        if self._dht is not None:
+            await self._dht.stop()
         await swarm.close()
         await scope.close()
-        self._swarm = self._scope = None
+        self._swarm = self._scope = self._dht = None
+        if self._datastore is not None:
+            await self._datastore.close()
+            self._datastore = None
         await asyncio.wrap_future(self.addresses.stop())
         self.addresses.close()
 
@@ -157,14 +179,14 @@ class Node:
     def swarm(self) -> Swarm:
         """All connections. Raises `UsageError` before `start` and after `stop`."""
         if self._swarm is None:
-            raise UsageError("the node is not running: use `async with Node(...)` or `await node.start()`")
+            raise UsageError(_IDLE)
         return self._swarm
 
     @property
     def listen_addrs(self) -> list[Multiaddr]:
         """Where this node is reached, each ending in its peer id; unspecified hosts are filled in per interface."""
         suffix = Multiaddr.parse(f"/p2p/{self.peer_id}")
-        return [address / suffix for address in self._advertised()]
+        return [address / suffix for address in self.own_addresses]
 
     @property
     def connections(self) -> list[Connection]:
@@ -231,6 +253,14 @@ class Node:
         return await connection.open(wanted)
 
     # -- services ----------------------------------------------------------------------------------------------------
+
+    @property
+    def dht(self) -> Kademlia:
+        """The DHT. Raises `UsageError` while it is off (`kademlia.mode`) or the node is not running."""
+        if self._dht is None:
+            off = self.config.kademlia.mode == "off"
+            raise UsageError("the DHT is off: set kademlia.mode to client, server or auto" if off else _IDLE)
+        return self._dht
 
     async def identify(self, target: Target) -> PeerInfo:
         """Ask a peer who it is. Raises `TimedOut`, `Malformed`, `DialError`."""
@@ -300,6 +330,8 @@ class Node:
     def _disconnected(self, connection: Connection) -> None:
         if self._swarm is not None and not self._swarm.is_connected(connection.peer):
             self.addresses.set_connected(connection.peer, False)
+            if self._dht is not None:
+                self._dht.disconnected(connection.peer)
 
     def _identify_failed(self, error: MeshError) -> None:
         self.counters.count(f"identify.failed:{error.code}")
@@ -312,8 +344,12 @@ class Node:
             addresses.set_record(peer, info.record, info.record_seq, info.listen_addrs, Lifetime.CONNECTED)
         else:
             addresses.add(peer, info.listen_addrs, Lifetime.CONNECTED)
+        if self._dht is not None:
+            self._dht.identified(connection)
 
-    def _advertised(self) -> list[Multiaddr]:
+    @property
+    def own_addresses(self) -> list[Multiaddr]:
+        """Where this node is reached, without its peer id."""
         return expand_unspecified(self._swarm.listen_addresses) if self._swarm is not None else []
 
     def _schedule_push(self) -> None:
@@ -325,11 +361,42 @@ class Node:
         self._push_pending = False
         await self._identify.push(self.connections)
 
-    async def _bootstrap(self, text: str) -> None:
-        try:
-            await self.connect(text)
-        except MeshError as error:
-            log.warning("bootstrap %s: %s", text, error)
+    async def _start_dht(self, scope: Scope) -> None:
+        from mesh.services.kademlia import Kademlia  # only nodes that take part pay for it
+
+        folder = self.config.node.path
+        datastore: Datastore = MemoryDatastore()
+        if folder is not None:
+            datastore = stored = SqliteDatastore(folder / "datastore.sqlite")
+            await stored.open()
+        self._datastore = datastore
+        dht = Kademlia(_DhtHost(self), self.config.kademlia, datastore, self._registry, self.counters)
+        await dht.start(scope)
+        self._dht = dht
+
+
+class _DhtHost:
+    """This node as the DHT sees it."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self.peer_id = node.peer_id
+
+    def connection_to(self, peer: PeerId) -> Connection | None:
+        return self._node.swarm.connection_to(peer)
+
+    async def connect(self, target: PeerId, addresses: Iterable[Multiaddr]) -> Connection:
+        return await self._node.swarm.dial(target, (), [*self._node.addresses.of(target), *addresses])
+
+    def addresses_of(self, peer: PeerId) -> tuple[Multiaddr, ...]:
+        return self._node.addresses.of(peer)
+
+    @property
+    def own_addresses(self) -> list[Multiaddr]:
+        return self._node.own_addresses
+
+    def bootstrap(self) -> None:
+        self._node.bootstrap.hurry()
 
 
 def _limits(config: Config) -> Limits:

@@ -84,11 +84,30 @@ MESSAGE = Message(
     doc="A request or its answer.",
 )
 
+ANSWER = Message(
+    "Answer",
+    field(1, "type", MESSAGE_TYPE, presence="implicit"),
+    field(2, "key", "bytes", presence="implicit", max_bytes=MAX_KEY_BYTES),
+    field(3, "record", VALUE_RECORD),
+    field(
+        8,
+        "closer_peers",
+        "bytes",
+        presence="repeated",
+        max_bytes=MAX_MESSAGE_BYTES,
+        max_count=MAX_CLOSER_PEERS,
+        doc="each a Peer, encoded",
+    ),
+    field(9, "provider_peers", PEER, presence="repeated", max_count=MAX_PROVIDERS),
+    max_bytes=MAX_MESSAGE_BYTES,
+    doc="A Message whose closer peers stay encoded: the same ones come over and over, and need reading once.",
+)
+
 MODULE = Module(
     "kademlia",
     "Kademlia messages.",
     "libp2p/specs kad-dht/README.md",
-    items={"value_record": VALUE_RECORD, "peer": PEER, "message": MESSAGE},
+    items={"value_record": VALUE_RECORD, "peer": PEER, "message": MESSAGE, "answer": ANSWER},
     enums=(MESSAGE_TYPE, CONNECTION_TYPE),
     constants={"MAX_KEY_BYTES": MAX_KEY_BYTES},
 )

@@ -50,6 +50,7 @@ def seeds() -> dict[str, list[bytes]]:
     take("yamux.header", [{"bytes": case["bytes"][:24]} for case in cases("yamux_frames")], "bytes")
     take("identify.identify", cases("identify"), "protobuf")
     take("kademlia.message", cases("kad_messages"), "protobuf")
+    take("kademlia.answer", cases("kad_messages"), "protobuf")
     take("kademlia.peer", [{"bytes": "0a06002408011220120804c0000201060fa11801"}], "bytes")
     take("kademlia.value_record", [{"bytes": "0a052f706b2f611201622a0132"}], "bytes")
     take("ipns.ipns_record", [case for case in cases("kad_validation") if "/ipns/" in case["name"]], "value")

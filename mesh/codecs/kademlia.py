@@ -1,5 +1,5 @@
 # GENERATED from protocol_specs/kademlia.py by tools.spec_compiler; do not edit.
-# Schema 38984a386c5fbcc2
+# Schema 9928ab20d0ef9f5d
 """Kademlia messages.
 
 Specification: libp2p/specs kad-dht/README.md.
@@ -394,4 +394,143 @@ class Message(Record):
         encoded = b"".join(out)
         if len(encoded) > 4194304:
             raise refused_size("Message", len(encoded), 4194304)
+        return encoded
+
+
+_ANSWER_FIELDS = {
+    18: ("Answer.key", 1024),
+    26: ("Answer.record", 4194304),
+    66: ("Answer.closer_peers", 4194304),
+    74: ("Answer.provider_peers", 4194304),
+}
+
+
+class Answer(Record):
+    """A Message whose closer peers stay encoded: the same ones come over and over, and need reading once.
+
+    closer_peers: each a Peer, encoded
+    """
+
+    __slots__ = ("type", "key", "record", "closer_peers", "provider_peers")
+
+    MAX_BYTES = 4194304
+
+    def __init__(
+        self,
+        type: MessageType = MessageType(0),
+        key: bytes = b"",
+        record: ValueRecord | None = None,
+        closer_peers: list[bytes] | None = None,
+        provider_peers: list[Peer] | None = None,
+    ) -> None:
+        self.type = type
+        self.key = key
+        self.record = record
+        self.closer_peers = [] if closer_peers is None else closer_peers
+        self.provider_peers = [] if provider_peers is None else provider_peers
+
+    @classmethod
+    def _read(cls, data: bytes, offset: int, end: int) -> Self:
+        if end - offset > 4194304:
+            raise too_long("Answer", offset, end - offset, 4194304)
+        type: MessageType = MessageType(0)
+        key: bytes = b""
+        record_spans: list[tuple[int, int]] = []
+        closer_peers: list[bytes] = []
+        provider_peers: list[Peer] = []
+        while offset < end:
+            tag = data[offset]
+            if 7 < tag < 128:
+                offset += 1
+            else:
+                tag, offset = read_tag(data, offset, end, "Answer")
+            if tag & 7 == 2:
+                if offset < end and (length := data[offset]) < 128:
+                    offset += 1
+                else:
+                    length, offset = read_varint(data, offset, end, "Answer")
+                stop = offset + length
+                if stop > end:
+                    raise past_end(_ANSWER_FIELDS, tag, length, offset, "Answer")
+                if tag == 18:
+                    if length > 1024:
+                        raise too_long("Answer.key", offset, length, 1024)
+                    key = data[offset:stop]
+                elif tag == 26:
+                    if length > 4194304:
+                        raise too_long("Answer.record", offset, length, 4194304)
+                    record_spans.append((offset, stop))
+                elif tag == 66:
+                    if length > 4194304:
+                        raise too_long("Answer.closer_peers", offset, length, 4194304)
+                    if len(closer_peers) >= 64:
+                        raise Malformed("Answer.closer_peers", offset, "more than 64")
+                    closer_peers.append(data[offset:stop])
+                elif tag == 74:
+                    if length > 4194304:
+                        raise too_long("Answer.provider_peers", offset, length, 4194304)
+                    if len(provider_peers) >= 1024:
+                        raise Malformed("Answer.provider_peers", offset, "more than 1024")
+                    try:
+                        provider_peers.append(Peer._read(data, offset, stop))
+                    except Truncated as error:
+                        raise crossing(error) from None
+                offset = stop
+            elif tag == 8:
+                start = offset
+                if offset < end and (number := data[offset]) < 128:
+                    offset += 1
+                else:
+                    number, offset = read_varint(data, offset, end, "Answer.type")
+                if number > 0x7FFFFFFF:
+                    number = (number & 0xFFFFFFFF ^ 0x80000000) - 0x80000000
+                if number not in _MESSAGE_TYPE:
+                    raise Malformed("Answer.type", start, f"{number} is no MessageType")
+                type = _MESSAGE_TYPE[number]
+            else:
+                offset = skip_field(data, tag, offset, end, "Answer")
+        record: ValueRecord | None = None
+        if record_spans:
+            try:
+                region = joined(data, record_spans, 4194304, "Answer.record")
+                record = ValueRecord._read(*region)
+            except Truncated as error:
+                raise crossing(error) from None
+        return cls(type, key, record, closer_peers, provider_peers)
+
+    def encode(self) -> bytes:
+        """The fields in number order; raises UsageError naming a field over its limit."""
+        out: list[bytes] = []
+        type = self.type
+        if type:
+            if type not in _MESSAGE_TYPE:
+                raise refused("Answer.type", f"{type} is no MessageType")
+            out += (b"\x08", ONE_BYTE[type] if type < 128 else encode_varint(type))
+        key = self.key
+        if key:
+            size = len(key)
+            if size > 1024:
+                raise refused_size("Answer.key", size, 1024)
+            out += (b"\x12", ONE_BYTE[size] if size < 128 else encode_varint(size), key)
+        record = self.record
+        if record is not None:
+            content = record.encode()
+            size = len(content)
+            out += (b"\x1a", ONE_BYTE[size] if size < 128 else encode_varint(size), content)
+        if len(self.closer_peers) > 64:
+            raise refused_count("Answer.closer_peers", len(self.closer_peers), 64)
+        for chunk in self.closer_peers:
+            size = len(chunk)
+            if size > 4194304:
+                raise refused_size("Answer.closer_peers", size, 4194304)
+            out += (b"\x42", ONE_BYTE[size] if size < 128 else encode_varint(size), chunk)
+        if len(self.provider_peers) > 1024:
+            raise refused_count("Answer.provider_peers", len(self.provider_peers), 1024)
+        for provider_peers_item in self.provider_peers:
+            content = provider_peers_item.encode()
+            size = len(content)
+            out += (b"\x4a", ONE_BYTE[size] if size < 128 else encode_varint(size), content)
+        encoded = b"".join(out)
+        if len(encoded) > 4194304:
+            raise refused_size("Answer", len(encoded), 4194304)
         return encoded

@@ -20,21 +20,27 @@ class Profile:
 
 PROFILES: dict[str, Profile] = {
     "lan": Profile(
-        "listens on all interfaces, for peers in the local network",
-        {"network.listen": EVERYWHERE, "network.max_connections": 512},
+        "listens on all interfaces, for peers in the local network, and serves their DHT",
+        {
+            "network.listen": EVERYWHERE,
+            "network.max_connections": 512,
+            "kademlia.mode": "server",
+            "kademlia.prefix": "/ipfs/lan",
+        },
     ),
     "public": Profile(
-        "listens on all interfaces, for a machine that the internet can reach",
-        {"network.listen": EVERYWHERE},
+        "listens on all interfaces, for a machine that the internet can reach, and joins the public DHT",
+        {"network.listen": EVERYWHERE, "kademlia.mode": "auto"},
     ),
     "server": Profile(
-        "listens on all interfaces with higher limits, serves perf, and logs JSON at info",
+        "listens on all interfaces with higher limits, serves the public DHT and perf, and logs JSON at info",
         {
             "network.listen": EVERYWHERE,
             "network.max_connections": 16384,
             "network.max_pending_upgrades": 1024,
             "network.max_held_bytes": 2048 * MIB,
             "network.listen_backlog": 4096,
+            "kademlia.mode": "server",
             "services.serve": ("perf",),
             "log.level": "info",
             "log.format": "json",
@@ -55,7 +61,7 @@ PROFILES: dict[str, Profile] = {
         },
     ),
     "test": Profile(
-        "listens on a free loopback port, serves echo and perf, and gives up quickly",
+        "listens on a free loopback port, serves echo, perf and a DHT of its own, and gives up quickly",
         {
             "network.listen": ("/ip4/127.0.0.1/tcp/0",),
             "network.dial_timeout_s": 5.0,
@@ -64,6 +70,9 @@ PROFILES: dict[str, Profile] = {
             "network.max_held_bytes": 64 * MIB,
             "yamux.max_held_bytes": 16 * MIB,
             "yamux.max_window_bytes": 256 * KIB,
+            "kademlia.mode": "server",
+            "kademlia.prefix": "/mesh/test",
+            "kademlia.addresses": "all",
             "services.serve": ("echo", "perf"),
         },
     ),

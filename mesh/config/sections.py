@@ -29,6 +29,17 @@ def _count(text: str, minimum: int = 1, maximum: int = 1_000_000) -> Setting:
     return Setting(text, "count", minimum=minimum, maximum=maximum)
 
 
+def _bytes(text: str) -> Setting:
+    return Setting(text, "size", minimum=KIB, maximum=1024 * 1024 * MIB)
+
+
+def _shape_of_prefix(text: str) -> str:
+    """A path without a slash at its end, short enough for a protocol id."""
+    if text.startswith("/") and not text.endswith("/") and len(text) <= 64 and text.isprintable():
+        return ""
+    return "is not a path like /ipfs"
+
+
 def _shape_of_control(text: str) -> str:
     """A Unix socket besides what `shape_of_api_listen` takes."""
     if text.startswith("unix:"):
@@ -160,6 +171,45 @@ class PingSection(Section):
 
 
 @dataclass(frozen=True, slots=True)
+class KademliaSection(Section):
+    """The DHT: finding peers, values and providers."""
+
+    mode: Annotated[
+        str,
+        Setting(
+            "Part in the network: off, client (asks only), server (also answers), auto (server once reachable).",
+            choices=("off", "client", "server", "auto"),
+            flag="--dht",
+        ),
+    ] = "off"
+    prefix: Annotated[
+        str, Setting("Which network: the protocol is <prefix>/kad/1.0.0.", shape=_shape_of_prefix)
+    ] = "/ipfs"
+    addresses: Annotated[
+        str,
+        Setting(
+            "Addresses that belong to the network; auto is public for /ipfs, private for /ipfs/lan, else all.",
+            choices=("auto", "public", "private", "all"),
+        ),
+    ] = "auto"
+    alpha: Annotated[int, _count("Requests of one lookup at a time.", maximum=100)] = 10
+    paths: Annotated[int, _count("Disjoint paths of one lookup.", maximum=10)] = 1
+    refresh_s: Annotated[float, _time("Each bucket is looked up this often.")] = 600.0
+    record_entries: Annotated[int, _count("Values kept for others.", maximum=100_000_000)] = 65_536
+    record_bytes: Annotated[int, _bytes("Values kept for others, together.")] = 64 * MIB
+    record_peer_entries: Annotated[int, _count("Values kept for one peer.", maximum=100_000_000)] = 1024
+    record_peer_bytes: Annotated[int, _bytes("Values kept for one peer, together.")] = 4 * MIB
+    record_value_bytes: Annotated[int, _bytes("Longest value that is kept.")] = 256 * KIB
+    provider_entries: Annotated[int, _count("Announcements kept.", maximum=100_000_000)] = 131_072
+    provider_bytes: Annotated[int, _bytes("Announcements kept, together.")] = 64 * MIB
+    provider_peer_entries: Annotated[int, _count("Announcements kept of one peer.", maximum=100_000_000)] = (
+        8192
+    )
+    provider_peer_bytes: Annotated[int, _bytes("Announcements kept of one peer, together.")] = 4 * MIB
+    provider_key_entries: Annotated[int, _count("Providers kept of one key.")] = 256
+
+
+@dataclass(frozen=True, slots=True)
 class ServicesSection(Section):
     """Optional protocols to answer."""
 
@@ -212,6 +262,7 @@ class Config:
     connections: ConnectionsSection = field(default_factory=ConnectionsSection)
     identify: IdentifySection = field(default_factory=IdentifySection)
     ping: PingSection = field(default_factory=PingSection)
+    kademlia: KademliaSection = field(default_factory=KademliaSection)
     services: ServicesSection = field(default_factory=ServicesSection)
     api: ApiSection = field(default_factory=ApiSection)
     log: LogSection = field(default_factory=LogSection)
@@ -230,6 +281,7 @@ SECTIONS: dict[str, type[Section]] = {
     "connections": ConnectionsSection,
     "identify": IdentifySection,
     "ping": PingSection,
+    "kademlia": KademliaSection,
     "services": ServicesSection,
     "api": ApiSection,
     "log": LogSection,

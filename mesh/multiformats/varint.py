@@ -28,6 +28,16 @@ def encode(n: int) -> bytes:
     return bytes(out)
 
 
+def decode_if_whole(data: bytes) -> tuple[int, int]:
+    """Value and length of a canonical varint of one or two bytes at the start; length 0 for anything else."""
+    first = data[0]
+    if first < 0x80:
+        return first, 1
+    if len(data) > 1 and 0 < data[1] < 0x80:
+        return first & 0x7F | data[1] << 7, 2
+    return 0, 0
+
+
 def decode(
     data: bytes | bytearray | memoryview, offset: int = 0, max_value: int = MAX_VALUE
 ) -> tuple[int, int]:

@@ -11,6 +11,8 @@ from functools import lru_cache
 from mesh.multiformats.multiaddr import Component, Multiaddr
 from mesh.multiformats.multiaddr_table import IP4, IP6, TCP
 
+MAX_TCP_COMPONENTS = 4
+"""Zone, host, port and peer. Longer addresses, of which a peer may send any number, are not remembered."""
 _FAMILIES = {
     "ip4": socket.AF_INET,
     "ip6": socket.AF_INET6,
@@ -59,9 +61,13 @@ class WebSocketEndpoint:
 _WEBSOCKET = {("ws",): False, ("wss",): True, ("tls", "ws"): True, ("tls", "sni", "ws"): True}
 
 
-@lru_cache(maxsize=1024)
 def tcp_endpoint(address: Multiaddr) -> TcpEndpoint | None:
     """The endpoint of `/ip4|ip6|dns*/…/tcp/…`, nothing behind it but a peer id; None for any other address."""
+    return _tcp_endpoint(address) if len(address.components) <= MAX_TCP_COMPONENTS else None
+
+
+@lru_cache(maxsize=1024)
+def _tcp_endpoint(address: Multiaddr) -> TcpEndpoint | None:
     endpoint, rest = _split_tcp(address)
     return None if rest else endpoint
 

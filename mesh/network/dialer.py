@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -80,6 +81,7 @@ class Dialer:
         self._backoff = Backoff()
         self._gate = asyncio.Semaphore(MAX_DIALS)
         self._active: dict[PeerId, asyncio.Task[Connection]] = {}
+        self._waiting: Counter[asyncio.Task[Connection]] = Counter()
 
     async def dial(
         self, peer: PeerId | None, named: Iterable[Multiaddr], known: Iterable[Multiaddr] = ()
@@ -93,19 +95,14 @@ class Dialer:
         active = self._active.get(peer)
         if active is not None:
             try:
-                return await asyncio.shield(active)
+                return await self._result(peer, active)
             except DialError:
                 if not (named := list(named)):
                     raise
         task = asyncio.get_running_loop().create_task(self._race(peer, named, known), name="dial")
         self._active[peer] = task
         task.add_done_callback(lambda _task: self._forget(peer, task))
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            task.cancel()
-            await asyncio.wait([task])
-            raise
+        return await self._result(peer, task)
 
     async def close(self) -> None:
         """Cancel every dial under way and wait for its end."""
@@ -115,10 +112,24 @@ class Dialer:
         if tasks:
             await asyncio.wait(tasks)
 
+    async def _result(self, peer: PeerId, task: asyncio.Task[Connection]) -> Connection:
+        """What the dial of a task comes to; it is given up when nobody waits for it any longer."""
+        self._waiting[task] += 1
+        try:
+            return await asyncio.shield(task)
+        finally:
+            self._waiting[task] -= 1
+            if not self._waiting[task]:
+                del self._waiting[task]
+                if not task.done():
+                    self._forget(peer, task)
+                    task.cancel()
+                    await asyncio.wait([task])
+
     def _forget(self, peer: PeerId, task: asyncio.Task[Connection]) -> None:
         if self._active.get(peer) is task:
             del self._active[peer]
-        if not task.cancelled():
+        if task.done() and not task.cancelled():
             task.exception()
 
     # -- one race ----------------------------------------------------------------------------------------------------
@@ -240,7 +251,7 @@ class Dialer:
         except asyncio.CancelledError:
             if begun:
                 race.pending[address] = connection.stage if hasattr(connection, "remote") else "connect"
-            connection.abort(Closed("another address was faster"))
+            connection.abort(Closed("another address was faster" if won.done() else "the dial was given up"))
             raise
         finally:
             race.running -= 1

@@ -28,9 +28,8 @@ if TYPE_CHECKING:
     from mesh.network.resources import StreamScope
     from mesh.protocols import yamux
 
-WRITE_BYTES = 65507
-"""Handed to the muxer at once: what fills one record. More would only leave the processor's cache."""
 SMALL_WRITE_BYTES = 65507
+"""What one record holds."""
 READ_BYTES = 65536
 NEGOTIATE_BYTES = 256
 """Taken at once while agreeing on a protocol: what lies behind the last token leaves the muxer's queue and count."""
@@ -146,9 +145,19 @@ class Stream:
     async def read_message(self, max: int) -> bytes:
         """One message behind its uvarint length, at most ``max`` bytes; `Malformed` when it is longer, `EndOfStream`
         when the peer ended the stream before it. A cancelled call takes nothing."""
-        prefix = bytearray(await self.read(1))
-        if not prefix:
+        first = await self.read()
+        if not first:
             raise EndOfStream(f"{self.protocol}: the peer ended the stream")
+        size, start = varint.decode_if_whole(first)
+        if start and (end := start + size) <= len(first) and size <= max:
+            self._leftover = first[end:] + self._leftover
+            return first[start:end]
+        self._leftover = first + self._leftover
+        return await self._read_long_message(max)
+
+    async def _read_long_message(self, max: int) -> bytes:
+        """A message that did not come in one piece, or is too long."""
+        prefix = bytearray(await self.read(1))
         try:
             while prefix[-1] & 0x80:
                 if len(prefix) == varint.MAX_BYTES:
@@ -191,6 +200,8 @@ class Stream:
         """
         state = self._state
         driver = self._driver
+        if type(data) is memoryview and not (data.c_contiguous and data.nbytes == len(data)):
+            data = data.tobytes()
         size = len(data)
         if (
             size <= SMALL_WRITE_BYTES
@@ -369,7 +380,7 @@ class Stream:
                     driver.flush()
                     await self._wait_writable()
                     continue
-                offset += driver.session.send(state, view[offset : offset + WRITE_BYTES])
+                offset += driver.session.send(state, view[offset : offset + driver.session.room])
                 driver.flush_full()
             if driver.session.own_queued():
                 driver.schedule_flush()

@@ -78,7 +78,7 @@ class Identify:
         self._protocols = protocols
         self._clock = clock
         self._records: dict[tuple[Multiaddr, ...], bytes] = {}
-        self.on_identified: Callable[[Connection, PeerInfo], None] = lambda _connection, _info: None
+        self.observers: list[Callable[[Connection, PeerInfo], None]] = []
 
     # -- answering ---------------------------------------------------------------------------------------------------
 
@@ -209,7 +209,8 @@ class Identify:
     def _publish(self, connection: Connection, info: PeerInfo) -> None:
         connection.remote_info = info
         _, connection.remote_protocols = _shared(info.protocols)
-        self.on_identified(connection, info)
+        for listen in self.observers:
+            listen(connection, info)
 
 
 def _merge(into: Message, part: Message) -> Message:

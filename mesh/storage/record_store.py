@@ -120,6 +120,10 @@ class RecordStore:
                 await self._datastore.delete(PREFIX + key)
                 self._drop(key)
 
+    def own(self) -> list[tuple[bytes, float]]:
+        """The keys of this node's own values and when each was put, to plan when to put them again."""
+        return [(key, held.received) for key, held in self._held.items() if held.sender is None]
+
     async def sweep(self) -> int:
         """Remove what has expired; returns how many. To be called about once an hour. Raises StorageError."""
         now = self._clock()

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
+import time
 
 import pytest
 
-from tests.network.live import Nodes, identified
+from mesh.identity.peer_id import PeerId
+from mesh.multiformats.cid import Cid
+from mesh.protocols.kademlia import ipns
+from tests.network.live import PATIENCE_S, Nodes, eventually, identified
 from tools.interop_peers.isolation import isolated, way_out
 from tools.interop_peers.kad_network import GoKadNetwork
 from tools.interop_peers.kubo import ROOT, Kubo
@@ -87,3 +91,36 @@ async def test_public_dht_works_at_addresses_that_look_public(kubo_built: None, 
             content = await kubo.add(b"some content")
             await kubo.provide(content)
             assert [each.peer for each in await network.find_providers(4, content)] == [kubo.peer]
+
+
+async def test_kubo_lists_our_server_and_finds_what_we_provide(kubo: Kubo, nodes: Nodes) -> None:
+    """On the local network's DHT: our node is in kubo's table, and each finds the other's content."""
+    first, second = [await nodes.start(mode="server", prefix=PREFIX, addresses="private") for _ in range(2)]
+    for node in (first, second):
+        await node.connect(kubo.addresses[0])
+        await eventually(lambda node=node: PeerId.parse(kubo.peer) in node.dht.table, "kubo in our table")  # type: ignore[misc]
+    async with asyncio.timeout(PATIENCE_S):
+        while not {str(first.peer_id), str(second.peer_id)} <= set(await kubo.table()):
+            continue
+
+    ours = await kubo.add(b"what we say we have")
+    assert (await first.dht.provide(Cid.parse(ours))).accepted
+    async with asyncio.timeout(PATIENCE_S):
+        while str(first.peer_id) not in await kubo.find_providers(ours):
+            continue
+
+    theirs = await kubo.add(b"what kubo has")
+    await kubo.provide(theirs)
+    found = [each.peer async for each in second.dht.find_providers(Cid.parse(theirs))]
+    assert PeerId.parse(kubo.peer) in found
+    assert (await second.dht.find_peer(first.peer_id)).connected
+
+
+async def test_kubo_resolves_a_name_that_we_published(kubo: Kubo, nodes: Nodes) -> None:
+    node = await nodes.start(mode="server", prefix=PREFIX, addresses="private")
+    await node.connect(kubo.addresses[0])
+    await eventually(lambda: PeerId.parse(kubo.peer) in node.dht.table, "kubo in our table")
+    value = f"/ipfs/{await kubo.add(b'named')}"
+    record = ipns.create(node.key, value.encode(), 1, time.time() + 3600, 60 * 10**9)
+    assert (await node.dht.put_value(ipns.key_of(node.peer_id), record)).accepted
+    assert (await kubo.run("name", "resolve", f"/ipns/{node.peer_id}")).strip() == value

@@ -15,8 +15,10 @@ from mesh.config import (
     Config,
     ConnectionsSection,
     IdentifySection,
+    KademliaSection,
     LimitsSection,
     NetworkSection,
+    NodeSection,
     PingSection,
     ServicesSection,
     YamuxSection,
@@ -81,6 +83,7 @@ class Nodes(contextlib.AsyncExitStack):
 def configured(*listen: str, serve: tuple[str, ...] = (), **settings: Any) -> Config:
     """A configuration whose ``settings`` find their section by name."""
     sections: dict[str, tuple[type[Any], dict[str, Any]]] = {
+        "node": (NodeSection, {}),
         "network": (NetworkSection, {"listen": [each for each in listen or (TCP,) if each]}),
         "yamux": (YamuxSection, {}),
         "identify": (IdentifySection, {}),
@@ -88,6 +91,7 @@ def configured(*listen: str, serve: tuple[str, ...] = (), **settings: Any) -> Co
         "services": (ServicesSection, {"serve": serve}),
         "limits": (LimitsSection, {}),
         "connections": (ConnectionsSection, {}),
+        "kademlia": (KademliaSection, {}),
     }
     renamed = {"identify_timeout_s": ("identify", "timeout_s"), "ping_timeout_s": ("ping", "timeout_s")}
     renamed["connection_held_bytes"] = ("yamux", "max_held_bytes")

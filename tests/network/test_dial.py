@@ -164,8 +164,10 @@ async def test_a_peer_that_hangs_up(nodes: Nodes) -> None:
     client = await nodes.start("")
     async with tcp_peer(hang_up) as address:
         failure = await failure_of(client.connect(address))
-    assert failure.stage == "security negotiation"
-    assert "closed" in failure.cause or "lost" in failure.cause
+    assert failure.stage in ("connect", "security negotiation"), (
+        "a reset may come before the connect is reported"
+    )
+    assert failure.cause.endswith("possibly its connection limit, so try again later")
 
 
 async def test_the_wrong_peer_answers(nodes: Nodes, listen: str) -> None:

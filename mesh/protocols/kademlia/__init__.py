@@ -10,6 +10,7 @@ module                    what it is
 ``lookup``, ``trace``     `Lookup`: one iterative search as a machine, its steps and its `Result`
 ``refresh``               `Refresh`: what to look up when, and targets for it
 ``quorum``                Beam's rule for writes
+``placement``             `Placement`: storing at the k closest in few round trips
 ``reply``                 answers from peers encoded before
 ``settings``              limits and times of all of them
 ========================  =============================================================================================

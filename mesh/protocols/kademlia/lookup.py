@@ -221,6 +221,10 @@ class Lookup(Generic[PeerT]):
         else:
             self._advance(now)
 
+    def nearest(self, count: int) -> list[Candidate[PeerT]]:
+        """The `count` nearest peers heard of so far, asked or not, without those that failed or are overdue."""
+        return [self._known[far].candidate for far in self._reachable[:count]]
+
     def events(self) -> list[Step[PeerT]]:
         """Steps since the last call, empty unless traced; at most four for each request."""
         events = self._events

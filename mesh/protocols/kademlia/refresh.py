@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import count
 
 from mesh.errors import UsageError
 from mesh.protocols.kademlia.key import KEY_BITS, KEY_BYTES, common_prefix_length
@@ -133,11 +134,13 @@ def key_in_bucket(local_key: int, prefix_length: int, entropy: bytes) -> int:
     return ((local_key >> free) ^ 1) << free | rest
 
 
-def target_in_bucket(local_key: int, prefix_length: int, entropy: bytes) -> bytes:
+def target_in_bucket(
+    local_key: int, prefix_length: int, entropy: bytes, attempts: int | None = None
+) -> bytes | None:
     """Bytes whose key shares exactly `prefix_length` leading bits with ours, shaped like a peer id.
 
     Found by hashing on from 32 bytes of entropy: 2^(prefix_length + 1) hashes on average, about 1 ms for 10 bits and
-    50 ms for 15. Raises UsageError above 20 bits.
+    50 ms for 15. None when so many ``attempts`` were not enough: go on with other entropy. Raises UsageError above 20 bits.
     """
     if not 0 <= prefix_length <= 20 or len(entropy) != KEY_BYTES:
         raise UsageError(f"prefix of {prefix_length} bits (0 to 20), {len(entropy)} bytes of entropy (32)")
@@ -145,10 +148,11 @@ def target_in_bucket(local_key: int, prefix_length: int, entropy: bytes) -> byte
     wanted = (local_key >> KEY_BITS - 32 >> shift) ^ 1
     start = sha256(_PEER_ID_PREFIX + entropy[:24])
     number = int.from_bytes(entropy[24:], "big")
-    while True:
+    for _ in count() if attempts is None else range(attempts):
         tail = (number & 2**64 - 1).to_bytes(8, "big")
         attempt = start.copy()
         attempt.update(tail)
         if int.from_bytes(attempt.digest()[:4], "big") >> shift == wanted:
             return _PEER_ID_PREFIX + entropy[:24] + tail
         number += 1
+    return None

@@ -6,9 +6,8 @@ from mesh.codecs.yamux import HEADER, HEADER_BYTES, FrameType
 from mesh.protocols.machine import Buffer
 
 DATA = int(FrameType.DATA)
-
-
 MIN_PIECE_BYTES = 1024
+"""A batch with less room than this is left as it is: a smaller frame would not be worth its header."""
 
 
 class Outbox:
@@ -29,7 +28,7 @@ class Outbox:
 
     @property
     def room(self) -> int:
-        """The body that a data frame should have to fill the batch: never so small that its header is a burden."""
+        """How long the body of the next data frame is to be, so that it fills a batch."""
         room = self._limit - self._batch_bytes - HEADER_BYTES
         return room if room >= MIN_PIECE_BYTES else self._limit - HEADER_BYTES
 
@@ -59,6 +58,7 @@ class Outbox:
 
     def own(self) -> None:
         """Copy what is queued, so that buffers lent by callers are theirs again."""
+        self._batches = [[b"".join(each)] for each in self._batches]
         if self._batch:
             self._batch = [b"".join(self._batch)]
 

@@ -159,6 +159,11 @@ class Session:
         return self._outbox.queued_bytes > 0
 
     @property
+    def room(self) -> int:
+        """How many bytes given to `send` fill a batch, with what is queued."""
+        return self._outbox.room
+
+    @property
     def queued_bytes(self) -> int:
         """How much `output` would give, to within a batch."""
         return self._outbox.queued_bytes

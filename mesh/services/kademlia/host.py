@@ -1,0 +1,32 @@
+"""What the service wants of the node it runs on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from mesh.identity.peer_id import PeerId
+from mesh.multiformats.multiaddr import Multiaddr
+from mesh.network.connection import Connection
+
+
+class Host(Protocol):
+    """A node, as far as this service knows it."""
+
+    peer_id: PeerId
+
+    def connection_to(self, peer: PeerId) -> Connection | None:
+        """The connection that stands, if one does."""
+
+    async def connect(self, target: PeerId, addresses: Iterable[Multiaddr]) -> Connection:
+        """A connection, dialled if there is none. Raises `DialError`."""
+
+    def addresses_of(self, peer: PeerId) -> tuple[Multiaddr, ...]:
+        """Where a peer was last known to be."""
+
+    @property
+    def own_addresses(self) -> list[Multiaddr]:
+        """Where this node is reached, without its id."""
+
+    def bootstrap(self) -> None:
+        """Start to dial the bootstrap peers that are not connected."""

@@ -1,0 +1,97 @@
+"""Values: put at the closest peers, got from them, and set right at those that hold a worse one (libp2p specs kad-dht,
+"Value storage and retrieval")."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from mesh.codecs.kademlia import Answer, Message, MessageType, ValueRecord
+from mesh.errors import RecordNotFound, UsageError
+from mesh.identity.peer_id import PeerId
+from mesh.protocols.kademlia import records
+from mesh.protocols.kademlia.record_key import InvalidRecordError
+from mesh.protocols.kademlia.records import StoredValue
+from mesh.protocols.kademlia.validators import Validators
+from mesh.services.kademlia.search import OnStep, Search
+from mesh.services.kademlia.writes import Write, write
+from mesh.storage.record_store import RecordStore
+
+PUT_S: Final = 30.0
+
+
+class Values:
+    """Puts and gets. ``clock`` gives Unix seconds."""
+
+    def __init__(
+        self, search: Search, store: RecordStore, validators: Validators, clock: Callable[[], float]
+    ) -> None:
+        self._search = search
+        self._store = store
+        self._validators = validators
+        self._clock = clock
+
+    async def put(self, key: bytes, value: bytes, on_step: OnStep | None = None) -> Write:
+        """Keep a value here and at the closest peers; returns once a majority of them holds it.
+
+        Raises `InvalidRecordError` when the validator refuses it or a better one is held here, `LimitError`.
+        """
+        record = ValueRecord(key, value)
+        try:
+            await self._store.update(
+                key, None, lambda held: records.admit(key, record, held, self._validators, self._clock())
+            )
+        except InvalidRecordError as error:
+            raise UsageError(f"the value cannot be put: {error}") from error
+        return await self._put_at_closest(key, record, on_step)
+
+    async def get(self, key: bytes, quorum: int = 0, on_step: OnStep | None = None) -> bytes:
+        """The best value of a key that the network holds; stale holders among the closest peers are sent it.
+
+        ``quorum`` ends the search after that many further answers with a value; 0 asks everybody there is to ask.
+        Raises `RecordNotFound`, `UsageError` for a key of an unknown namespace.
+        """
+        if not self._validators.knows(key):
+            raise UsageError(f"nobody can judge values of {key!r}: its namespace has no validator")
+        now = self._clock()
+        own = records.current(await self._store.get(key), self._validators, now)
+        held: dict[PeerId, bytes | None] = {}
+        values = [own.value] if own is not None else []
+
+        def on_answer(peer: PeerId, answer: Answer) -> bool:
+            held[peer] = None
+            if answer.record is not None:
+                try:
+                    held[peer] = value = records.check(key, answer.record, self._validators, now)
+                except InvalidRecordError:
+                    return False
+                values.append(value)
+            return bool(quorum) and len(values) > quorum
+
+        result = await self._search.run(key, Message(MessageType.GET_VALUE, key), on_answer, on_step)
+        best = records.best(key, values, self._validators, now)
+        if best is None:
+            raise RecordNotFound(f"no value of {key!r} was found at {len(held)} peers")
+        closest = [each.peer for each in result.closest]
+        for peer in records.stale_holders(closest, held, best):
+            self._search.spawn(self._send(key, ValueRecord(key, best))(peer), "kademlia correction")
+        if own is not None and own.value != best:
+            await self._store.put(StoredValue(key, best, now))
+        return best
+
+    async def republish(self, key: bytes) -> Write | None:
+        """Put a value of ours again; None when it is no longer held."""
+        stored = records.current(await self._store.get(key), self._validators, self._clock())
+        if stored is None:
+            return None
+        await self._store.put(StoredValue(key, stored.value, self._clock()))
+        return await self._put_at_closest(key, ValueRecord(key, stored.value), None)
+
+    async def _put_at_closest(self, key: bytes, record: ValueRecord, on_step: OnStep | None) -> Write:
+        result = await self._search.run(key, Message(MessageType.FIND_NODE, key), None, on_step)
+        peers = [each.peer for each in result.closest]
+        return await write(peers, self._send(key, record), self._search.spawn)
+
+    def _send(self, key: bytes, record: ValueRecord) -> Callable[[PeerId], Coroutine[Any, Any, Answer]]:
+        message = Message(MessageType.PUT_VALUE, key, record).encode()
+        return lambda peer: self._search.links.request(peer, (), message, PUT_S)
