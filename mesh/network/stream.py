@@ -148,6 +148,8 @@ class Stream:
         first = await self.read()
         if not first:
             raise EndOfStream(f"{self.protocol}: the peer ended the stream")
+        if self._state.queued_bytes and len(first) < NEGOTIATE_BYTES:
+            first += await self.read()  # what came along with the negotiation, and its rest
         size, start = varint.decode_if_whole(first)
         if start and (end := start + size) <= len(first) and size <= max:
             self._leftover = first[end:] + self._leftover
