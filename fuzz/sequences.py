@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
+from fuzz import dht_server
 from fuzz.campaign import campaign
 from fuzz.codec import REGRESSIONS
 from fuzz.mutation import mutate
@@ -249,6 +250,7 @@ def machines() -> dict[str, Machine]:
         Machine("multistream-responder", tokens_of_initiator, partial(live_multistream, responder)),
         Machine("noise-session", records, live_channel),
         Machine("yamux-session", frames, live_yamux),
+        Machine("dht-server", dht_server.requests, dht_server.live_server),
     ]
     for role in Role:
         source = partial(handshake_of, other(role))

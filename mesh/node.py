@@ -29,6 +29,7 @@ from mesh.identity.keys import PrivateKey
 from mesh.identity.peer_id import PeerId
 from mesh.multiformats.multiaddr import Multiaddr
 from mesh.network.allocator import keep_freed_memory
+from mesh.network.collector import collect_less_often
 from mesh.network.connection import Connection, Handler
 from mesh.network.connection_manager import ConnectionManager
 from mesh.network.connection_manager import Settings as Watermarks
@@ -135,6 +136,7 @@ class Node:
         if self._swarm is not None:
             raise UsageError("the node has been started already")
         keep_freed_memory()
+        collect_less_often()
         self._scope = Scope(f"node {self.peer_id.short()}")
         self._swarm = self._make_swarm(self._scope)
         try:

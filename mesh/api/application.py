@@ -7,7 +7,7 @@ from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 
 from mesh import __version__
-from mesh.api import probe_routes, state_routes, swarm_routes
+from mesh.api import bootstrap_routes, dht_routes, probe_routes, state_routes, swarm_routes
 from mesh.api.desk import Desk
 from mesh.api.problem import install
 
@@ -27,8 +27,8 @@ def make_application(desk: Desk) -> FastAPI:
     install(app)
     scheme = HTTPBearer(auto_error=False, description="The token of the data folder's api.token.")
     routes = APIRouter(prefix=PREFIX, dependencies=[Security(scheme)])
-    for each in (state_routes.router, swarm_routes.router, probe_routes.router):
-        routes.include_router(each)
+    for each in (state_routes, swarm_routes, bootstrap_routes, dht_routes, probe_routes):
+        routes.include_router(each.router)
     app.include_router(state_routes.health_router)
     app.include_router(routes)
     return app

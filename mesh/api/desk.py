@@ -1,4 +1,4 @@
-"""What every route gets: the node, its watch, and how text of a request becomes what the node takes."""
+"""What every route gets: the node, its watch and its figures."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from mesh.api.watch import Watch
-from mesh.errors import DecodeError, UsageError
-from mesh.identity.peer_id import PeerId
-from mesh.multiformats.multiaddr import Multiaddr
+from mesh.errors import UsageError
 from mesh.network.gater import Gater
 from mesh.network.resources import Resources
 from mesh.node import Node
-from mesh.telemetry.metrics import Metrics, Readings, ScopeReading
+from mesh.telemetry.metrics import DhtReading, Metrics, Readings, ScopeReading
 
 
 class Desk:
@@ -55,6 +53,7 @@ class Desk:
             loop_lag_max_s=watch.lag.max_s,
             scopes=_scopes(resources) if resources is not None else (),
             refusals=dict(resources.refusals) if resources is not None else {},
+            dht=_dht(node),
         )
 
 
@@ -69,6 +68,13 @@ def _scopes(resources: Resources) -> tuple[ScopeReading, ...]:
     return tuple(readings)
 
 
+def _dht(node: Node) -> DhtReading | None:
+    if node.config.kademlia.mode == "off":
+        return None
+    dht = node.dht
+    return DhtReading(dht.mode.value, len(dht.table), len(dht.records), len(dht.providers))
+
+
 async def _desk_of(request: Request) -> Desk:
     desk = request.app.state.desk
     if not isinstance(desk, Desk):
@@ -77,23 +83,3 @@ async def _desk_of(request: Request) -> Desk:
 
 
 AtDesk = Annotated[Desk, Depends(_desk_of)]
-
-
-def target_of(text: str) -> Multiaddr | PeerId:
-    """Peer or address in a request. Raises `UsageError`."""
-    try:
-        return Multiaddr.parse(text) if text.startswith("/") else PeerId.parse(text)
-    except DecodeError as error:
-        kind = "a multiaddr" if text.startswith("/") else "a peer id or multiaddr"
-        raise UsageError(f"{text!r} is not {kind}: {error}") from None
-
-
-def peer_of(text: str) -> PeerId:
-    """Peer in a request, by its id or an address that ends in it. Raises `UsageError`."""
-    target = target_of(text)
-    if isinstance(target, PeerId):
-        return target
-    data = target.peer_id_bytes()
-    if data is None:
-        raise UsageError(f"{text!r} names no peer")
-    return PeerId.from_bytes(data)

@@ -16,7 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mesh.api.problem import answer, problem
 
-MAX_BODY_BYTES: Final = 64 * 1024
+MAX_BODY_BYTES: Final = 512 * 1024
+"""A value of the DHT in base64 fits."""
 BODY_TIMEOUT_S: Final = 10.0
 LOCAL_HOSTS: Final = frozenset(["localhost", "127.0.0.1", "[::1]"])
 HEALTH: Final = "/health"

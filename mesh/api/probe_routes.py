@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
@@ -11,14 +10,12 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
 from mesh.api import shapes
-from mesh.api.desk import AtDesk, target_of
-from mesh.api.problem import problem_of
-from mesh.errors import MeshError
+from mesh.api.desk import AtDesk
+from mesh.api.streaming import streamed
+from mesh.api.targets import target_of
 from mesh.network.connection import Connection
 from mesh.node import Node
 from mesh.services import perf
-
-NDJSON = "application/x-ndjson"
 
 router = APIRouter(tags=["probes"])
 
@@ -28,7 +25,7 @@ async def ping(desk: AtDesk, asked: shapes.PingAsked) -> StreamingResponse:
     """Ping a peer: a line for the peer, then one for each ping, `{"type":"ping","seq":0,"rtt_us":123.4}`; lost ones have
     no round trip. A line of type `error` ends a stream that cannot go on."""
     connection = await desk.node.connect(target_of(asked.target))
-    return StreamingResponse(_pings(desk.node, connection, asked), media_type=NDJSON)
+    return streamed(_pings(desk.node, connection, asked))
 
 
 @router.post("/identify")
@@ -53,39 +50,27 @@ async def measure_perf(desk: AtDesk, asked: shapes.PerfAsked) -> StreamingRespon
     measurement that failed."""
     report = perf.Report()
     connection = await desk.node.connect(target_of(asked.target))
-    return StreamingResponse(_perf(connection, asked, report), media_type=NDJSON)
+    return streamed(_perf(connection, asked, report))
 
 
-async def _pings(node: Node, connection: Connection, asked: shapes.PingAsked) -> AsyncGenerator[str, None]:
-    yield _line({"type": "peer", "peer": str(connection.peer)})
-    try:
-        async with aclosing(node.ping(connection, asked.count or None, asked.interval_ms / 1000)) as pings:
-            number = 0
-            async for time_s in pings:
-                rtt_us = None if time_s is None else round(time_s * 1e6, 1)
-                yield _line({"type": "ping", "seq": number, "rtt_us": rtt_us})
-                number += 1
-    except MeshError as error:
-        yield _error(error)
+async def _pings(
+    node: Node, connection: Connection, asked: shapes.PingAsked
+) -> AsyncGenerator[dict[str, Any], None]:
+    yield {"type": "peer", "peer": str(connection.peer)}
+    async with aclosing(node.ping(connection, asked.count or None, asked.interval_ms / 1000)) as pings:
+        number = 0
+        async for time_s in pings:
+            rtt_us = None if time_s is None else round(time_s * 1e6, 1)
+            yield {"type": "ping", "seq": number, "rtt_us": rtt_us}
+            number += 1
 
 
 async def _perf(
     connection: Connection, asked: shapes.PerfAsked, report: perf.Report
-) -> AsyncGenerator[str, None]:
+) -> AsyncGenerator[dict[str, Any], None]:
     lines = perf.reported(
         lambda: connection.open([perf.PROTOCOL_ID]), asked.upload_bytes, asked.download_bytes, report
     )
-    try:
-        async with aclosing(lines):
-            async for line in lines:
-                yield _line(line)
-    except MeshError as error:
-        yield _error(error)
-
-
-def _line(content: Mapping[str, Any]) -> str:
-    return json.dumps(content, separators=(",", ":")) + "\n"
-
-
-def _error(error: MeshError) -> str:
-    return _line({"type": "error", "problem": problem_of(error)})
+    async with aclosing(lines):
+        async for line in lines:
+            yield dict(line)

@@ -11,11 +11,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from mesh.api.dht_answers import NobodyToAsk
 from mesh.errors import (
     ConfigError,
     DialError,
     LimitError,
     MeshError,
+    RecordNotFound,
     StorageError,
     TimedOut,
     UsageError,
@@ -69,8 +71,10 @@ def problem_of(error: MeshError) -> dict[str, Any]:
 
 def status_of(error: MeshError) -> int:
     """The HTTP status of an error."""
-    if isinstance(error, UnknownPeer | UnknownRule):
+    if isinstance(error, UnknownPeer | UnknownRule | RecordNotFound):
         return 404
+    if isinstance(error, NobodyToAsk):
+        return 503
     if isinstance(error, NotAvailable):
         return 501
     return next(status for kind, status in _STATUS if isinstance(error, kind))

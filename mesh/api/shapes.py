@@ -33,6 +33,10 @@ class TargetAsked(Asked):
     target: Annotated[Text, Field(description="Multiaddr or peer id.")]
 
 
+class BootstrapAsked(Asked):
+    addr: Annotated[Text, Field(description="Multiaddr, best with the peer id at its end.")]
+
+
 class RuleAsked(Asked):
     rule: Annotated[Text, Field(description="Peer id, IP address, network or *.")]
 
@@ -128,6 +132,22 @@ class RulesShown(BaseModel):
 class RuleMade(BaseModel):
     rule: str
     closed_connections: int = 0
+
+
+class BootstrapShown(BaseModel):
+    """A peer of the list; ``failures`` counts those in a row, ``failure`` says why the last one failed."""
+
+    addr: str
+    peer: str | None
+    connected: bool
+    reached: bool
+    failures: int
+    failure: str
+    next_try_s: float | None
+
+
+class BootstrapList(BaseModel):
+    peers: list[BootstrapShown]
 
 
 class PeerTold(BaseModel):

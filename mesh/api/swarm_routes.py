@@ -11,8 +11,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from mesh.api import shapes
-from mesh.api.desk import AtDesk, Desk, peer_of, target_of
+from mesh.api.desk import AtDesk, Desk
 from mesh.api.problem import NotAvailable, UnknownPeer, UnknownRule
+from mesh.api.targets import peer_of, target_of
 from mesh.api.watch import direction_of, transport_of
 from mesh.identity.peer_id import PeerId
 from mesh.network.connection import Connection

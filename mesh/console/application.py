@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from mesh.console import daemon, identity, output, perf, probes, settings, setup, stats, swarm
+from mesh.console import daemon, identity, output, perf, probes, setup, stats
+from mesh.console.later import later
 from mesh.errors import MeshError
 
 INTERRUPTED = 130
@@ -36,9 +37,15 @@ app.command("id")(identity.show_id)
 app.command("identify")(probes.identify)
 app.command("ping")(probes.ping)
 app.command("perf")(perf.perf)
-app.add_typer(swarm.app, name="swarm")
+app.add_typer(
+    later("mesh.console.swarm", "Connections, addresses, limits and rules of the running daemon."),
+    name="swarm",
+)
+app.add_typer(later("mesh.console.dht", "Find peers, values and providers."), name="dht")
+app.add_typer(later("mesh.console.bootstrap", "The peers a node begins with."), name="bootstrap")
 app.command("stats")(stats.stats)
-app.add_typer(settings.app, name="config")
+app.add_typer(later("mesh.console.simulate", "Networks in virtual time."), name="simulate")
+app.add_typer(later("mesh.console.settings", "Show and change the settings."), name="config")
 app.add_typer(identity.key_app, name="key")
 app.command("version")(setup.version)
 

@@ -47,11 +47,19 @@ class Daemon:
         self._token = token
 
     def ask(
-        self, method: str, path: str, body: dict[str, Any] | None = None, query: dict[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        query: dict[str, str] | None = None,
+        limit_s: float = ANSWER_S,
     ) -> dict[str, Any]:
         """The answer to one request. Raises `NoDaemon` and what the daemon reports."""
+        import httpx
+
+        limits = httpx.Timeout(limit_s, connect=CONNECT_S)
         with self._client() as client:
-            answer = client.request(method, f"/v0{path}", json=body, params=query)
+            answer = client.request(method, f"/v0{path}", json=body, params=query, timeout=limits)
             _check(answer)
             return _object(answer.text)
 

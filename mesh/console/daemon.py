@@ -22,6 +22,9 @@ def daemon(
         str | None,
         typer.Option(metavar="HOST:PORT|unix:/PATH|off", help="Address of the control API. [127.0.0.1:4003]"),
     ] = None,
+    dht: Annotated[
+        str | None, typer.Option(metavar="MODE", help="Part in the DHT: off, client, server or auto. [off]")
+    ] = None,
     serve: Annotated[
         str | None, typer.Option(metavar="NAMES", help="Protocols to serve besides the usual: echo,perf.")
     ] = None,
@@ -44,6 +47,7 @@ def daemon(
             "network.listen": listen or None,
             "network.bootstrap": bootstrap or None,
             "api.listen": api,
+            "kademlia.mode": dht,
             "services.serve": serve,
             "log.level": log_level,
             "log.format": log_format,

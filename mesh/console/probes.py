@@ -189,18 +189,24 @@ async def _identify(config: Config, target: Multiaddr) -> PeerInfo:
 
 
 def probe_config() -> Config:
-    """The user's times and limits, but no data folder, no listener, no bootstrap and no services."""
-    from dataclasses import replace
-
+    """The user's settings as a probe wants them, and the log set up."""
     from mesh.config import load
     from mesh.telemetry import log
 
     config = load().config
     log.configure(config.log.level, config.log.format, config.log.levels)
+    return quiet(config)
+
+
+def quiet(config: Config) -> Config:
+    """The same times and limits, but no data folder, no listener, no bootstrap, no DHT and no services."""
+    from dataclasses import replace
+
     return replace(
         config,
         node=replace(config.node, path=None),
         network=replace(config.network, listen=(), bootstrap=()),
+        kademlia=replace(config.kademlia, mode="off"),
         services=replace(config.services, serve=()),
         api=replace(config.api, listen="off"),
     )

@@ -95,6 +95,8 @@ def _announce(node: Node, url: str) -> None:
         f"peer {node.peer_id}",
         *(f"listening {address}" for address in node.listen_addrs),
     ]
+    if node.config.kademlia.mode != "off":
+        lines.append(f"dht {node.dht.mode} {node.dht.protocol}")
     lines += [f"api {url}", "ready"] if url else ["ready"]
     try:
         for line in lines:

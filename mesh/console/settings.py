@@ -13,7 +13,7 @@ from mesh.console.setup import FolderOption, JsonOption
 if TYPE_CHECKING:
     from mesh.config import Loaded
 
-app = typer.Typer(help="Show and change the settings.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command("path")

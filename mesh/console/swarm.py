@@ -11,11 +11,7 @@ import typer
 from mesh.console.output import say, say_json
 from mesh.console.setup import FolderOption, JsonOption
 
-app = typer.Typer(
-    help="Connections, addresses, limits and rules of the running daemon.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 RuleArgument = Annotated[
     str | None,

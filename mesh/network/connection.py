@@ -303,8 +303,11 @@ class Connection:
         self._environment.counters.count("stream.inbound")
 
     def stream_ready(self, state: yamux.Stream) -> None:
-        if isinstance(state.owner, Stream):
-            state.owner.ready()
+        stream = state.owner
+        if isinstance(stream, Stream):
+            if state.dead:
+                state.owner = None  # nothing more comes, and without the cycle both are freed at once
+            stream.ready()
 
     def openable(self) -> None:
         waiters, self._openers = self._openers, None
@@ -392,6 +395,8 @@ class Connection:
         stream = state.owner
         if isinstance(stream, Stream) and stream.resources is not None:
             stream.resources.close()
+        if not state.touched:
+            state.owner = None
         session = self._driver.session
         if session.remote_gone and not session.streams and not self.closed:
             asyncio.get_running_loop().call_soon(self._driver.settle)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 SMALL_WRITE_BYTES = 65507
 """What one record holds."""
 READ_BYTES = 65536
+MESSAGE_BYTES = 4096
+"""Taken at once for a message: what lies behind a short one is copied when it is put back."""
 NEGOTIATE_BYTES = 256
 """Taken at once while agreeing on a protocol: what lies behind the last token leaves the muxer's queue and count."""
 
@@ -145,11 +147,11 @@ class Stream:
     async def read_message(self, max: int) -> bytes:
         """One message behind its uvarint length, at most ``max`` bytes; `Malformed` when it is longer, `EndOfStream`
         when the peer ended the stream before it. A cancelled call takes nothing."""
-        first = await self.read()
+        first = await self.read(MESSAGE_BYTES)
         if not first:
             raise EndOfStream(f"{self.protocol}: the peer ended the stream")
         if self._state.queued_bytes and len(first) < NEGOTIATE_BYTES:
-            first += await self.read()  # what came along with the negotiation, and its rest
+            first += await self.read(MESSAGE_BYTES)  # what came along with the negotiation, and its rest
         size, start = varint.decode_if_whole(first)
         if start and (end := start + size) <= len(first) and size <= max:
             self._leftover = first[end:] + self._leftover

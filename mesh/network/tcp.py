@@ -43,9 +43,7 @@ class TcpTransport:
     async def dial(self, address: Multiaddr, connection: Connection) -> None:
         endpoint = _endpoint(address)
         connection.find_ends = tcp_ends
-        await asyncio.get_running_loop().create_connection(
-            lambda: connection.driver, endpoint.host, endpoint.port, family=endpoint.family
-        )
+        await connect(connection, lambda: connection.driver, endpoint)
 
     async def listen(self, address: Multiaddr, accept: Callable[[], Connection]) -> TcpListener:
         endpoint = _endpoint(address)
@@ -66,6 +64,29 @@ class TcpTransport:
                 ) from error
             raise
         return TcpListener(server)
+
+
+async def connect(
+    connection: Connection, protocol: Callable[[], asyncio.BaseProtocol], endpoint: TcpEndpoint
+) -> None:
+    """A TCP connection for ``protocol``, the lowest layer of ``connection``.
+
+    Cancelled just after it was made, uvloop closes it without a word to the protocol, which is therefore told here.
+    """
+    layers: list[asyncio.BaseProtocol] = []
+
+    def made() -> asyncio.BaseProtocol:
+        layers.append(protocol())
+        return layers[-1]
+
+    try:
+        await asyncio.get_running_loop().create_connection(
+            made, endpoint.host, endpoint.port, family=endpoint.family
+        )
+    except asyncio.CancelledError:
+        if layers and hasattr(connection, "remote"):
+            layers[-1].connection_lost(None)
+        raise
 
 
 def _endpoint(address: Multiaddr) -> TcpEndpoint:

@@ -17,6 +17,7 @@ from mesh.errors import AddressInUse, UsageError
 from mesh.multiformats.multiaddr import Multiaddr
 from mesh.network.addresses import WebSocketEndpoint, tcp_address, tcp_ends, websocket_endpoint
 from mesh.network.connection import Connection
+from mesh.network.tcp import connect
 
 if TYPE_CHECKING:
     from mesh.network.layer import Layer
@@ -75,12 +76,7 @@ class WebSocketTransport:
         endpoint = _endpoint(address)
         context = self._client_context() if endpoint.secure else None
         connection.find_ends = _ends(endpoint.plain_suffix, endpoint.suffix)
-        await asyncio.get_running_loop().create_connection(
-            lambda: _layers(connection, endpoint, context),
-            endpoint.tcp.host,
-            endpoint.tcp.port,
-            family=endpoint.tcp.family,
-        )
+        await connect(connection, lambda: _layers(connection, endpoint, context), endpoint.tcp)
 
     async def listen(self, address: Multiaddr, accept: Callable[[], Connection]) -> WebSocketListener:
         """As `Transport.listen`; also raises `ConfigError` for an address over TLS without a certificate."""

@@ -120,6 +120,11 @@ class RecordStore:
                 await self._datastore.delete(PREFIX + key)
                 self._drop(key)
 
+    def sender_of(self, key: bytes) -> PeerId | None:
+        """Who is charged for a key's record; None for this node, and when there is none."""
+        held = self._held.get(key)
+        return PeerId.from_bytes(held.sender) if held is not None and held.sender is not None else None
+
     def own(self) -> list[tuple[bytes, float]]:
         """The keys of this node's own values and when each was put, to plan when to put them again."""
         return [(key, held.received) for key, held in self._held.items() if held.sender is None]

@@ -15,6 +15,15 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 CONNECTION_LABELS = ("dir", "transport", "security", "muxer")
+DHT_MESSAGES = (
+    ("kademlia.asked", "received_messages", "Messages received"),
+    ("kademlia.refused", "received_message_errors", "Messages received that were refused"),
+    ("kademlia.sent", "sent_requests", "Requests sent"),
+    ("kademlia.sent_failed", "sent_request_errors", "Requests sent that had no good answer"),
+    ("kademlia.told", "sent_messages", "Messages sent that are not answered"),
+    ("kademlia.told_failed", "sent_message_errors", "Messages that could not be sent"),
+)
+"""Counter, name as in go-libp2p-kad-dht, meaning."""
 
 ConnectionKind = tuple[str, str, str, str]
 """The values of `CONNECTION_LABELS`: `("inbound", "tcp", "noise", "yamux")`."""
@@ -35,6 +44,16 @@ class ScopeReading:
 
 
 @dataclass(frozen=True, slots=True)
+class DhtReading:
+    """A node's part in the DHT: peers in its table, entries in its stores."""
+
+    mode: str
+    table_peers: int
+    values: int
+    providers: int
+
+
+@dataclass(frozen=True, slots=True)
 class Readings:
     """All figures at one instant; ``counters`` are those of `telemetry.counters`."""
 
@@ -51,6 +70,7 @@ class Readings:
     loop_lag_max_s: float = 0.0
     scopes: tuple[ScopeReading, ...] = ()
     refusals: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    dht: DhtReading | None = None
 
 
 class Metrics(Collector):
@@ -73,6 +93,8 @@ class Metrics(Collector):
         yield from _connections(readings)
         yield from _identify(readings)
         yield from _resources(readings)
+        if readings.dht is not None:
+            yield from _kademlia(readings.dht, readings.counters)
         yield from _own(readings)
 
 
@@ -125,6 +147,28 @@ def _resources(readings: Readings) -> Iterator[Metric]:
     for (scope, resource), value in readings.refusals.items():
         blocked.add_metric([scope, resource], value)
     yield from (conns, streams, memory, descriptors, blocked)
+
+
+def _kademlia(reading: DhtReading, counters: Mapping[str, int]) -> Iterator[Metric]:
+    for event, name, text in DHT_MESSAGES:
+        family = CounterMetricFamily(f"libp2p_io_dht_kad_{name}", text, labels=["message_type"])
+        for kind, value in _below(counters, event):
+            family.add_metric([kind.upper()], value)
+        yield family
+    lookups = CounterMetricFamily("mesh_kademlia_lookups", "Lookups by how they ended", labels=["ending"])
+    for ending, value in _below(counters, "kademlia.lookup"):
+        lookups.add_metric([ending], value)
+    yield lookups
+    yield GaugeMetricFamily(
+        "mesh_kademlia_table_peers", "Peers in the routing table", value=reading.table_peers
+    )
+    held = GaugeMetricFamily("mesh_kademlia_held", "Entries in the stores", labels=["kind"])
+    held.add_metric(["values"], reading.values)
+    held.add_metric(["providers"], reading.providers)
+    yield held
+    mode = GaugeMetricFamily("mesh_kademlia_mode", "1 for what the node is now", labels=["mode"])
+    mode.add_metric([reading.mode], 1)
+    yield mode
 
 
 def _own(readings: Readings) -> Iterator[Metric]:

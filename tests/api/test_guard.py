@@ -27,6 +27,12 @@ ROUTES = [
     ("POST", "/v0/ping"),
     ("POST", "/v0/identify"),
     ("POST", "/v0/perf"),
+    ("GET", "/v0/bootstrap"),
+    ("DELETE", "/v0/bootstrap"),
+    ("POST", "/v0/bootstrap/check"),
+    ("GET", "/v0/dht/table"),
+    ("POST", "/v0/dht/get"),
+    ("POST", "/v0/dht/query"),
     ("GET", "/nowhere"),
 ]
 

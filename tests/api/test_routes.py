@@ -18,8 +18,10 @@ from tests.api.test_guard import check_problem
 from tests.network.live import connected, eventually, identified
 
 OPERATIONS = (
-    "allow connect deny disconnect drop_allowed drop_denied identify list_addresses list_allowed list_denied list_peers"
-    " measure_perf ping show_health show_id show_limits show_metrics show_stats stream_events"
+    "add_bootstrap allow check_bootstrap connect deny disconnect drop_allowed drop_denied find_closest find_peer"
+    " find_providers get_value identify list_addresses list_allowed list_bootstrap list_denied list_peers measure_perf"
+    " ping provide put_value refresh_table remove_bootstrap show_dht_status show_health show_id show_limits"
+    " show_metrics show_stats show_table stream_events trace_query withdraw"
 )
 
 

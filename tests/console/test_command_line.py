@@ -22,7 +22,19 @@ def test_help_lists_verbs_and_exit_codes(mesh: Mesh) -> None:
     outcome = mesh("--help")
     assert outcome.status == 0
     text = " ".join(outcome.out.split())
-    for verb in ("init", "daemon", "id", "identify", "ping", "config", "key", "version"):
+    for verb in (
+        "init",
+        "daemon",
+        "id",
+        "identify",
+        "ping",
+        "dht",
+        "bootstrap",
+        "swarm",
+        "config",
+        "key",
+        "version",
+    ):
         assert f" {verb} " in text
     assert "0 done; 1 the peer or the network failed; 2 wrong usage; 3 wrong configuration" in text
 

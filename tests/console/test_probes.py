@@ -137,11 +137,13 @@ def test_a_probe_keeps_to_itself(
 ) -> None:
     monkeypatch.setenv("MESH_NETWORK_LISTEN", "/ip4/127.0.0.1/tcp/9")
     monkeypatch.setenv("MESH_SERVICES_SERVE", "echo")
+    monkeypatch.setenv("MESH_KADEMLIA_MODE", "server")
     monkeypatch.setenv("MESH_NETWORK_DIAL_TIMEOUT_S", "3")
     mesh("identify", ADDRESS)
     config = played.seen["config"]
     assert (config.node.path, config.network.listen, config.network.bootstrap) == (None, (), ())
     assert config.services.serve == ()
+    assert config.kademlia.mode == "off"
     assert config.network.dial_timeout_s == 3
     assert played.seen["key"] is None
     assert played.seen["closed"]

@@ -16,7 +16,7 @@ from tools.settings_table import render
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-EXPECTED = ["b'alice heard: hello'\n", "/ip4/127.0.0.1/tcp/1 | connect | "]
+EXPECTED = ["b'alice heard: hello'\n", "/ip4/127.0.0.1/tcp/1 | connect | ", "True\nTrue\n"]
 
 
 @pytest.mark.parametrize(("program", "expected"), list(zip(PROGRAMS, EXPECTED, strict=True)))
@@ -43,7 +43,7 @@ def test_the_table_names_every_setting() -> None:
 
 
 def test_every_command_of_the_table_exists() -> None:
-    for verbs in re.findall(r"^\| `mesh ([a-z]+)((?: [a-z|\\]+)?)", README, re.MULTILINE):
+    for verbs in re.findall(r"^\| `mesh ([a-z]+)((?: [a-z|\\-]+)?)", README, re.MULTILINE):
         verb, several = verbs
         for each in several.strip().replace("\\", "").split("|") if several.strip() else [""]:
             words = [verb, each] if each else [verb]

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from mesh.telemetry import loop_lag
 from mesh.telemetry.loop_lag import LoopLag
-from mesh.telemetry.metrics import Metrics, Readings, ScopeReading
+from mesh.telemetry.metrics import DhtReading, Metrics, Readings, ScopeReading
 
 READINGS = Readings(
     counters={
@@ -18,6 +18,13 @@ READINGS = Readings(
         "dial.failed:timed-out": 3,
         "identify.failed:closed": 4,
         "upgrade.failed:noise": 5,
+        "kademlia.asked:find_node": 12,
+        "kademlia.refused:put_value": 13,
+        "kademlia.sent:get_value": 14,
+        "kademlia.sent_failed:get_value": 15,
+        "kademlia.told:add_provider": 16,
+        "kademlia.told_failed:add_provider": 17,
+        "kademlia.lookup:converged": 18,
     },
     opened={("inbound", "tcp", "noise", "yamux"): 6},
     closed={("inbound", "tcp", "noise", "yamux"): 1},
@@ -31,6 +38,7 @@ READINGS = Readings(
     loop_lag_max_s=0.002,
     scopes=(ScopeReading("system", "", 1, 2, 3, 4, 5, 6), ScopeReading("protocol", "/x/1", 0, 0, 7, 8, 9, 0)),
     refusals={("system", "conns"): 11},
+    dht=DhtReading("client", 19, 20, 21),
 )
 
 EXPECTED = {
@@ -48,6 +56,17 @@ EXPECTED = {
     'libp2p_rcmgr_memory{protocol="/x/1",scope="protocol"}': 9,
     'libp2p_rcmgr_fds{scope="system"}': 6,
     'libp2p_rcmgr_blocked_resources_total{resource="conns",scope="system"}': 11,
+    'libp2p_io_dht_kad_received_messages_total{message_type="FIND_NODE"}': 12,
+    'libp2p_io_dht_kad_received_message_errors_total{message_type="PUT_VALUE"}': 13,
+    'libp2p_io_dht_kad_sent_requests_total{message_type="GET_VALUE"}': 14,
+    'libp2p_io_dht_kad_sent_request_errors_total{message_type="GET_VALUE"}': 15,
+    'libp2p_io_dht_kad_sent_messages_total{message_type="ADD_PROVIDER"}': 16,
+    'libp2p_io_dht_kad_sent_message_errors_total{message_type="ADD_PROVIDER"}': 17,
+    'mesh_kademlia_lookups_total{ending="converged"}': 18,
+    "mesh_kademlia_table_peers": 19,
+    'mesh_kademlia_held{kind="values"}': 20,
+    'mesh_kademlia_held{kind="providers"}': 21,
+    'mesh_kademlia_mode{mode="client"}': 1,
     "mesh_connections": 5,
     "mesh_peers": 4,
     "mesh_streams": 8,
@@ -76,6 +95,7 @@ def test_every_figure() -> None:
 def test_a_node_that_has_done_nothing() -> None:
     found = samples(Metrics(lambda: Readings({})))
     assert found["mesh_connections"] == 0
+    assert not [name for name in found if "kad" in name]
     assert found["libp2p_identify_identify_received_total"] == 0
 
 

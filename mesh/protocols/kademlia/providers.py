@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Final
 
 from mesh.codecs.kademlia import Peer
@@ -22,6 +23,8 @@ ADDRESS_VALIDITY_S: Final = 24 * 3600.0
 MAX_KEY_BYTES: Final = 80
 MAX_ADDRESSES: Final = 32
 """Of one provider; the first ones are kept."""
+MAX_EXAMINED: Final = 128
+"""Addresses read to find those: a message has room for a million broken ones."""
 MAX_ADDRESS_BYTES: Final = 512
 """A relay's address with certificate hashes takes about 250; longer ones count as broken."""
 
@@ -61,10 +64,11 @@ def admit(key: bytes, sender: PeerId, entries: Iterable[Peer], now: float) -> Pr
 def usable_addresses(given: Iterable[bytes], peer: PeerId) -> tuple[Multiaddr, ...]:
     """The addresses that can be read and lead to `peer`, each once, at most MAX_ADDRESSES, without its id at the end.
 
-    The rest is skipped: broken and long ones, those that lead to another peer, and those that lead nowhere.
+    The rest is skipped: broken and long ones, those that lead to another peer, and those that lead nowhere. No more than
+    MAX_EXAMINED are looked at.
     """
     found: dict[Multiaddr, None] = {}
-    for data in given:
+    for data in islice(given, MAX_EXAMINED):
         if len(found) == MAX_ADDRESSES:
             break
         if len(data) > MAX_ADDRESS_BYTES:

@@ -140,7 +140,8 @@ def target_in_bucket(
     """Bytes whose key shares exactly `prefix_length` leading bits with ours, shaped like a peer id.
 
     Found by hashing on from 32 bytes of entropy: 2^(prefix_length + 1) hashes on average, about 1 ms for 10 bits and
-    50 ms for 15. None when so many ``attempts`` were not enough: go on with other entropy. Raises UsageError above 20 bits.
+    50 ms for 15. None when so many ``attempts`` were not enough: go on with other entropy. Raises UsageError above 20
+    bits.
     """
     if not 0 <= prefix_length <= 20 or len(entropy) != KEY_BYTES:
         raise UsageError(f"prefix of {prefix_length} bits (0 to 20), {len(entropy)} bytes of entropy (32)")

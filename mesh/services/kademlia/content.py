@@ -4,11 +4,11 @@ provider advertisement and discovery")."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Sequence
 from typing import Final
 
 from mesh.codecs.kademlia import Answer, Message, MessageType, Peer
-from mesh.errors import UsageError
+from mesh.errors import DecodeError, UsageError
 from mesh.identity.peer_id import PeerId
 from mesh.multiformats.multiaddr import Multiaddr
 from mesh.protocols.kademlia import key_of
@@ -74,7 +74,7 @@ class Content:
             return bool(count) and len(seen) >= count
 
         def on_answer(_peer: PeerId, answer: Answer) -> bool:
-            return any(take(each) for each in self._named(answer.provider_peers))
+            return any(take(each) for each in self._named(answer.provider_peers, seen))
 
         for provider in await self._store.get(key):
             take(provider)
@@ -114,17 +114,18 @@ class Content:
             raise UsageError("this node has no address that belongs to the network: listen on one first")
         return addresses
 
-    def _named(self, peers: Sequence[Peer]) -> list[Provider]:
+    def _named(self, peers: Sequence[Peer], seen: Collection[PeerId]) -> Iterator[Provider]:
+        """Those of an answer that were not seen before; read as far as they are wanted."""
         now = self._clock()
-        found: list[Provider] = []
         for each in peers:
             try:
                 peer = PeerId.from_bytes(each.id)
-            except ValueError:
+            except DecodeError:
+                continue
+            if peer in seen:
                 continue
             addresses = self._search.membership.admits(usable_addresses(each.addrs, peer))
-            found.append(Provider(peer, tuple(addresses), now))
-        return found
+            yield Provider(peer, tuple(addresses), now)
 
 
 def _check(key: bytes) -> None:

@@ -25,6 +25,7 @@ _NAMES: Final = {
     for event in ("sent", "sent_failed", "told", "told_failed")
 }
 """Counters by what an encoded message begins with."""
+_NO_ANSWER: Final = Answer()
 
 
 class Links:
@@ -45,7 +46,7 @@ class Links:
         `StreamReset`, `DecodeError`."""
         self._count("sent", message)
         try:
-            return Answer.decode(await self._exchange(peer, addresses, message, limit_s, answered=True))
+            return await self._exchange(peer, addresses, message, limit_s, answered=True)
         except MeshError:
             self._count("sent_failed", message)
             raise
@@ -71,7 +72,7 @@ class Links:
 
     async def _exchange(
         self, peer: PeerId, addresses: Iterable[Multiaddr], message: bytes, limit_s: float, answered: bool
-    ) -> bytes:
+    ) -> Answer:
         framed = varint.encode(len(message)) + message
         kept = self._kept.pop(peer, None)
         try:
@@ -89,10 +90,10 @@ class Links:
                 raise
             raise TimedOut(f"{peer} did not answer within {limit_s:g} s") from None
 
-    async def _over(self, stream: Stream, framed: bytes, answered: bool) -> bytes:
+    async def _over(self, stream: Stream, framed: bytes, answered: bool) -> Answer:
         try:
             await stream.write(framed)
-            reply = await stream.read_message(Answer.MAX_BYTES) if answered else b""
+            reply = Answer.decode(await stream.read_message(Answer.MAX_BYTES)) if answered else _NO_ANSWER
         except BaseException:
             stream.reset()
             raise

@@ -16,7 +16,7 @@ from mesh.errors import DecodeError, MeshError
 from mesh.identity.peer_id import PeerId
 from mesh.multiformats.multiaddr import Multiaddr
 from mesh.network.connection import Connection
-from mesh.protocols.kademlia import RoutingTable, candidate_of
+from mesh.protocols.kademlia import Admission, RoutingTable, candidate_of
 from mesh.protocols.kademlia.providers import Provider
 from mesh.protocols.kademlia.reply import closer_peer
 from mesh.services.kademlia.address_filter import Filter
@@ -32,6 +32,9 @@ AGAIN_S: Final = 60.0
 MAX_TURNED_AWAY: Final = 4096
 MAX_NAMED_ADDRESSES: Final = 16
 """Addresses of one peer that are passed on."""
+
+_PEER_ID_STARTS: Final = (b"\x00", b"\x12\x20")
+"""Identity and sha2-256: the multihashes that peers are named by."""
 
 Spawn = Callable[[Coroutine[Any, Any, Any], str], Any]
 
@@ -57,6 +60,8 @@ class Membership:
         self._spawn = spawn
         self._counters = counters
         self._checking: set[PeerId] = set()
+        self.on_first: Callable[[], None] = lambda: None
+        """Called when the table, empty before, has its first member."""
         self._turned_away: dict[PeerId, float] = {}
         self.own_id = host.peer_id.to_bytes()
         self._question = Message(MessageType.FIND_NODE, self.own_id).encode()
@@ -93,6 +98,8 @@ class Membership:
         if found is not None:
             admission = self._table.admit(found[0], now, useful=True, payload=found[1])
             self._counters.count(f"kademlia.table:{admission.name.lower()}")
+            if admission is Admission.ADDED and len(self._table) == 1:
+                self.on_first()
             if not admission.admitted:
                 if len(self._turned_away) >= MAX_TURNED_AWAY:
                     self._turned_away.clear()
@@ -122,6 +129,8 @@ class Membership:
 
     def name_of(self, peer_id: bytes, asker: PeerId) -> bytes | None:
         """A peer whose addresses are known, member or not, encoded; None for the asker and for others."""
+        if not peer_id.startswith(_PEER_ID_STARTS):
+            return None
         try:
             peer = PeerId.from_bytes(peer_id)
         except DecodeError:

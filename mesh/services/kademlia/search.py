@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from mesh.codecs.kademlia import Answer, Message, Peer
-from mesh.errors import DecodeError, MeshError
+from mesh.errors import Closed, DecodeError, MeshError
 from mesh.identity.peer_id import PeerId
 from mesh.multiformats.multiaddr import Multiaddr
 from mesh.protocols.kademlia import (
@@ -75,7 +75,17 @@ class Search:
 class _Running:
     """A lookup under way."""
 
-    __slots__ = ("_addresses", "_message", "_on_answer", "_on_step", "_search", "_timer", "done", "lookup")
+    __slots__ = (
+        "_addresses",
+        "_message",
+        "_on_answer",
+        "_on_step",
+        "_search",
+        "_timer",
+        "_timer_at",
+        "done",
+        "lookup",
+    )
 
     def __init__(
         self,
@@ -93,6 +103,7 @@ class _Running:
         self._on_step = on_step
         self._addresses: dict[int, list[bytes]] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
         self.done: asyncio.Future[Result[PeerId]] = asyncio.get_running_loop().create_future()
         seeds = [each.candidate for each in table.closest(key, search.settings.k)]
         self.lookup = Lookup(
@@ -116,7 +127,7 @@ class _Running:
         """Send the requests that are due and see to the next deadline, or tell that it is over."""
         lookup = self.lookup
         for peer in lookup.requests():
-            self._search.spawn(self._ask(peer), "kademlia request")
+            self._search.spawn(self._ask(peer), "kademlia request").add_done_callback(self._asked)
         if self._on_step is not None:
             for step in lookup.events():
                 self._on_step(step)
@@ -126,11 +137,18 @@ class _Running:
             self.done.set_result(lookup.result())
             return
         deadline = lookup.deadline()
+        if deadline is None or (self._timer is not None and self._timer_at <= deadline):
+            return
         if self._timer is not None:
             self._timer.cancel()
-        if deadline is not None:
-            delay = max(0.0, deadline - time.monotonic())
-            self._timer = asyncio.get_running_loop().call_later(delay, self._wake)
+        self._timer_at = deadline
+        delay = max(0.0, deadline - time.monotonic())
+        self._timer = asyncio.get_running_loop().call_later(delay, self._wake)
+
+    def _asked(self, task: asyncio.Task[None]) -> None:
+        """A request ended; only the end of the service cancels one."""
+        if task.cancelled() and not self.done.done():
+            self.done.set_exception(Closed("the DHT was stopped"))
 
     def _wake(self) -> None:
         self._timer = None

@@ -21,6 +21,8 @@ from mesh.telemetry.counters import Counters
 
 IDLE_S: Final = 60.0
 """A stream without a request for this long is reset (go's limit)."""
+IDLE_STEP_S: Final = 1.0
+"""How precisely that is kept: setting a timer for every request would cost more than some requests."""
 
 
 class Server:
@@ -35,6 +37,7 @@ class Server:
         validators: Validators,
         clock: Callable[[], float],
         counters: Counters,
+        max_request_bytes: int = Message.MAX_BYTES,
     ) -> None:
         self._table = table
         self._membership = membership
@@ -43,6 +46,7 @@ class Server:
         self._validators = validators
         self._clock = clock
         self._counters = counters
+        self._max_request_bytes = min(max_request_bytes, Message.MAX_BYTES)
         self._answers = {
             MessageType.FIND_NODE: self._find_node,
             MessageType.GET_VALUE: self._get_value,
@@ -56,14 +60,18 @@ class Server:
         """Answer one stream until the peer ends it. What a request does wrong is raised and so resets the stream."""
         asker = stream.connection.peer
         loop = asyncio.get_running_loop()
+        heard_at = loop.time()
         try:
             async with asyncio.timeout(IDLE_S) as idle:
                 while True:
-                    message = Message.decode(await stream.read_message(Message.MAX_BYTES))
+                    message = Message.decode(await stream.read_message(self._max_request_bytes))
                     reply = await self._answer(asker, message)
                     if reply is not None:
                         await stream.write_message(reply)
-                    idle.reschedule(loop.time() + IDLE_S)
+                    now = loop.time()
+                    if now - heard_at > IDLE_STEP_S:
+                        heard_at = now
+                        idle.reschedule(now + IDLE_S)
         except EndOfStream:
             return
         except TimeoutError:
@@ -131,7 +139,8 @@ class Server:
 
     def _closer(self, asker: PeerId, key: bytes) -> list[bytes]:
         """The closest members, encoded, without the asker."""
-        exclude = (key_of(asker.to_bytes()),) if asker in self._table else ()
+        member = self._table.get(asker)
+        exclude = (member.key,) if member is not None else ()
         return [each.payload for each in self._table.closest(key_of(key), K, exclude)]
 
 

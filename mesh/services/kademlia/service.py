@@ -27,7 +27,7 @@ from mesh.protocols.kademlia import (
     TableSettings,
 )
 from mesh.protocols.kademlia.providers import Provider, usable_addresses
-from mesh.protocols.kademlia.sweep import ReprovideSweep
+from mesh.protocols.kademlia.sweep import NEVER, ReprovideSweep
 from mesh.protocols.kademlia.validators import Validators
 from mesh.services.kademlia.address_filter import FILTERS, address_filter
 from mesh.services.kademlia.content import Content
@@ -46,6 +46,11 @@ from mesh.storage.record_store import RecordLimits, RecordStore
 from mesh.telemetry.counters import Counters
 
 WAN_PEERS_PER_GROUP = 3
+MAX_TRIED = 256
+"""Addresses at which a peer is looked for; liars could name any number."""
+MAX_TRIED_OF_ANSWER = 16
+REQUEST_ROOM_BYTES = 64 * 1024
+"""What a request may have beside the longest value that is kept."""
 
 
 class Mode(StrEnum):
@@ -106,7 +111,14 @@ class Kademlia:
         self._values = Values(self._search, self.records, self.validators, time.time)
         self._content = Content(host, self._search, self.providers, time.time)
         self._server = Server(
-            self.table, self._membership, self.records, self.providers, self.validators, time.time, counters
+            self.table,
+            self._membership,
+            self.records,
+            self.providers,
+            self.validators,
+            time.time,
+            counters,
+            settings.record_value_bytes + REQUEST_ROOM_BYTES,
         )
         self._sweep = ReprovideSweep()
         self._upkeep: Upkeep | None = None
@@ -135,6 +147,7 @@ class Kademlia:
             self._sweep,
             time.time,
         )
+        self._membership.on_first = self._upkeep.hurry
         self._follow_mode()
         self._scope.spawn(self._upkeep.run(), "kademlia upkeep")
 
@@ -162,10 +175,7 @@ class Kademlia:
 
     def identified(self, connection: Connection) -> None:
         """A peer said what it serves."""
-        empty = not len(self.table)
         self._membership.identified(connection)
-        if empty and self._upkeep is not None:
-            self._upkeep.hurry()
 
     def disconnected(self, peer: PeerId) -> None:
         """The last connection to a peer is gone."""
@@ -197,8 +207,8 @@ class Kademlia:
                 address for each in told if each and each.candidate.peer == peer for address in each.addresses
             ]
             addresses = self._membership.admits(usable_addresses(given, peer))
-            named.update(dict.fromkeys(addresses))
-            if fresh := set(addresses) - dialling:
+            named.update(dict.fromkeys(addresses[: min(MAX_TRIED_OF_ANSWER, MAX_TRIED - len(named))]))
+            if fresh := named.keys() - dialling:
                 dialling.update(fresh)
                 self._spawn(self._reach(peer, list(fresh), reached), "kademlia find peer")
             return False
@@ -214,6 +224,8 @@ class Kademlia:
             for task in (lookup, arrival):
                 task.cancel()
             await asyncio.wait([lookup, arrival])
+        if not lookup.cancelled():
+            lookup.result()
         if not named and self._host.connection_to(peer) is None:
             raise RecordNotFound(f"nobody who was asked knows {peer}")
         return self._found(peer, tuple(named))
@@ -246,7 +258,7 @@ class Kademlia:
         """Announce this node as a provider, now and again every 22 hours; see `Content.provide`."""
         key = _multihash(key)
         written = await self._content.provide(key, on_step)
-        self._sweep.add(key, time.time())
+        self._sweep.add(key, time.time() if written.reached else NEVER)
         return written
 
     async def withdraw(self, key: bytes | Cid) -> None:

@@ -69,13 +69,13 @@ class Upkeep:
     async def run(self) -> None:
         """For ever; a round that fails is logged, and the next one comes."""
         while True:
+            self._awake.clear()
             try:
                 await self.round()
             except MeshError as error:
                 log.warning("the DHT's upkeep: %s", error)
             now = time.monotonic()
             wait = min(self._refresh.deadline(len(self._table), self._table.deepest) - now, ROUND_S)
-            self._awake.clear()
             try:
                 async with asyncio.timeout(max(wait, 0.05)):
                     await self._awake.wait()

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from mesh.codecs.kademlia import Answer, Message, MessageType, ValueRecord
-from mesh.errors import RecordNotFound, UsageError
+from mesh.errors import LimitError, RecordNotFound, UsageError
 from mesh.identity.peer_id import PeerId
 from mesh.protocols.kademlia import records
 from mesh.protocols.kademlia.record_key import InvalidRecordError
@@ -76,7 +77,7 @@ class Values:
         for peer in records.stale_holders(closest, held, best):
             self._search.spawn(self._send(key, ValueRecord(key, best))(peer), "kademlia correction")
         if own is not None and own.value != best:
-            await self._store.put(StoredValue(key, best, now))
+            await self._improve(key, best)
         return best
 
     async def republish(self, key: bytes) -> Write | None:
@@ -86,6 +87,16 @@ class Values:
             return None
         await self._store.put(StoredValue(key, stored.value, self._clock()))
         return await self._put_at_closest(key, ValueRecord(key, stored.value), None)
+
+    async def _improve(self, key: bytes, value: bytes) -> None:
+        """Hold a better value for whom the former one was held, unless a still better one came or there is no room."""
+        record = ValueRecord(key, value)
+        with contextlib.suppress(InvalidRecordError, LimitError):
+            await self._store.update(
+                key,
+                self._store.sender_of(key),
+                lambda held: records.admit(key, record, held, self._validators, self._clock()),
+            )
 
     async def _put_at_closest(self, key: bytes, record: ValueRecord, on_step: OnStep | None) -> Write:
         result = await self._search.run(key, Message(MessageType.FIND_NODE, key), None, on_step)

@@ -30,7 +30,10 @@ class Write:
 async def write(
     peers: Sequence[PeerId], send: Callable[[PeerId], Coroutine[Any, Any, object]], spawn: Spawn
 ) -> Write:
-    """Send to all of ``peers``; returns as soon as a majority took it or none can any more. The rest goes on."""
+    """Send to all of ``peers``; returns as soon as a majority took it or none can any more. The rest goes on.
+
+    When the service ends meanwhile the result is what had come of it by then.
+    """
     result = Write(len(peers))
     votes = Acknowledgements(len(peers))
     decided: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -47,8 +50,16 @@ async def write(
         if outcome is not Outcome.OPEN and not decided.done():
             decided.set_result(None)
 
+    left = len(peers)
+
+    def ended(_task: object) -> None:
+        nonlocal left
+        left -= 1
+        if not left and not decided.done():
+            decided.set_result(None)
+
     for peer in peers:
-        spawn(one(peer), "kademlia write")
+        spawn(one(peer), "kademlia write").add_done_callback(ended)
     if peers:
         await decided
     return result

@@ -258,3 +258,11 @@ def test_misuse() -> None:
 
 def test_region_sizes() -> None:
     assert [region_bits(count) for count in (0, 1, 39, 40, 80, 10_000, 10**12)] == [0, 0, 0, 1, 2, 8, 24]
+
+
+def test_broken_addresses_without_end_are_not_read() -> None:
+    peer = PeerId.from_public_key(PrivateKey.from_seed(bytes(32)).public)
+    good = Multiaddr.parse("/ip4/192.0.2.1/tcp/1")
+    data = iter([*[b"\x04\x7f"] * (providers.MAX_EXAMINED - 1), good.to_bytes(), *[b"\x04\x7f"] * 1_000_000])
+    assert providers.usable_addresses(data, peer) == (good,)
+    assert sum(1 for _ in data) == 1_000_000

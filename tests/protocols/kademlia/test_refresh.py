@@ -89,6 +89,7 @@ def test_keys_fall_into_their_bucket(local: int, length: int, entropy: bytes) ->
 @given(st.integers(0, 2**256 - 1), st.integers(0, 7), st.binary(min_size=32, max_size=32))
 def test_targets_hash_into_their_bucket(local: int, length: int, entropy: bytes) -> None:
     target = target_in_bucket(local, length, entropy)
+    assert target is not None
     assert common_prefix_length(key_of(target), local) == length
     assert len(target) == 34
     assert target == target_in_bucket(local, length, entropy)
