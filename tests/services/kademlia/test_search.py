@@ -91,7 +91,7 @@ async def test_silence_ends_with_the_time_limit_of_a_request(nodes: Nodes) -> No
     assert asker.counters.total("kademlia.lookup") >= 1
     member = asker.dht.table.get(mute.node.peer_id)
     assert member is not None
-    await eventually(lambda: member.failures == 1, "the failure")
+    await eventually(lambda: member.failures >= 1, "the failure")  # a refreshing lookup may have met it as well
 
 
 async def test_the_time_limit_of_the_whole(nodes: Nodes) -> None:
