@@ -82,6 +82,7 @@ async def test_a_late_answer_is_used(nodes: Nodes) -> None:
 
 
 async def test_silence_ends_with_the_time_limit_of_a_request(nodes: Nodes) -> None:
+    """A refreshing lookup may meet the silent one as well."""
     asker = await dht_node(nodes, mode="client")
     mute = await liar(nodes, asker)
     hasten(asker, request_limit_s=0.1)
@@ -91,7 +92,7 @@ async def test_silence_ends_with_the_time_limit_of_a_request(nodes: Nodes) -> No
     assert asker.counters.total("kademlia.lookup") >= 1
     member = asker.dht.table.get(mute.node.peer_id)
     assert member is not None
-    await eventually(lambda: member.failures >= 1, "the failure")  # a refreshing lookup may have met it as well
+    await eventually(lambda: member.failures >= 1, "the failure")
 
 
 async def test_the_time_limit_of_the_whole(nodes: Nodes) -> None:
