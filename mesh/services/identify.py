@@ -38,6 +38,7 @@ MAX_ADDRESSES = 500
 MAX_PROTOCOLS = 1024
 ONE_PART_BYTES = 4096
 """What other implementations read as a single message; the signed record goes into a second part beyond it."""
+COMMON_RECORD_BYTES = 1024
 PUSHES_AT_ONCE = 32
 
 
@@ -234,7 +235,7 @@ def _own_record(connection: Connection, message: Message) -> PeerRecord | None:
     if not message.signed_peer_record:
         return None
     try:
-        record = _verified_record(message.signed_peer_record)
+        record = _verified(message.signed_peer_record)
     except DecodeError as error:
         log.debug("identify: record of %s ignored: %s", connection.peer, error)
         return None
@@ -242,6 +243,11 @@ def _own_record(connection: Connection, message: Message) -> PeerRecord | None:
         log.debug("identify: %s sent the record of %s; ignored", connection.peer, record.peer_id)
         return None
     return record
+
+
+def _verified(envelope: bytes) -> PeerRecord:
+    """Long records are verified each time: remembered, a thousand of them would take hundreds of megabytes."""
+    return _verified_record(envelope) if len(envelope) <= COMMON_RECORD_BYTES else open_peer_record(envelope)
 
 
 @lru_cache(maxsize=1024)

@@ -87,8 +87,8 @@ class Upkeep:
         for due in self._refresh.due(time.monotonic(), len(self._table), self._table.deepest):
             await self._look_up(due)
             self._refresh.done(due, time.monotonic())
-        for entry in self._table.due_for_check(time.monotonic()):
-            await self._membership.check(entry.peer)
+        unseen = self._table.due_for_check(time.monotonic())
+        await asyncio.gather(*(self._membership.check(entry.peer) for entry in unseen))
         await self._announce_again()
         if time.monotonic() - self._swept_at >= SWEEP_S:
             self._swept_at = time.monotonic()

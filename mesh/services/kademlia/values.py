@@ -35,7 +35,7 @@ class Values:
     async def put(self, key: bytes, value: bytes, on_step: OnStep | None = None) -> Write:
         """Keep a value here and at the closest peers; returns once a majority of them holds it.
 
-        Raises `InvalidRecordError` when the validator refuses it or a better one is held here, `LimitError`.
+        Raises `UsageError` when the validator refuses it or a better one is held here, `LimitError` when it is too long.
         """
         record = ValueRecord(key, value)
         try:
