@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 from mesh.codecs.kademlia import Message, MessageType, Peer, ValueRecord
 from mesh.errors import MeshError
@@ -89,14 +89,14 @@ def _server(records: RecordStore, providers: ProviderStore) -> Server:
         peer_id=OWN, own_addresses=[], connection_to=lambda _peer: None, addresses_of=lambda _peer: ()
     )
     counters = Counters()
-    links = Links(host, PROTOCOL_ID, counters)
+    links = Links(host, PROTOCOL_ID, _nothing_is_spawned, counters)
     membership = Membership(host, table, links, PROTOCOL_ID, list, _nothing_is_spawned, counters)
     return Server(
         table, membership, records, providers, Validators.public(), lambda: NOW_S, counters, MAX_REQUEST_BYTES
     )
 
 
-def _nothing_is_spawned(_work: object, name: str) -> None:
+def _nothing_is_spawned(_work: object, name: str) -> NoReturn:
     raise AssertionError(f"an answer started {name}")
 
 

@@ -269,13 +269,16 @@ class Connection:
             self.local, self.remote = self.find_ends(transport)
         except OSError as error:
             raise TurnedAway(str(error)) from error
-        self._driver.near = is_loopback(self.remote)
+        if is_loopback(self.remote):
+            self._driver.near = True
+            self._driver.wakefulness.began(self.local)
         self._environment.observer.connection_started(self)
 
     def upgraded(self, result: Upgraded) -> None:
         self.peer = result.remote_peer
         self.remote_key = result.remote_key
         self.early_muxer = result.early_muxer
+        self._driver.near = self._driver.near and not self._driver.wakefulness.serves(self.remote)
         self.opened_at = time.monotonic()
         result.session.gone = self._stream_gone
         self._environment.observer.connection_upgraded(self)
@@ -332,6 +335,8 @@ class Connection:
     def lost(self, error: MeshError, stage: str) -> None:
         self.close_reason = error
         self.failed_stage = stage
+        if hasattr(self, "remote") and is_loopback(self.remote):
+            self._driver.wakefulness.ended(self.local)
         self.openable()
         if self._upgraded is not None and not self._upgraded.done():
             self._upgraded.set_result(None)

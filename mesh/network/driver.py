@@ -96,7 +96,6 @@ class Driver(asyncio.BufferedProtocol):
         "_upgrade",
         "_upgrade_deadline",
         "_upgrade_limit_s",
-        "_wakefulness",
         "channel",
         "lower_stage",
         "near",
@@ -105,6 +104,7 @@ class Driver(asyncio.BufferedProtocol):
         "sent_bytes",
         "session",
         "transport",
+        "wakefulness",
     )
 
     channel: noise.Session
@@ -129,7 +129,7 @@ class Driver(asyncio.BufferedProtocol):
         self._flushed_at = 0.0
         self._scheduled_at = 0.0
         self._deferred = False
-        self._wakefulness = wakefulness()
+        self.wakefulness = wakefulness()
         self._processing = False
         self._drained: list[asyncio.Future[None]] | None = None
         self._ending: MeshError | None = None
@@ -165,7 +165,7 @@ class Driver(asyncio.BufferedProtocol):
         now = time.monotonic()
         received = False
         if self.near:
-            self._wakefulness.heard(now)
+            self.wakefulness.heard(now)
         for data in pieces:
             if self._ending is not None:
                 return
@@ -227,18 +227,14 @@ class Driver(asyncio.BufferedProtocol):
         self._processing = True
         try:
             while True:
-                events = session.events()
-                for event in events:
-                    if isinstance(event, yamux.StreamOpened):
-                        owner.stream_opened(event.stream)
-                    elif self._ending is None:
-                        self._ending = event.error
+                if session.eventful:
+                    self._take_events(session)
                 ready, session.ready = session.ready, []
                 for stream in ready:
                     stream.touched = False
                     owner.stream_ready(stream)
                 self.count_held()
-                if not events and not ready and not session.ready:
+                if not session.ready and not session.eventful:
                     break
             if session.can_open:
                 owner.openable()
@@ -247,7 +243,7 @@ class Driver(asyncio.BufferedProtocol):
         if self._deferred:
             self._deferred = False
             self.schedule_flush()
-        else:
+        elif session.queued_bytes or self._unsent:
             self.flush()
         if self._ending is not None and session.ended is not None:
             self._close_transport()
@@ -344,6 +340,13 @@ class Driver(asyncio.BufferedProtocol):
 
     # -- within ------------------------------------------------------------------------------------------------------
 
+    def _take_events(self, session: yamux.Session) -> None:
+        for event in session.events():
+            if isinstance(event, yamux.StreamOpened):
+                self._owner.stream_opened(event.stream)
+            elif self._ending is None:
+                self._ending = event.error
+
     def _take_upgrade(self, upgrade: Upgrade, data: Buffer, now: float) -> None:
         upgrade.receive(data, now)
         outcome = upgrade.outcome
@@ -369,7 +372,7 @@ class Driver(asyncio.BufferedProtocol):
     def _write_upgrade(self, upgrade: Upgrade) -> None:
         self._write(upgrade.output())
         if self.near:
-            self._wakefulness.wrote(time.monotonic())
+            self.wakefulness.wrote(time.monotonic())
 
     def _write(self, buffers: list[Buffer]) -> None:
         if not buffers or self._lost or self.transport.is_closing():
@@ -392,7 +395,7 @@ class Driver(asyncio.BufferedProtocol):
         self.flush()
         self._flushed_at = time.monotonic()
         if self.near:
-            self._wakefulness.wrote(self._flushed_at)
+            self.wakefulness.wrote(self._flushed_at)
 
     def arm(self) -> None:
         """Set the timer to the stack's next deadline, if that is before the one it is set to."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -52,6 +52,7 @@ class Stream:
         "_leftover",
         "_negotiated",
         "_negotiation",
+        "_on_readable",
         "_reader",
         "_state",
         "_write_lock",
@@ -77,6 +78,7 @@ class Stream:
         self._negotiated: asyncio.Future[None] | None = None
         self._leftover = b""
         self._reader: asyncio.Future[None] | None = None
+        self._on_readable: Callable[[], None] | None = None
         self._writer: asyncio.Future[None] | None = None
         self._write_lock: asyncio.Lock | None = None
         self._failure: MeshError | None = None
@@ -159,6 +161,36 @@ class Stream:
         self._leftover = first + self._leftover
         return await self._read_long_message(max)
 
+    def when_readable(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` once, in a turn of its own, when there is something to read, the stream has ended or it has
+        failed: for an owner of many streams who would otherwise keep a task waiting at each."""
+        if self._readable:
+            asyncio.get_running_loop().call_soon(callback)
+        elif self._on_readable is not None or self._reader is not None:
+            raise UsageError(f"{self.protocol}: another task is reading this stream")
+        else:
+            self._on_readable = callback
+
+    def take_message(self, max: int) -> bytes | None:
+        """The next message as `read_message` gives it, if all of it is here and it is short; else None, and nothing is
+        lost: `read_message` waits for it, or raises what is wrong."""
+        if not self._leftover:
+            state = self._state
+            if self._negotiation is not None or not state.queued_bytes:
+                return None
+            driver = self._driver
+            payload = driver.session.take(state, MESSAGE_BYTES)
+            driver.count_held()
+            if driver.session.queued_bytes:
+                driver.request_flush()
+            self._leftover = payload if type(payload) is bytes else bytes(payload)
+        held = self._leftover
+        size, start = varint.decode_if_whole(held)
+        if not start or (end := start + size) > len(held) or size > max:
+            return None
+        self._leftover = held[end:]
+        return held[start:end]
+
     async def _read_long_message(self, max: int) -> bytes:
         """A message that did not come in one piece, or is too long."""
         prefix = bytearray(await self.read(1))
@@ -202,24 +234,29 @@ class Stream:
 
         When it returns the bytes belong to the muxer, and ``data`` may change.
         """
-        state = self._state
-        driver = self._driver
         if type(data) is memoryview and not (data.c_contiguous and data.nbytes == len(data)):
             data = data.tobytes()
+        if not self.try_write(data):
+            await self._write_in_turns(memoryview(data).cast("B"))
+
+    def try_write(self, data: Buffer) -> bool:
+        """Send all of ``data`` if that needs no waiting, or nothing; tells which. An ended stream takes nothing."""
+        state = self._state
+        driver = self._driver
         size = len(data)
         if (
-            size <= SMALL_WRITE_BYTES
-            and size <= state.send_window
-            and not driver.paused
-            and not state.write_closed
-            and state.reset_code is None
-            and (self._write_lock is None or not self._write_lock.locked())
+            size > SMALL_WRITE_BYTES
+            or size > state.send_window
+            or driver.paused
+            or state.write_closed
+            or state.reset_code is not None
+            or (self._write_lock is not None and self._write_lock.locked())
         ):
-            frozen = type(data) is bytes or (type(data) is memoryview and type(data.obj) is bytes)
-            driver.session.send(state, data if frozen else bytes(data))
-            driver.request_flush()
-        else:
-            await self._write_in_turns(memoryview(data).cast("B"))
+            return False
+        frozen = type(data) is bytes or (type(data) is memoryview and type(data.obj) is bytes)
+        driver.session.send(state, data if frozen else bytes(data))
+        driver.request_flush()
+        return True
 
     async def write_message(self, message: Buffer) -> None:
         """Send a message behind its uvarint length."""
@@ -389,8 +426,16 @@ class Stream:
             if driver.session.own_queued():
                 driver.schedule_flush()
 
+    @property
+    def _readable(self) -> bool:
+        """Whether a reader would not have to wait: for bytes, the end, or an error."""
+        state = self._state
+        if self._failure is not None or state.reset_code is not None or self._leftover:
+            return True
+        return self._negotiation is None and (state.queued_bytes > 0 or state.read_closed)
+
     async def _wait_readable(self) -> None:
-        if self._reader is not None:
+        if self._reader is not None or self._on_readable is not None:
             raise UsageError(f"{self.protocol}: another task is reading this stream")
         self._reader = asyncio.get_running_loop().create_future()
         try:
@@ -407,6 +452,10 @@ class Stream:
 
     def _wake(self) -> None:
         reader, writer = self._reader, self._writer
+        callback = self._on_readable
+        if callback is not None and self._readable:
+            self._on_readable = None
+            asyncio.get_running_loop().call_soon(callback)
         if reader is not None and not reader.done():
             reader.set_result(None)
         if writer is not None and not writer.done():

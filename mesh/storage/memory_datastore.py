@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 
 from mesh.errors import StorageError
@@ -35,7 +34,6 @@ class MemoryDatastore:
                 self._entries.pop(key, None)
             else:
                 self._entries[key] = value
-        await asyncio.sleep(0)
 
     async def scan(self, prefix: bytes) -> AsyncIterator[tuple[bytes, bytes]]:
         self._check()

@@ -131,17 +131,34 @@ def test_every_loop_has_its_own_for_as_long_as_it_lives(
 
 
 @pytest.mark.both_loops
-async def test_near_peers_share_their_loops_and_far_ones_have_none(nodes: Nodes) -> None:
+async def test_far_peers_and_those_of_the_same_loop_are_not_waited_for(nodes: Nodes) -> None:
     awake = wakefulness()
     awake._wrote_at = 0.0
-    server, client, far = await nodes.pair(MEMORY)
+    for address in (MEMORY, TCP):
+        server, client, connection = await nodes.pair(address)
+        awake._wrote_at = 0.0
+        assert await round_trip(client, server) > 0
+        assert connection.driver.wakefulness is awake
+        assert not connection.driver.near
+        assert awake._wrote_at == 0.0
+
+
+@pytest.mark.both_loops
+async def test_peers_elsewhere_on_this_machine_are_waited_for(nodes: Nodes) -> None:
+    awake = wakefulness()
+    server, client, connection = await nodes.pair(TCP)
+    connection.driver.near = True
+    awake._wrote_at = 0.0
     assert await round_trip(client, server) > 0
-    assert far.driver._wakefulness is awake
-    assert not far.driver.near
-    assert (awake._polling, awake._wrote_at) == (False, 0.0)
-    server, client, near = await nodes.pair(TCP)
-    assert await round_trip(client, server) > 0
-    assert near.driver._wakefulness is awake
-    assert near.driver.near
     assert awake._wrote_at > 0
     await eventually(lambda: not awake._polling, "the end of polling")
+
+
+async def test_ends_are_forgotten_with_their_connections(nodes: Nodes) -> None:
+    _, _, connection = await nodes.pair(TCP)
+    awake = wakefulness()
+    assert awake.serves(connection.remote)
+    assert awake.serves(connection.local)
+    local = connection.local
+    await connection.close()
+    await eventually(lambda: not awake.serves(local))

@@ -103,6 +103,7 @@ class Lookup(Generic[PeerT]):
         "_started_at",
         "_stopped_at",
         "_trace",
+        "_window",
         "target_key",
     )
 
@@ -123,6 +124,7 @@ class Lookup(Generic[PeerT]):
         """
         self.target_key = target_key
         self._settings = settings
+        self._window = settings.k if settings.follow_up else max(settings.alpha, settings.beta)
         self._round_trips = round_trips
         self._exclude = frozenset(exclude)
         self._trace = trace
@@ -351,7 +353,7 @@ class Lookup(Generic[PeerT]):
                 free -= 1
             if seen == settings.beta and answered == seen:
                 return False
-            if seen == settings.k or (free <= 0 and seen >= settings.beta):
+            if seen == self._window or (free <= 0 and seen >= settings.beta):
                 break
         for each in ask:
             self._ask(each, path, now)

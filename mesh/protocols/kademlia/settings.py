@@ -67,7 +67,8 @@ class LookupSettings:
     """The search ends when this many closest reachable peers have all answered."""
 
     follow_up: bool = True
-    """Whether those of the k closest that were not asked by then are asked as well."""
+    """Whether those of the k closest that were not asked by then are asked as well. Without it the search itself asks
+    none but the `alpha` nearest: what others know is of no use to it."""
 
     paths: int = 1
     """Disjoint paths: each peer is asked on one path only, and learns nothing of the others."""

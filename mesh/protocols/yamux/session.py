@@ -190,6 +190,11 @@ class Session:
         elif (value := self._liveness.ping(now)) is not None:
             self._outbox.put(PING, SYN, 0, value)
 
+    @property
+    def eventful(self) -> bool:
+        """Whether `events` would give any."""
+        return bool(self._events)
+
     def events(self) -> list[Event]:
         """What happened since the last call."""
         events, self._events = self._events, []

@@ -38,8 +38,10 @@ class Content:
         them was told. Raises `UsageError` for a key that is not 1 to 80 bytes, and without an address to announce."""
         _check(key)
         await self._keep(key)
-        result = await self._search.run(key, Message(MessageType.FIND_NODE, key), None, on_step)
-        return await self._tell(key, [each.peer for each in result.closest])
+        message, tell = self._announcement(key), self._search.links.tell
+        return await self._search.place(
+            key, lambda peer, addresses, told: tell(peer, addresses, message, TELL_S, told), on_step
+        )
 
     async def provide_batch(self, batch: Batch) -> int:
         """Announce neighbouring keys again with few lookups; returns how many reached a majority."""
@@ -103,10 +105,12 @@ class Content:
         await self._store.add(key, Provider(self._host.peer_id, tuple(self._addresses()), self._clock()))
 
     async def _tell(self, key: bytes, peers: Sequence[PeerId]) -> Write:
+        message, tell = self._announcement(key), self._search.links.tell
+        return await write(peers, lambda peer, told: tell(peer, (), message, TELL_S, told))
+
+    def _announcement(self, key: bytes) -> bytes:
         own = Peer(self._host.peer_id.to_bytes(), [each.to_bytes() for each in self._addresses()])
-        message = Message(MessageType.ADD_PROVIDER, key, provider_peers=[own]).encode()
-        links = self._search.links
-        return await write(peers, lambda peer: links.tell(peer, (), message, TELL_S), self._search.spawn)
+        return Message(MessageType.ADD_PROVIDER, key, provider_peers=[own]).encode()
 
     def _addresses(self) -> list[Multiaddr]:
         addresses = self._search.membership.admits(self._host.own_addresses)

@@ -8,7 +8,7 @@ table has a use for them.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from mesh.codecs.kademlia import ConnectionType, Message, MessageType
@@ -20,7 +20,7 @@ from mesh.protocols.kademlia import Admission, RoutingTable, candidate_of
 from mesh.protocols.kademlia.providers import Provider
 from mesh.protocols.kademlia.reply import closer_peer
 from mesh.services.kademlia.address_filter import Filter
-from mesh.services.kademlia.host import Host
+from mesh.services.kademlia.host import Host, Spawn
 from mesh.services.kademlia.links import Links
 from mesh.telemetry.counters import Counters
 
@@ -35,8 +35,6 @@ MAX_NAMED_ADDRESSES: Final = 16
 
 _PEER_ID_STARTS: Final = (b"\x00", b"\x12\x20")
 """Identity and sha2-256: the multihashes that peers are named by."""
-
-Spawn = Callable[[Coroutine[Any, Any, Any], str], Any]
 
 
 class Membership:

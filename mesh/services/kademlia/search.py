@@ -1,19 +1,19 @@
 """One lookup on a live node: `mesh.protocols.kademlia.lookup` driven by requests to peers.
 
-Each request is a task of the service's scope. Those still under way when the lookup ends go on by themselves, within
-their time: their streams stay usable, and the table learns from them.
+Requests still under way when the lookup ends go on by themselves, within their time: their streams stay usable, and the
+table learns from them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from typing import Final, NamedTuple
 
-from mesh.codecs.kademlia import Answer, Message, Peer
+from mesh.codecs.kademlia import Answer, Message, MessageType, Peer
 from mesh.errors import Closed, DecodeError, MeshError
 from mesh.identity.peer_id import PeerId
 from mesh.multiformats.multiaddr import Multiaddr
@@ -28,9 +28,12 @@ from mesh.protocols.kademlia import (
     trace,
 )
 from mesh.protocols.kademlia.diversity import groups_of
+from mesh.protocols.kademlia.placement import Placement
 from mesh.protocols.kademlia.providers import usable_addresses
-from mesh.services.kademlia.links import Links
-from mesh.services.kademlia.membership import Membership, Spawn
+from mesh.services.kademlia.host import Spawn
+from mesh.services.kademlia.links import Links, OnOutcome, Outcome
+from mesh.services.kademlia.membership import Membership
+from mesh.services.kademlia.writes import Write, write
 from mesh.telemetry.counters import Counters
 
 MAX_PEERS_REMEMBERED: Final = 8192
@@ -63,13 +66,33 @@ class Search:
         on_step: OnStep | None = None,
     ) -> Result[PeerId]:
         """Look up the key of ``target`` by sending ``message`` to ever closer peers."""
-        running = _Running(self, target, message.encode(), on_answer, on_step)
+        running = _Running(self, target, message.encode(), on_answer, on_step, self.settings)
+        running.go_on()
         try:
             result = await running.done
             self.counters.count(f"kademlia.lookup:{result.ending.name.lower()}")
             return result
         finally:
             running.stop()
+
+    async def place(
+        self,
+        target: bytes,
+        send: Callable[[PeerId, Iterable[Multiaddr], OnOutcome], object],
+        on_step: OnStep | None = None,
+    ) -> Write:
+        """Write at the peers closest to the key of ``target``, which ``send`` does for one of them; see `Placement`."""
+        message = Message(MessageType.FIND_NODE, target).encode()
+        running = _Running(self, target, message, None, on_step, replace(self.settings, follow_up=False))
+        running.place()
+        try:
+            result = await running.done
+        finally:
+            running.stop()
+        self.counters.count(f"kademlia.lookup:{result.ending.name.lower()}")
+        return await write(
+            running.stores(), lambda peer, told: send(peer, running.known_addresses(peer), told)
+        )
 
 
 class _Running:
@@ -80,6 +103,7 @@ class _Running:
         "_message",
         "_on_answer",
         "_on_step",
+        "_placement",
         "_search",
         "_timer",
         "_timer_at",
@@ -94,6 +118,7 @@ class _Running:
         message: bytes,
         on_answer: OnAnswer | None,
         on_step: OnStep | None,
+        settings: LookupSettings,
     ) -> None:
         table = search.table
         key = key_of(target)
@@ -105,17 +130,28 @@ class _Running:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self.done: asyncio.Future[Result[PeerId]] = asyncio.get_running_loop().create_future()
-        seeds = [each.candidate for each in table.closest(key, search.settings.k)]
+        self._placement: Placement[PeerId] | None = None
+        seeds = [each.candidate for each in table.closest(key, settings.k)]
         self.lookup = Lookup(
             key,
             seeds,
-            search.settings,
+            settings,
             search.round_trips,
             time.monotonic(),
             exclude=(table.local_key,),
             trace=on_step is not None,
         )
-        self._go_on()
+
+    def place(self) -> None:
+        """Search in order to write at what is found."""
+        table, k = self._search.table, self._search.settings.k
+        self._placement = Placement(self.lookup, table.reach(k), k)
+        self.go_on()
+
+    def stores(self) -> list[PeerId]:
+        """Where to write."""
+        assert self._placement is not None
+        return self._placement.stores()
 
     def stop(self) -> None:
         """Nobody waits any more."""
@@ -123,11 +159,15 @@ class _Running:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _go_on(self) -> None:
+    def go_on(self) -> None:
         """Send the requests that are due and see to the next deadline, or tell that it is over."""
         lookup = self.lookup
+        links, limit_s = self._search.links, self._search.settings.request_limit_s
         for peer in lookup.requests():
-            self._search.spawn(self._ask(peer), "kademlia request").add_done_callback(self._asked)
+            links.ask(peer, self.known_addresses(peer), self._message, limit_s, partial(self._told, peer))
+        if self._placement is not None:
+            for peer in self._placement.connections():
+                links.prepare(peer, self.known_addresses(peer))
         if self._on_step is not None:
             for step in lookup.events():
                 self._on_step(step)
@@ -145,30 +185,28 @@ class _Running:
         delay = max(0.0, deadline - time.monotonic())
         self._timer = asyncio.get_running_loop().call_later(delay, self._wake)
 
-    def _asked(self, task: asyncio.Task[None]) -> None:
-        """A request ended; only the end of the service cancels one."""
-        if task.cancelled() and not self.done.done():
-            self.done.set_exception(Closed("the DHT was stopped"))
-
     def _wake(self) -> None:
         self._timer = None
         self.lookup.wake(time.monotonic())
-        self._go_on()
+        self.go_on()
 
-    async def _ask(self, peer: PeerId) -> None:
-        search = self._search
-        limit_s = search.settings.request_limit_s
-        try:
-            answer = await search.links.request(peer, self._known_addresses(peer), self._message, limit_s)
-        except MeshError as error:
-            self.lookup.failed(peer, time.monotonic(), str(error))
+    def _told(self, peer: PeerId, outcome: Outcome) -> None:
+        """What became of a request."""
+        search, lookup = self._search, self.lookup
+        if search.links.stopped:
+            if not self.done.done():
+                self.done.set_exception(Closed("the DHT was stopped"))
+            return
+        now = time.monotonic()
+        if isinstance(outcome, MeshError):
+            lookup.failed(peer, now, str(outcome))
             search.membership.failed(peer)
         else:
             search.membership.answered(peer)
-            self.lookup.answered(peer, self._candidates(answer.closer_peers), time.monotonic())
-            if self._on_answer is not None and not self.done.done() and self._on_answer(peer, answer):
-                self.lookup.stop(time.monotonic())
-        self._go_on()
+            lookup.answered(peer, self._candidates(outcome.closer_peers), now)
+            if self._on_answer is not None and not self.done.done() and self._on_answer(peer, outcome):
+                lookup.stop(now)
+        self.go_on()
 
     def _candidates(self, encoded: Sequence[bytes]) -> list[Candidate[PeerId]]:
         """Those of an answer that have a valid id and an address to go to."""
@@ -182,7 +220,7 @@ class _Running:
                 found.append(named.candidate)
         return found
 
-    def _known_addresses(self, peer: PeerId) -> Iterator[Multiaddr]:
+    def known_addresses(self, peer: PeerId) -> Iterator[Multiaddr]:
         """What others said of where a peer is; read only if it has to be dialled."""
         given = self._addresses.get(key_of(peer.to_bytes()), ())
         yield from self._search.membership.admits(usable_addresses(given, peer))

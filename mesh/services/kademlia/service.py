@@ -95,7 +95,7 @@ class Kademlia:
         self.table: RoutingTable[PeerId] = RoutingTable(
             host.peer_id.to_bytes(), TableSettings(diverse=public)
         )
-        self._links = Links(host, self.protocol, counters)
+        self._links = Links(host, self.protocol, self._spawn, counters)
         self._membership = Membership(
             host, self.table, self._links, self.protocol, admits, self._spawn, counters
         )
@@ -134,6 +134,7 @@ class Kademlia:
         for key, announced in self.providers.keys_of(self._host.peer_id):
             self._sweep.add(key, announced)
         self._scope = Scope(f"kademlia {self.protocol}", scope)
+        self._links.stopped = False
         self._upkeep = Upkeep(
             self._host,
             self.table,
@@ -155,6 +156,7 @@ class Kademlia:
         """Serve no more, and end every lookup and request."""
         scope, self._scope = self._scope, None
         self._follow_mode()
+        self._links.stop()
         if scope is not None:
             await scope.close()
 
@@ -274,7 +276,7 @@ class Kademlia:
 
     # -- within ------------------------------------------------------------------------------------------------------
 
-    def _spawn(self, work: Coroutine[Any, Any, Any], name: str) -> object:
+    def _spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[None]:
         if self._scope is None:
             work.close()
             raise UsageError("the DHT is not running")

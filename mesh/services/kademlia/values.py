@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 from mesh.codecs.kademlia import Answer, Message, MessageType, ValueRecord
 from mesh.errors import LimitError, RecordNotFound, UsageError
@@ -15,7 +15,7 @@ from mesh.protocols.kademlia.record_key import InvalidRecordError
 from mesh.protocols.kademlia.records import StoredValue
 from mesh.protocols.kademlia.validators import Validators
 from mesh.services.kademlia.search import OnStep, Search
-from mesh.services.kademlia.writes import Write, write
+from mesh.services.kademlia.writes import Write
 from mesh.storage.record_store import RecordStore
 
 PUT_S: Final = 30.0
@@ -74,8 +74,9 @@ class Values:
         if best is None:
             raise RecordNotFound(f"no value of {key!r} was found at {len(held)} peers")
         closest = [each.peer for each in result.closest]
+        correction = Message(MessageType.PUT_VALUE, key, ValueRecord(key, best)).encode()
         for peer in records.stale_holders(closest, held, best):
-            self._search.spawn(self._send(key, ValueRecord(key, best))(peer), "kademlia correction")
+            self._search.links.ask(peer, (), correction, PUT_S, _nothing)
         if own is not None and own.value != best:
             await self._improve(key, best)
         return best
@@ -99,10 +100,12 @@ class Values:
             )
 
     async def _put_at_closest(self, key: bytes, record: ValueRecord, on_step: OnStep | None) -> Write:
-        result = await self._search.run(key, Message(MessageType.FIND_NODE, key), None, on_step)
-        peers = [each.peer for each in result.closest]
-        return await write(peers, self._send(key, record), self._search.spawn)
-
-    def _send(self, key: bytes, record: ValueRecord) -> Callable[[PeerId], Coroutine[Any, Any, Answer]]:
         message = Message(MessageType.PUT_VALUE, key, record).encode()
-        return lambda peer: self._search.links.request(peer, (), message, PUT_S)
+        ask = self._search.links.ask
+        return await self._search.place(
+            key, lambda peer, addresses, told: ask(peer, addresses, message, PUT_S, told), on_step
+        )
+
+
+def _nothing(_outcome: object) -> None:
+    """A holder that is not set right now will be by the next one to get the value."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
 
 from mesh.errors import MeshError
 from mesh.identity.peer_id import PeerId
 from mesh.protocols.kademlia.quorum import Acknowledgements, Outcome
-from mesh.services.kademlia.membership import Spawn
 
 
 @dataclass(slots=True)
@@ -27,39 +26,29 @@ class Write:
         return Acknowledgements(self.asked).needed <= len(self.accepted)
 
 
-async def write(
-    peers: Sequence[PeerId], send: Callable[[PeerId], Coroutine[Any, Any, object]], spawn: Spawn
-) -> Write:
-    """Send to all of ``peers``; returns as soon as a majority took it or none can any more. The rest goes on.
+OnOutcome = Callable[[object], None]
+Send = Callable[[PeerId, OnOutcome], object]
+"""Sends to a peer and tells once what became of it: a `MeshError`, or anything else."""
 
-    When the service ends meanwhile the result is what had come of it by then.
-    """
+
+async def write(peers: Sequence[PeerId], send: Send) -> Write:
+    """Send to all of ``peers``; returns as soon as a majority took it or none can any more. The rest goes on."""
     result = Write(len(peers))
     votes = Acknowledgements(len(peers))
     decided: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    async def one(peer: PeerId) -> None:
-        try:
-            await send(peer)
-        except MeshError as error:
-            result.refused[peer] = str(error)
-            outcome = votes.refuse()
+    def told(peer: PeerId, outcome: object) -> None:
+        if isinstance(outcome, MeshError):
+            result.refused[peer] = str(outcome)
+            vote = votes.refuse()
         else:
             result.accepted.append(peer)
-            outcome = votes.accept()
-        if outcome is not Outcome.OPEN and not decided.done():
-            decided.set_result(None)
-
-    left = len(peers)
-
-    def ended(_task: object) -> None:
-        nonlocal left
-        left -= 1
-        if not left and not decided.done():
+            vote = votes.accept()
+        if vote is not Outcome.OPEN and not decided.done():
             decided.set_result(None)
 
     for peer in peers:
-        spawn(one(peer), "kademlia write").add_done_callback(ended)
+        send(peer, partial(told, peer))
     if peers:
         await decided
     return result

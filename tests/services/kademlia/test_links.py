@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from mesh.codecs.kademlia import Message, MessageType
-from mesh.errors import DecodeError, ProtocolNotSupported, StreamReset, TimedOut
+from mesh.codecs.kademlia import Answer, Message, MessageType
+from mesh.errors import Closed, DecodeError, ProtocolNotSupported, StreamReset, TimedOut
 from mesh.network.stream import Stream
 from mesh.node import Node
 from mesh.services.kademlia import links as sending
@@ -43,7 +43,7 @@ class Peer:
 async def prepared(nodes: Nodes, count: int = 1) -> tuple[Node, Links, list[Peer]]:
     """A client connected to ``count`` peers; its table stays out of this: only the links are used."""
     client = await nodes.start("", mode="client", prefix="/other")
-    links = Links(client.dht._host, PROTOCOL, client.counters)
+    links = Links(client.dht._host, PROTOCOL, client.dht._spawn, client.counters)
     peers = [Peer(await nodes.start(MEMORY)) for _ in range(count)]
     for each in peers:
         await client.connect(each.node.listen_addrs[0])
@@ -59,8 +59,10 @@ async def test_a_stream_is_kept_and_used_again(nodes: Nodes) -> None:
     _, links, (peer,) = await prepared(nodes)
     for _ in range(5):
         await ask(links, peer)
-    await links.tell(peer.node.peer_id, (), QUESTION, PATIENCE_S)
+    told: list[object] = []
+    links.tell(peer.node.peer_id, (), QUESTION, PATIENCE_S, told.append)
     await eventually(lambda: peer.requests == 6)
+    assert told == [Answer()]
     assert len(peer.streams) == 1
 
 
@@ -143,6 +145,35 @@ async def test_cancelled_requests_leave_no_stream(nodes: Nodes) -> None:
     await asyncio.wait(asked)
     connection = await connected(client, peer.node)
     await eventually(lambda: connection.stream_count == 0)
+
+
+@pytest.mark.parametrize("busy", [True, False], ids=["under way", "afterwards"])
+async def test_the_end_of_the_service_ends_requests(nodes: Nodes, busy: bool) -> None:
+    client, links, (peer,) = await prepared(nodes)
+    await ask(links, peer)
+    peer.answers.clear()
+    asked = asyncio.ensure_future(ask(links, peer)) if busy else None
+    await eventually(lambda: peer.requests == 1 + busy)
+    links.stop()
+    with pytest.raises(Closed, match="stopped"):
+        await (asked or ask(links, peer))
+    connection = await connected(client, peer.node)
+    await eventually(lambda: connection.stream_count == 0)
+
+
+async def test_a_long_answer_comes_whole(nodes: Nodes) -> None:
+    _, links, (peer,) = await prepared(nodes)
+    long = Answer(MessageType.FIND_NODE, closer_peers=[bytes([each]) * 4000 for each in range(20)])
+
+    async def answer(stream: Stream) -> None:
+        while True:
+            await stream.read_message(Message.MAX_BYTES)
+            await stream.write_message(long.encode())
+
+    peer.node.unhandle(PROTOCOL)
+    peer.node.handle(PROTOCOL, answer)
+    for _ in range(3):
+        assert await links.request(peer.node.peer_id, (), QUESTION, PATIENCE_S) == long
 
 
 async def test_garbage_is_a_failure_and_ends_the_stream(nodes: Nodes) -> None:

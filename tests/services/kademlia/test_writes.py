@@ -3,43 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any
 
 import pytest
 
 from mesh.errors import Closed
 from mesh.identity.keys import PrivateKey
 from mesh.identity.peer_id import PeerId
-from mesh.services.kademlia.writes import Write, write
+from mesh.services.kademlia.writes import OnOutcome, Write, write
 from tests.network.live import eventually
 
 PEERS = [PeerId.from_public_key(PrivateKey.from_seed(bytes([each]) * 32).public) for each in range(1, 21)]
 
 
 class Sending:
-    """Peers that take, refuse or keep silent; ``tasks`` are the writes under way."""
+    """Peers that take, refuse or keep silent until told otherwise."""
 
     def __init__(self, accept: int, refuse: int = 0) -> None:
         self.accept = set(PEERS[:accept])
         self.refuse = set(PEERS[accept : accept + refuse])
-        self.silent = asyncio.Event()
-        self.tasks: set[asyncio.Task[Any]] = set()
+        self.silent: list[OnOutcome] = []
 
-    def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
-        task = asyncio.create_task(work, name=name)
-        self.tasks.add(task)
-        return task
-
-    async def send(self, peer: PeerId) -> None:
+    def send(self, peer: PeerId, told: OnOutcome) -> None:
         if peer in self.refuse:
-            raise Closed("not me")
-        if peer not in self.accept:
-            await self.silent.wait()
+            asyncio.get_running_loop().call_soon(told, Closed("not me"))
+        elif peer in self.accept:
+            asyncio.get_running_loop().call_soon(told, None)
+        else:
+            self.silent.append(told)
+
+    def speak(self) -> None:
+        for told in self.silent:
+            told(None)
 
     async def write(self, count: int = 20) -> Write:
         async with asyncio.timeout(10):
-            return await write(PEERS[:count], self.send, self.spawn)
+            return await write(PEERS[:count], self.send)
 
 
 @pytest.mark.parametrize(
@@ -58,8 +56,8 @@ async def test_a_majority_decides(count: int, accept: int, refuse: int, reached:
     result = await sending.write(count)
     assert result.reached is reached
     assert result.asked == count
-    sending.silent.set()
-    await asyncio.wait(sending.tasks)
+    sending.speak()
+    await eventually(lambda: len(result.accepted) + len(result.refused) == count)
     assert set(result.accepted) == set(PEERS[:count]) - sending.refuse, "the rest goes on"
     assert result.refused == dict.fromkeys(PEERS[accept : accept + refuse], "not me")
 
@@ -73,30 +71,9 @@ async def test_nobody_to_write_to() -> None:
 async def test_an_undecided_write_waits() -> None:
     sending = Sending(10, 9)
     running = asyncio.create_task(sending.write())
-    await eventually(lambda: sum(task.done() for task in sending.tasks) == 19)
+    await eventually(lambda: sending.silent)
+    for _ in range(3):
+        await asyncio.sleep(0)
     assert not running.done()
-    sending.silent.set()
+    sending.speak()
     assert (await running).reached
-
-
-async def test_the_end_of_the_service_ends_the_wait() -> None:
-    sending = Sending(3)
-    running = asyncio.create_task(sending.write())
-    await eventually(lambda: sum(task.done() for task in sending.tasks) == 3)
-    for task in sending.tasks:
-        task.cancel()
-    result = await running
-    assert not result.reached
-    assert result.accepted == PEERS[:3]
-
-
-async def test_one_that_breaks_counts_for_nothing() -> None:
-    sending = Sending(0)
-
-    async def send(_peer: PeerId) -> None:
-        raise ArithmeticError
-
-    async with asyncio.timeout(10):
-        result = await write(PEERS[:3], send, sending.spawn)
-    assert not result.reached
-    assert all(isinstance(task.exception(), ArithmeticError) for task in sending.tasks)
