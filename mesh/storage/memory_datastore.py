@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import AsyncIterator, Mapping
 
 from mesh.errors import StorageError
-from mesh.storage.datastore import check_change
+from mesh.storage.datastore import after_prefix, check_change
 
 
 class MemoryDatastore:
@@ -13,6 +14,7 @@ class MemoryDatastore:
 
     def __init__(self) -> None:
         self._entries: dict[bytes, bytes] = {}
+        self._names: list[bytes] = []
         self._closed = False
 
     async def get(self, key: bytes) -> bytes | None:
@@ -30,14 +32,17 @@ class MemoryDatastore:
         for key, value in changes.items():
             check_change(key, value)
         for key, value in changes.items():
-            if value is None:
-                self._entries.pop(key, None)
-            else:
+            if value is not None:
+                if key not in self._entries:
+                    insort(self._names, key)
                 self._entries[key] = value
+            elif self._entries.pop(key, None) is not None:
+                del self._names[bisect_left(self._names, key)]
 
     async def scan(self, prefix: bytes) -> AsyncIterator[tuple[bytes, bytes]]:
         self._check()
-        for key in sorted(key for key in self._entries if key.startswith(prefix)):
+        names, end = self._names, after_prefix(prefix)
+        for key in names[bisect_left(names, prefix) : len(names) if end is None else bisect_left(names, end)]:
             self._check()
             if (value := self._entries.get(key)) is not None:
                 yield key, value

@@ -21,7 +21,7 @@ from mesh.telemetry.counters import Counters
 
 IDLE_S: Final = 60.0
 """A stream without a request for this long is reset (go's limit)."""
-IDLE_STEP_S: Final = 1.0
+IDLE_STEP_S: Final = 5.0
 """How precisely that is kept: setting a timer for every request would cost more than some requests."""
 
 
