@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
-from fuzz import dht_server
+from fuzz import dht_server, send_queue
 from fuzz.campaign import campaign
 from fuzz.codec import REGRESSIONS
 from fuzz.mutation import mutate
@@ -251,6 +251,7 @@ def machines() -> dict[str, Machine]:
         Machine("noise-session", records, live_channel),
         Machine("yamux-session", frames, live_yamux),
         Machine("dht-server", dht_server.requests, dht_server.live_server),
+        Machine("gossip-send-queue", send_queue.commands, send_queue.live_send_queue),
     ]
     for role in Role:
         source = partial(handshake_of, other(role))

@@ -8,6 +8,7 @@ from typing import Any
 from protocol_specs import (
     cid,
     envelope,
+    gossip,
     identify,
     ipns,
     kademlia,
@@ -40,6 +41,7 @@ MODULES = (
     ping.MODULE,
     perf.MODULE,
     kademlia.MODULE,
+    gossip.MODULE,
 )
 
 VECTORS = {
@@ -58,6 +60,8 @@ VECTORS = {
     "identify.identify": "identify",
     "ipns.ipns_record": "kad_validation",
     "kademlia.message": "kad_messages",
+    "gossip.message": "gossipsub",
+    "gossip.rpc": "gossipsub",
 }
 """The group of recorded vectors that holds a format, by the format's name."""
 

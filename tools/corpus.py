@@ -22,6 +22,20 @@ UNKNOWN_FIELDS = {
 }
 """One field numbered 111 of each wire type; the group holds fields and another group."""
 
+GOSSIP_PARTS = {
+    "subscription": ("08001207766563746f7273", "08011207766563746f727318002000"),
+    "ihave": ("0a07766563746f7273120669642d6f6e65120669642d74776f",),
+    "iwant": ("0a030102ff",),
+    "graft": ("0a07766563746f7273",),
+    "exchanged_peer": ("0a0600240801122012020203",),
+    "prune": ("0a07766563746f7273183c", "0a017412080a060024080112201880a305"),
+    "idontwant": ("0a0669642d6f6e65",),
+    "extensions": ("50019091e21801",),
+    "control": ("0a0c0a017412036f6e65120274771a030a017422050a0174183c2a050a036f6e65320250011203" + "0a0161",),
+    "partial": ("0a017412026770 1a0170 22016d".replace(" ", ""),),
+}
+"""Parts of pubsub RPCs, each alone."""
+
 
 def seeds() -> dict[str, list[bytes]]:
     """Inputs for every format of the catalogue, valid ones first."""
@@ -54,6 +68,11 @@ def seeds() -> dict[str, list[bytes]]:
     take("kademlia.peer", [{"bytes": "0a06002408011220120804c0000201060fa11801"}], "bytes")
     take("kademlia.value_record", [{"bytes": "0a052f706b2f611201622a0132"}], "bytes")
     take("ipns.ipns_record", [case for case in cases("kad_validation") if "/ipns/" in case["name"]], "value")
+    take("gossip.message", cases("gossipsub"), "message")
+    take("gossip.rpc", cases("gossipsub"), "protobuf")
+    take("gossip.rpc", [{"bytes": "1217120c68656c6c6f20676f737369702207766563746f7273"}], "bytes")
+    for part, encodings in GOSSIP_PARTS.items():
+        take(f"gossip.{part}", [{"bytes": encoding} for encoding in encodings], "bytes")
     found["ping.ping"] = [bytes(range(32)), bytes(31)]
     found["perf.request"] = [bytes(8), b"\xff" * 8, bytes(7)]
     for name, entry in CATALOGUE.items():

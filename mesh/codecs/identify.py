@@ -95,51 +95,40 @@ class Identify(Record):
             if tag & 7 == 2:
                 if offset < end and (length := data[offset]) < 128:
                     offset += 1
+                elif offset + 1 < end and (high := data[offset + 1]) < 128:
+                    length += (high - 1) << 7
+                    offset += 2
                 else:
                     length, offset = read_varint(data, offset, end, "Identify")
                 stop = offset + length
                 if stop > end:
                     raise past_end(_IDENTIFY_FIELDS, tag, length, offset, "Identify")
                 if tag == 10:
-                    if length > 8192:
-                        raise too_long("Identify.public_key", offset, length, 8192)
                     public_key = data[offset:stop]
                 elif tag == 18:
-                    if length > 8192:
-                        raise too_long("Identify.listen_addrs", offset, length, 8192)
                     if len(listen_addrs) >= 500:
                         raise Malformed("Identify.listen_addrs", offset, "more than 500")
                     listen_addrs.append(data[offset:stop])
                 elif tag == 26:
-                    if length > 8192:
-                        raise too_long("Identify.protocols", offset, length, 8192)
                     if len(protocols) >= 1024:
                         raise Malformed("Identify.protocols", offset, "more than 1024")
                     try:
-                        protocols.append(str(data[offset:stop], "utf-8"))
+                        protocols.append(data[offset:stop].decode())
                     except UnicodeDecodeError:
                         raise Malformed("Identify.protocols", offset, "not UTF-8") from None
                 elif tag == 34:
-                    if length > 8192:
-                        raise too_long("Identify.observed_addr", offset, length, 8192)
                     observed_addr = data[offset:stop]
                 elif tag == 42:
-                    if length > 8192:
-                        raise too_long("Identify.protocol_version", offset, length, 8192)
                     try:
-                        protocol_version = str(data[offset:stop], "utf-8")
+                        protocol_version = data[offset:stop].decode()
                     except UnicodeDecodeError:
                         raise Malformed("Identify.protocol_version", offset, "not UTF-8") from None
                 elif tag == 50:
-                    if length > 8192:
-                        raise too_long("Identify.agent_version", offset, length, 8192)
                     try:
-                        agent_version = str(data[offset:stop], "utf-8")
+                        agent_version = data[offset:stop].decode()
                     except UnicodeDecodeError:
                         raise Malformed("Identify.agent_version", offset, "not UTF-8") from None
                 elif tag == 66:
-                    if length > 8192:
-                        raise too_long("Identify.signed_peer_record", offset, length, 8192)
                     signed_peer_record = data[offset:stop]
                 offset = stop
             else:

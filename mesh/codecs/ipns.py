@@ -120,22 +120,21 @@ class IpnsRecord(Record):
             if tag & 7 == 2:
                 if offset < end and (length := data[offset]) < 128:
                     offset += 1
+                elif offset + 1 < end and (high := data[offset + 1]) < 128:
+                    length += (high - 1) << 7
+                    offset += 2
                 else:
                     length, offset = read_varint(data, offset, end, "IpnsRecord")
                 stop = offset + length
                 if stop > end:
                     raise past_end(_IPNS_RECORD_FIELDS, tag, length, offset, "IpnsRecord")
                 if tag == 10:
-                    if length > 10240:
-                        raise too_long("IpnsRecord.value", offset, length, 10240)
                     value_ = data[offset:stop]
                 elif tag == 18:
                     if length > 1024:
                         raise too_long("IpnsRecord.signature_v1", offset, length, 1024)
                     signature_v1 = data[offset:stop]
                 elif tag == 34:
-                    if length > 10240:
-                        raise too_long("IpnsRecord.validity", offset, length, 10240)
                     validity = data[offset:stop]
                 elif tag == 58:
                     if length > 2112:
@@ -146,8 +145,6 @@ class IpnsRecord(Record):
                         raise too_long("IpnsRecord.signature_v2", offset, length, 1024)
                     signature_v2 = data[offset:stop]
                 elif tag == 74:
-                    if length > 10240:
-                        raise too_long("IpnsRecord.data", offset, length, 10240)
                     data_ = data[offset:stop]
                 offset = stop
             elif tag == 24:

@@ -93,6 +93,9 @@ class ValueRecord(Record):
             if tag & 7 == 2:
                 if offset < end and (length := data[offset]) < 128:
                     offset += 1
+                elif offset + 1 < end and (high := data[offset + 1]) < 128:
+                    length += (high - 1) << 7
+                    offset += 2
                 else:
                     length, offset = read_varint(data, offset, end, "ValueRecord")
                 stop = offset + length
@@ -103,14 +106,12 @@ class ValueRecord(Record):
                         raise too_long("ValueRecord.key", offset, length, 1024)
                     key = data[offset:stop]
                 elif tag == 18:
-                    if length > 4194304:
-                        raise too_long("ValueRecord.value", offset, length, 4194304)
                     value_ = data[offset:stop]
                 elif tag == 42:
                     if length > 128:
                         raise too_long("ValueRecord.time_received", offset, length, 128)
                     try:
-                        time_received = str(data[offset:stop], "utf-8")
+                        time_received = data[offset:stop].decode()
                     except UnicodeDecodeError:
                         raise Malformed("ValueRecord.time_received", offset, "not UTF-8") from None
                 offset = stop
@@ -183,18 +184,17 @@ class Peer(Record):
             if tag & 7 == 2:
                 if offset < end and (length := data[offset]) < 128:
                     offset += 1
+                elif offset + 1 < end and (high := data[offset + 1]) < 128:
+                    length += (high - 1) << 7
+                    offset += 2
                 else:
                     length, offset = read_varint(data, offset, end, "Peer")
                 stop = offset + length
                 if stop > end:
                     raise past_end(_PEER_FIELDS, tag, length, offset, "Peer")
                 if tag == 10:
-                    if length > 4194304:
-                        raise too_long("Peer.id", offset, length, 4194304)
                     id = data[offset:stop]
                 elif tag == 18:
-                    if length > 4194304:
-                        raise too_long("Peer.addrs", offset, length, 4194304)
                     if len(addrs) >= 500:
                         raise Malformed("Peer.addrs", offset, "more than 500")
                     addrs.append(data[offset:stop])
@@ -293,6 +293,9 @@ class Message(Record):
             if tag & 7 == 2:
                 if offset < end and (length := data[offset]) < 128:
                     offset += 1
+                elif offset + 1 < end and (high := data[offset + 1]) < 128:
+                    length += (high - 1) << 7
+                    offset += 2
                 else:
                     length, offset = read_varint(data, offset, end, "Message")
                 stop = offset + length
@@ -303,12 +306,8 @@ class Message(Record):
                         raise too_long("Message.key", offset, length, 1024)
                     key = data[offset:stop]
                 elif tag == 26:
-                    if length > 4194304:
-                        raise too_long("Message.record", offset, length, 4194304)
                     record_spans.append((offset, stop))
                 elif tag == 66:
-                    if length > 4194304:
-                        raise too_long("Message.closer_peers", offset, length, 4194304)
                     if len(closer_peers) >= 64:
                         raise Malformed("Message.closer_peers", offset, "more than 64")
                     try:
@@ -316,8 +315,6 @@ class Message(Record):
                     except Truncated as error:
                         raise crossing(error) from None
                 elif tag == 74:
-                    if length > 4194304:
-                        raise too_long("Message.provider_peers", offset, length, 4194304)
                     if len(provider_peers) >= 1024:
                         raise Malformed("Message.provider_peers", offset, "more than 1024")
                     try:
@@ -447,6 +444,9 @@ class Answer(Record):
             if tag & 7 == 2:
                 if offset < end and (length := data[offset]) < 128:
                     offset += 1
+                elif offset + 1 < end and (high := data[offset + 1]) < 128:
+                    length += (high - 1) << 7
+                    offset += 2
                 else:
                     length, offset = read_varint(data, offset, end, "Answer")
                 stop = offset + length
@@ -457,18 +457,12 @@ class Answer(Record):
                         raise too_long("Answer.key", offset, length, 1024)
                     key = data[offset:stop]
                 elif tag == 26:
-                    if length > 4194304:
-                        raise too_long("Answer.record", offset, length, 4194304)
                     record_spans.append((offset, stop))
                 elif tag == 66:
-                    if length > 4194304:
-                        raise too_long("Answer.closer_peers", offset, length, 4194304)
                     if len(closer_peers) >= 64:
                         raise Malformed("Answer.closer_peers", offset, "more than 64")
                     closer_peers.append(data[offset:stop])
                 elif tag == 74:
-                    if length > 4194304:
-                        raise too_long("Answer.provider_peers", offset, length, 4194304)
                     if len(provider_peers) >= 1024:
                         raise Malformed("Answer.provider_peers", offset, "more than 1024")
                     try:

@@ -67,6 +67,9 @@ class PublicKey(Record):
             if tag & 7 == 2:
                 if offset < end and (length := data[offset]) < 128:
                     offset += 1
+                elif offset + 1 < end and (high := data[offset + 1]) < 128:
+                    length += (high - 1) << 7
+                    offset += 2
                 else:
                     length, offset = read_varint(data, offset, end, "PublicKey")
                 stop = offset + length
@@ -145,6 +148,9 @@ class PrivateKey(Record):
             if tag & 7 == 2:
                 if offset < end and (length := data[offset]) < 128:
                     offset += 1
+                elif offset + 1 < end and (high := data[offset + 1]) < 128:
+                    length += (high - 1) << 7
+                    offset += 2
                 else:
                     length, offset = read_varint(data, offset, end, "PrivateKey")
                 stop = offset + length

@@ -69,6 +69,9 @@ class NoiseExtensions(Record):
             if tag & 7 == 2:
                 if offset < end and (length := data[offset]) < 128:
                     offset += 1
+                elif offset + 1 < end and (high := data[offset + 1]) < 128:
+                    length += (high - 1) << 7
+                    offset += 2
                 else:
                     length, offset = read_varint(data, offset, end, "NoiseExtensions")
                 stop = offset + length
@@ -86,7 +89,7 @@ class NoiseExtensions(Record):
                     if len(stream_muxers) >= 1024:
                         raise Malformed("NoiseExtensions.stream_muxers", offset, "more than 1024")
                     try:
-                        stream_muxers.append(str(data[offset:stop], "utf-8"))
+                        stream_muxers.append(data[offset:stop].decode())
                     except UnicodeDecodeError:
                         raise Malformed("NoiseExtensions.stream_muxers", offset, "not UTF-8") from None
                 offset = stop
@@ -163,6 +166,9 @@ class HandshakePayload(Record):
             if tag & 7 == 2:
                 if offset < end and (length := data[offset]) < 128:
                     offset += 1
+                elif offset + 1 < end and (high := data[offset + 1]) < 128:
+                    length += (high - 1) << 7
+                    offset += 2
                 else:
                     length, offset = read_varint(data, offset, end, "HandshakePayload")
                 stop = offset + length
@@ -177,8 +183,6 @@ class HandshakePayload(Record):
                         raise too_long("HandshakePayload.identity_sig", offset, length, 1024)
                     identity_sig = data[offset:stop]
                 elif tag == 34:
-                    if length > 65535:
-                        raise too_long("HandshakePayload.extensions", offset, length, 65535)
                     extensions_spans.append((offset, stop))
                 offset = stop
             else:

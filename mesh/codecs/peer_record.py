@@ -54,6 +54,9 @@ class AddressInfo(Record):
             if tag & 7 == 2:
                 if offset < end and (length := data[offset]) < 128:
                     offset += 1
+                elif offset + 1 < end and (high := data[offset + 1]) < 128:
+                    length += (high - 1) << 7
+                    offset += 2
                 else:
                     length, offset = read_varint(data, offset, end, "AddressInfo")
                 stop = offset + length
@@ -125,6 +128,9 @@ class PeerRecord(Record):
             if tag & 7 == 2:
                 if offset < end and (length := data[offset]) < 128:
                     offset += 1
+                elif offset + 1 < end and (high := data[offset + 1]) < 128:
+                    length += (high - 1) << 7
+                    offset += 2
                 else:
                     length, offset = read_varint(data, offset, end, "PeerRecord")
                 stop = offset + length

@@ -140,6 +140,8 @@ def _write_delimited(out: Source, message: Message) -> str:
     with out.block("if tag & 7 == 2:"):
         with out.block("if offset < end and (length := data[offset]) < 128:"):
             out("offset += 1")
+        with out.block("elif offset + 1 < end and (high := data[offset + 1]) < 128:"):
+            out("length += (high - 1) << 7", "offset += 2")
         with out.block("else:"):
             out(f'length, offset = read_varint(data, offset, end, "{title}")')
         out("stop = offset + length")
@@ -148,7 +150,10 @@ def _write_delimited(out: Source, message: Message) -> str:
         word = "if"
         for tag, field, limit in fields:
             with out.block(f"{word} tag == {tag}:"):
-                out.raises(f"length > {limit}", f'too_long("{title}.{field.name}", offset, length, {limit})')
+                if limit < (message.max_bytes or 0):
+                    out.raises(
+                        f"length > {limit}", f'too_long("{title}.{field.name}", offset, length, {limit})'
+                    )
                 if field.scalar:
                     _write_packed(out, field, title)
                 else:
@@ -176,7 +181,7 @@ def _write_content(out: Source, field: Field, title: str) -> None:
     if field.kind == "bytes":
         out(f"{name}.append({value})" if repeated else f"{name} = {value}")
         return
-    value = f'str({value}, "utf-8")'
+    value = f"{value}.decode()"
     with out.block("try:"):
         out(f"{name}.append({value})" if repeated else f"{name} = {value}")
     out.errors.add("Malformed")

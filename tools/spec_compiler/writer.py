@@ -9,7 +9,20 @@ from protocol_specs.grammar import Enum
 
 RESERVED = frozenset(
     (
-        *("cls", "data", "offset", "end", "tag", "length", "stop", "number", "size", "octet", "text_end"),
+        *(
+            "cls",
+            "data",
+            "offset",
+            "end",
+            "tag",
+            "length",
+            "high",
+            "stop",
+            "number",
+            "size",
+            "octet",
+            "text_end",
+        ),
         *("item", "kind", "error", "struct", "value", "region", "start"),
     )
 )

@@ -1,0 +1,134 @@
+"""Messages on their way in, as far as their verification: which of them may be new."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Generic
+
+from mesh.codecs.gossip import Message
+from mesh.errors import DecodeError, UsageError
+from mesh.protocols.gossip.message import Incoming, MessageIdFunction, PeerT
+from mesh.protocols.gossip.seen import SeenCache
+from mesh.protocols.gossip.topics import Neighbourhood
+
+MAX_ID_BYTES = 4096
+
+
+class RecentWires:
+    """Encoded messages that came lately, with their topic and id: a copy byte for byte needs no decoding.
+
+    Two generations of at most `count` messages each; longer messages than `longest` are not kept, since hashing them
+    costs more than decoding. A generation lasts `ttl_s` seconds at most. What it forgot is recognised by its id instead.
+    """
+
+    __slots__ = ("_count", "_ttl_s", "_turn_at", "longest", "old", "young")
+
+    def __init__(self, ttl_s: float, now: float, count: int = 2048, longest: int = 1024) -> None:
+        self.young: dict[bytes, tuple[str, bytes]] = {}
+        self.old: dict[bytes, tuple[str, bytes]] = {}
+        self.longest = longest
+        self._count = count
+        self._ttl_s = ttl_s
+        self._turn_at = now + ttl_s
+
+    def add(self, wire: bytes, topic: str, id: bytes) -> None:
+        """A message of at most `longest` bytes came."""
+        if len(self.young) >= self._count:
+            self.old = self.young
+            self.young = {}
+        self.young[wire] = (topic, id)
+
+    def wake(self, now: float) -> None:
+        """Forgets what came too long ago."""
+        if now >= self._turn_at:
+            self.old = {} if now >= self._turn_at + self._ttl_s else self.young
+            self.young = {}
+            self._turn_at = now + self._ttl_s
+
+
+class Intake(Generic[PeerT]):
+    """Sorts out what has been seen, is being verified, or is not for us; holds what is being verified."""
+
+    def __init__(
+        self,
+        neighbourhood: Neighbourhood[PeerT],
+        own_id: PeerT,
+        seen: SeenCache,
+        id_of: MessageIdFunction,
+        author_of: Callable[[Message], PeerT | None],
+        now: float,
+    ) -> None:
+        self._all = neighbourhood
+        self._own_id = own_id
+        self._seen = seen
+        self._id_of = id_of
+        self._author_of = author_of
+        self.id_functions: dict[str, MessageIdFunction] = {}
+        """Of topics with one of their own."""
+        self.recent = RecentWires(neighbourhood.settings.limits.seen_ttl_s, now)
+        self.pending: dict[bytes, Incoming[PeerT]] = {}
+        """What is being verified. Told apart by all bytes, since a forgery with another's id, or even signature, must
+        not keep out the real message."""
+
+    def take(self, peer: PeerT, wires: Sequence[bytes], now: float) -> list[Incoming[PeerT]]:
+        """Those that may be new. What came lately byte for byte is told by that alone, without decoding."""
+        scores, counts = self._all.scores, self._all.counts
+        recent, pending, seen, joined = self.recent, self.pending, self._seen, self._all.joined
+        young, old, longest = recent.young, recent.old, recent.longest
+        functions, id_of, author_of = self.id_functions, self._id_of, self._author_of
+        own_id, most = self._own_id, self._all.settings.limits.pending
+        fresh: list[Incoming[PeerT]] = []
+        duplicates = 0
+        for wire in wires:
+            if len(wire) <= longest:
+                known = young.get(wire) or old.get(wire)
+                if known is not None:
+                    duplicates += 1
+                    if scores is not None:
+                        scores.duplicate(peer, known[0], known[1], now)
+                    continue
+            try:
+                message = Message.decode(wire)
+            except DecodeError:
+                counts["malformed"] += 1
+                continue
+            topic = message.topic
+            if topic not in joined:
+                counts["unjoined"] += 1
+                continue
+            id = functions[topic](message) if topic in functions else id_of(message)
+            if id in seen:
+                duplicates += 1
+                if scores is not None:
+                    scores.duplicate(peer, topic, id, now)
+                continue
+            if wire in pending:
+                duplicates += 1
+                self._note_copy(pending[wire], peer)
+                continue
+            author = author_of(message)
+            if author is not None and author == own_id:
+                counts["own"] += 1
+                if scores is not None:
+                    scores.invalid(peer, topic, now)
+            elif not 0 < len(id) <= MAX_ID_BYTES:
+                counts["malformed"] += 1
+            elif len(pending) >= most:
+                counts["throttled"] += 1
+            else:
+                incoming = pending[wire] = Incoming(peer, message, wire, id, author)
+                fresh.append(incoming)
+        counts["duplicates"] += duplicates
+        return fresh
+
+    def settle(self, incoming: Incoming[PeerT]) -> None:
+        """Ends a verification. Raises UsageError for a message that is in none."""
+        if self.pending.pop(incoming.wire, None) is not incoming:
+            raise UsageError("this message is not being verified, or no more")
+
+    @staticmethod
+    def _note_copy(incoming: Incoming[PeerT], peer: PeerT) -> None:
+        if peer != incoming.source:
+            if incoming.copies is None:
+                incoming.copies = {}
+            incoming.copies[peer] = None

@@ -1,0 +1,45 @@
+"""A message on its way through the router."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Generic, TypeVar
+
+from mesh.codecs.gossip import Message
+
+PeerT = TypeVar("PeerT")
+
+MessageIdFunction = Callable[[Message], bytes]
+"""Must be the same at every peer of a topic, and give an id for whatever message without raising."""
+
+
+class Verdict(Enum):
+    """What validation says of a message."""
+
+    ACCEPT = "accept"
+    IGNORE = "ignore"
+    """Not passed on; its sender did nothing wrong."""
+    REJECT = "reject"
+    """Not passed on, and counted against its sender (P4)."""
+
+
+@dataclass(slots=True, eq=False)
+class Incoming(Generic[PeerT]):
+    """A message as it came: ``wire`` is the encoded `Message`, which is passed on unchanged."""
+
+    source: PeerT
+    """Who sent it here, not who wrote it."""
+    message: Message
+    wire: bytes
+    id: bytes
+    author: PeerT | None = None
+    """Who wrote it, when that is somebody the router's owner knows."""
+    copies: dict[PeerT, None] | None = None
+    """Other peers that sent the same bytes while it was being verified."""
+
+
+def default_id(message: Message) -> bytes:
+    """Author and sequence number: the specification's default. Useless where messages have neither (NO_SIGN)."""
+    return (message.sender or b"") + (message.seqno or b"")
