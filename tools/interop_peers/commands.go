@@ -29,7 +29,7 @@ type command[T any] struct {
 // commands maps the names of all that a target can be told to do.
 type commands[T any] map[string]command[T]
 
-var nodeCommands = commands[*node]{
+var nodeCommands = withPubsub(commands[*node]{
 	"connect":     {dialLimit, withArgs(connectArgs{}, connect)},
 	"close":       {shortLimit, withArgs(closeArgs{}, closePeer)},
 	"peers":       {shortLimit, withArgs(noArgs{}, listPeers)},
@@ -45,7 +45,7 @@ var nodeCommands = commands[*node]{
 	"release":     {dialLimit, withArgs(noArgs{}, release)},
 	"stats":       {shortLimit, withArgs(noArgs{}, stats)},
 	"settle":      {shortLimit, withArgs(noArgs{}, settle)},
-}
+})
 
 type noArgs struct{}
 

@@ -12,6 +12,10 @@ const usage = `usage:
   peer serve [flags]       run a node until standard input ends (peer serve -h lists the flags)
   peer kad [flags]         run a Kademlia network, likewise
   peer kad-bench [flags]   measure a Kademlia network and print the figures
+  peer pubsub-network [flags]
+                           run a network of hosts with pubsub, likewise
+  peer pubsub-bench {pub|sub|network} [flags]
+                           measure pubsub and print the figures
   peer version             print the go-libp2p version`
 
 func main() {
@@ -32,6 +36,10 @@ func run(args []string) error {
 		return serveKad(args[1:])
 	case "kad-bench":
 		return benchKad(args[1:])
+	case "pubsub-network":
+		return servePubsubNetwork(args[1:])
+	case "pubsub-bench":
+		return benchPubsub(args[1:])
 	case "version":
 		fmt.Println("go-libp2p", versionOf(libp2pModule))
 		return nil

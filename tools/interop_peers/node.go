@@ -17,6 +17,7 @@ type node struct {
 	options    serveOptions
 	identified *identifications
 	held       *heldHosts
+	pubsub     *pubsubSlot
 }
 
 // startNode starts the host; from then on events go to out.
@@ -25,7 +26,7 @@ func startNode(options serveOptions, out *lineQueue) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &node{options: options, identified: newIdentifications(), held: &heldHosts{}}
+	n := &node{options: options, identified: newIdentifications(), held: &heldHosts{}, pubsub: &pubsubSlot{out: out}}
 	hostOptions := []libp2p.Option{
 		libp2p.Identity(key),
 		protocolStack(options),
