@@ -6,7 +6,8 @@ Secp256k1); more become sha2-256 (RSA, ECDSA).
 
 from __future__ import annotations
 
-from functools import total_ordering
+from functools import lru_cache
+from typing import Self
 
 from mesh.errors import DecodeError
 from mesh.identity.keys import PublicKey
@@ -18,17 +19,15 @@ from mesh.multiformats.positional import b58encode
 MAX_INLINE_BYTES = 42
 
 
-@total_ordering
-class PeerId:
-    """An immutable id; equality, hash and order are those of its multihash bytes."""
+class PeerId(bytes):
+    """An immutable id. It is its multihash bytes, and equal to them: tables of peers hash and compare at their speed."""
 
-    __slots__ = ("_bytes", "_text")
+    __slots__ = ()
 
-    def __init__(self, data: bytes) -> None:
+    def __new__(cls, data: bytes) -> Self:
         """Takes the bytes of a whole sha2-256 or identity multihash. Raises DecodeError for others."""
         peer_multihash.check(data)
-        self._bytes = bytes(data)
-        self._text: str | None = None
+        return super().__new__(cls, data)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> PeerId:
@@ -48,15 +47,15 @@ class PeerId:
         return cls(peer_multihash.parse(text))
 
     def to_bytes(self) -> bytes:
-        return self._bytes
+        return bytes(self)
 
     def to_cid(self, base: str = "base32") -> str:
         """The text of the version 1 CID, in `base32` (bafz...), `base36` (k51...) or another multibase."""
-        return Cid(1, LIBP2P_KEY, Multihash.from_bytes(self._bytes)).to_text(base)
+        return Cid(1, LIBP2P_KEY, Multihash.from_bytes(self)).to_text(base)
 
     def public_key(self) -> PublicKey | None:
         """The key inside an identity multihash; None when the id is a digest, or holds no valid key."""
-        inline = Multihash.from_bytes(self._bytes)
+        inline = Multihash.from_bytes(self)
         if inline.code != IDENTITY:
             return None
         try:
@@ -74,21 +73,16 @@ class PeerId:
         return str(self)[-8:]
 
     def __str__(self) -> str:
-        if self._text is None:
-            self._text = b58encode(self._bytes)
-        return self._text
+        return _text_of(bytes(self))
 
     def __repr__(self) -> str:
         return f"PeerId({str(self)!r})"
 
-    def __hash__(self) -> int:
-        return hash(self._bytes)
-
-    def __eq__(self, other: object) -> bool:
-        return self._bytes == other._bytes if isinstance(other, PeerId) else NotImplemented
-
-    def __lt__(self, other: PeerId) -> bool:
-        return self._bytes < other._bytes if isinstance(other, PeerId) else NotImplemented
-
     def __reduce__(self) -> tuple[object, tuple[object, ...]]:
-        return PeerId, (self._bytes,)
+        return PeerId, (bytes(self),)
+
+
+@lru_cache(maxsize=8192)
+def _text_of(data: bytes) -> str:
+    """Base58 takes long, and the same ids are shown over and over."""
+    return b58encode(data)

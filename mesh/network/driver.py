@@ -229,7 +229,8 @@ class Driver(asyncio.BufferedProtocol):
             while True:
                 if session.eventful:
                     self._take_events(session)
-                ready, session.ready = session.ready, []
+                ready = session.ready[:]
+                session.ready.clear()
                 for stream in ready:
                     stream.touched = False
                     owner.stream_ready(stream)
@@ -288,7 +289,8 @@ class Driver(asyncio.BufferedProtocol):
         if not (batches or self._unsent) or self._lost:
             return
         channel = self.channel
-        records, self._unsent = self._unsent, []
+        records = self._unsent[:]
+        self._unsent.clear()
         for batch in batches:
             records += channel.seal(batch)
         self._write(records)

@@ -4,8 +4,8 @@ A scope takes the place of a resident `asyncio.TaskGroup` per connection, which 
 `async with` (about 3 KiB per idle connection); a scope without tasks is one small object. The rules are the same: a task
 belongs to exactly one scope, and `close` cancels and awaits all of them, children first.
 
-Here is the connection and service supervisor: the one broad `except` over foreign code (protocol handlers). It logs,
-counts, and tells the owner through ``on_crash``.
+Here is the connection and service supervisor: the one broad `except` over foreign code (protocol handlers, validators).
+It logs, counts, and tells the owner through ``on_crash``; `supervised` is the same for a plain call.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from mesh.errors import MeshError, UsageError
 
 log = logging.getLogger(__name__)
+
+A = TypeVar("A")
+T = TypeVar("T")
 
 
 class Scope:
@@ -127,3 +130,12 @@ class Scope:
             log.exception("%s: unforeseen %s", name, type(error).__name__)
             if on_crash is not None:
                 on_crash(error)
+
+
+def supervised(function: Callable[[A], T], argument: A, name: str) -> T | None:
+    """What foreign code returns for ``argument``; None when it raised, which is logged with its traceback."""
+    try:
+        return function(argument)
+    except Exception:
+        log.exception("%s: unforeseen exception", name)
+        return None

@@ -35,6 +35,8 @@ MESSAGE_BYTES = 4096
 """Taken at once for a message: what lies behind a short one is copied when it is put back."""
 NEGOTIATE_BYTES = 256
 """Taken at once while agreeing on a protocol: what lies behind the last token leaves the muxer's queue and count."""
+TOKEN_BYTES = 256
+"""Of a message that comes in pieces this much is taken ahead of its rest, such as what came along with a token."""
 
 
 class Stream:
@@ -122,7 +124,7 @@ class Stream:
                 if state.read_closed and self._failure is None:
                     return b""
             self._check_alive()
-            await self._wait_readable()
+            await self.readable()
 
     async def read(self, max_bytes: int = READ_BYTES) -> bytes:
         """Between 1 and ``max_bytes`` bytes, as soon as there are any; b"" at the end of the stream."""
@@ -149,24 +151,29 @@ class Stream:
     async def read_message(self, max: int) -> bytes:
         """One message behind its uvarint length, at most ``max`` bytes; `Malformed` when it is longer, `EndOfStream`
         when the peer ended the stream before it. A cancelled call takes nothing."""
-        first = await self.read(MESSAGE_BYTES)
-        if not first:
-            raise EndOfStream(f"{self.protocol}: the peer ended the stream")
-        if self._state.queued_bytes and len(first) < NEGOTIATE_BYTES:
-            first += await self.read(MESSAGE_BYTES)  # what came along with the negotiation, and its rest
-        size, start = varint.decode_if_whole(first)
-        if start and (end := start + size) <= len(first) and size <= max:
-            self._leftover = first[end:] + self._leftover
-            return first[start:end]
-        self._leftover = first + self._leftover
-        return await self._read_long_message(max)
+        message = self.take_message(max)
+        if message is None and not self._readable:
+            await self.readable()
+            message = self.take_message(max)
+        return await self._read_long_message(max) if message is None else message
+
+    def readable(self) -> asyncio.Future[None]:
+        """Done when there is something to read, the stream has ended or it has failed."""
+        if self._on_readable is not None or (self._reader is not None and not self._reader.done()):
+            raise UsageError(f"{self.protocol}: another task is reading this stream")
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._readable:
+            waiter.set_result(None)
+        else:
+            self._reader = waiter
+        return waiter
 
     def when_readable(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` once, in a turn of its own, when there is something to read, the stream has ended or it has
         failed: for an owner of many streams who would otherwise keep a task waiting at each."""
         if self._readable:
             asyncio.get_running_loop().call_soon(callback)
-        elif self._on_readable is not None or self._reader is not None:
+        elif self._on_readable is not None or (self._reader is not None and not self._reader.done()):
             raise UsageError(f"{self.protocol}: another task is reading this stream")
         else:
             self._on_readable = callback
@@ -174,26 +181,26 @@ class Stream:
     def take_message(self, max: int) -> bytes | None:
         """The next message as `read_message` gives it, if all of it is here and it is short; else None, and nothing is
         lost: `read_message` waits for it, or raises what is wrong."""
-        if not self._leftover:
-            state = self._state
-            if self._negotiation is not None or not state.queued_bytes:
+        state, held = self._state, self._leftover
+        while True:
+            size, start = varint.decode_if_whole(held) if held else (0, 0)
+            if start and size <= max and (end := start + size) <= len(held):
+                self._leftover = held[end:]
+                return held[start:end]
+            if len(held) >= TOKEN_BYTES or self._negotiation is not None or not state.queued_bytes:
                 return None
             driver = self._driver
-            payload = driver.session.take(state, MESSAGE_BYTES)
+            chunk = driver.session.take(state, MESSAGE_BYTES)
             driver.count_held()
             if driver.session.queued_bytes:
                 driver.request_flush()
-            self._leftover = payload if type(payload) is bytes else bytes(payload)
-        held = self._leftover
-        size, start = varint.decode_if_whole(held)
-        if not start or (end := start + size) > len(held) or size > max:
-            return None
-        self._leftover = held[end:]
-        return held[start:end]
+            self._leftover = held = b"".join((held, chunk))
 
     async def _read_long_message(self, max: int) -> bytes:
-        """A message that did not come in one piece, or is too long."""
+        """A message that did not come in one piece, is too long, or does not come."""
         prefix = bytearray(await self.read(1))
+        if not prefix:
+            raise EndOfStream(f"{self.protocol}: the peer ended the stream")
         try:
             while prefix[-1] & 0x80:
                 if len(prefix) == varint.MAX_BYTES:
@@ -433,15 +440,6 @@ class Stream:
         if self._failure is not None or state.reset_code is not None or self._leftover:
             return True
         return self._negotiation is None and (state.queued_bytes > 0 or state.read_closed)
-
-    async def _wait_readable(self) -> None:
-        if self._reader is not None or self._on_readable is not None:
-            raise UsageError(f"{self.protocol}: another task is reading this stream")
-        self._reader = asyncio.get_running_loop().create_future()
-        try:
-            await self._reader
-        finally:
-            self._reader = None
 
     async def _wait_writable(self) -> None:
         self._writer = asyncio.get_running_loop().create_future()

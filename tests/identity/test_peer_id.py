@@ -93,7 +93,7 @@ def test_peer_id_is_a_value() -> None:
     assert sorted([ALICE_ID, bob], key=PeerId.to_bytes) == sorted([bob, ALICE_ID])
     assert len({ALICE_ID, PeerId.parse(str(ALICE_ID)), bob}) == 2
     assert pickle.loads(pickle.dumps(ALICE_ID)) == ALICE_ID
-    assert str(ALICE_ID) != ALICE_ID
+    assert bytes(ALICE_ID) == ALICE_ID
     assert repr(ALICE_ID) == f"PeerId('{ALICE_ID}')"
     with pytest.raises(AttributeError):
         ALICE_ID.name = "x"  # type: ignore[attr-defined]

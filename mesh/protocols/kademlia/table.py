@@ -26,7 +26,7 @@ from mesh.protocols.kademlia.settings import K, TableSettings
 MAX_EVENTS = 1024
 """Changes kept for `events`; the oldest are dropped when nobody takes them."""
 
-_SORTED_AT_ONCE = 24
+_SORTED_AT_ONCE = 32
 """Slices up to this are sorted rather than split further."""
 
 

@@ -53,7 +53,8 @@ class Outbox:
 
     def take_full(self) -> list[list[Buffer]]:
         """The batches that are closed; frames of the open one stay for what follows them."""
-        batches, self._batches = self._batches, []
+        batches = self._batches[:]
+        self._batches.clear()
         return batches
 
     def own(self) -> None:
@@ -66,10 +67,11 @@ class Outbox:
         """Every batch, oldest first; the box is empty afterwards."""
         if self._batch:
             self._close()
-        batches, self._batches = self._batches, []
+        batches = self._batches[:]
+        self._batches.clear()
         return batches
 
     def _close(self) -> None:
-        self._batches.append(self._batch)
-        self._batch = []
+        self._batches.append(self._batch[:])
+        self._batch.clear()
         self._batch_bytes = 0

@@ -64,8 +64,7 @@ class Server:
         try:
             async with asyncio.timeout(IDLE_S) as idle:
                 while True:
-                    message = Message.decode(await stream.read_message(self._max_request_bytes))
-                    reply = await self._answer(asker, message)
+                    reply = await self._answer(asker, await stream.read_message(self._max_request_bytes))
                     if reply is not None:
                         await stream.write_message(reply)
                     now = loop.time()
@@ -77,7 +76,8 @@ class Server:
         except TimeoutError:
             stream.reset()
 
-    async def _answer(self, asker: PeerId, message: Message) -> bytes | None:
+    async def _answer(self, asker: PeerId, request: bytes) -> bytes | None:
+        message = Message.decode(request)
         name = message.type.name.lower()
         self._counters.count(f"kademlia.asked:{name}")
         try:
