@@ -87,6 +87,10 @@ class Intake(Generic[PeerT]):
                     if scores is not None:
                         scores.duplicate(peer, known[0], known[1], now)
                     continue
+            if wire in pending:
+                duplicates += 1
+                self._note_copy(pending[wire], peer)
+                continue
             try:
                 message = Message.decode(wire)
             except DecodeError:
@@ -101,10 +105,6 @@ class Intake(Generic[PeerT]):
                 duplicates += 1
                 if scores is not None:
                     scores.duplicate(peer, topic, id, now)
-                continue
-            if wire in pending:
-                duplicates += 1
-                self._note_copy(pending[wire], peer)
                 continue
             author = author_of(message)
             if author is not None and author == own_id:
