@@ -43,7 +43,8 @@ class Fed(Stream):
         self.protocol = PROTOCOL_ID
         self._parts = [part for part in parts if part]
         self._leftover = b""
-        self._state: Any = SimpleNamespace(queued_bytes=0)
+        self._state: Any = SimpleNamespace(queued_bytes=0, read_closed=True, reset_code=None)
+        self._negotiation = self._failure = None
         self.said = b""
         self.ended = "open"
 

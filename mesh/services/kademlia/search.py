@@ -37,6 +37,8 @@ from mesh.services.kademlia.writes import Write, write
 from mesh.telemetry.counters import Counters
 
 MAX_PEERS_REMEMBERED: Final = 8192
+MAX_HEARD: Final = 512
+"""Peers that one lookup knows again by the very bytes they are named with: most answers name the same ones."""
 MAX_NAMED_BYTES: Final = 4096
 """A peer of an answer that takes more is passed over; dozens of addresses fit."""
 
@@ -100,6 +102,7 @@ class _Running:
 
     __slots__ = (
         "_addresses",
+        "_heard",
         "_message",
         "_on_answer",
         "_on_step",
@@ -127,6 +130,7 @@ class _Running:
         self._on_answer = on_answer
         self._on_step = on_step
         self._addresses: dict[int, list[bytes]] = {}
+        self._heard: dict[bytes, Candidate[PeerId]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self.done: asyncio.Future[Result[PeerId]] = asyncio.get_running_loop().create_future()
@@ -210,14 +214,19 @@ class _Running:
 
     def _candidates(self, encoded: Sequence[bytes]) -> list[Candidate[PeerId]]:
         """Those of an answer that have a valid id and an address to go to."""
-        addresses = self._addresses
+        heard = self._heard
         found: list[Candidate[PeerId]] = []
         for each in encoded:
-            named = _read_named(each) if len(each) <= MAX_NAMED_BYTES else None
-            if named is not None:
-                if named.candidate.key not in addresses:
-                    addresses[named.candidate.key] = named.addresses
-                found.append(named.candidate)
+            candidate = heard.get(each)
+            if candidate is None:
+                named = read_named(each)
+                if named is None:
+                    continue
+                candidate = named.candidate
+                self._addresses.setdefault(candidate.key, named.addresses)
+                if len(heard) < MAX_HEARD:
+                    heard[each] = candidate
+            found.append(candidate)
         return found
 
     def known_addresses(self, peer: PeerId) -> Iterator[Multiaddr]:

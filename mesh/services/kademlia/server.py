@@ -24,6 +24,9 @@ IDLE_S: Final = 60.0
 IDLE_STEP_S: Final = 5.0
 """How precisely that is kept: setting a timer for every request would cost more than some requests."""
 
+_ASKED: Final = {kind: f"kademlia.asked:{kind.name.lower()}" for kind in MessageType}
+_REFUSED: Final = {kind: f"kademlia.refused:{kind.name.lower()}" for kind in MessageType}
+
 
 class Server:
     """The serving side. ``clock`` gives Unix seconds."""
@@ -78,12 +81,11 @@ class Server:
 
     async def _answer(self, asker: PeerId, request: bytes) -> bytes | None:
         message = Message.decode(request)
-        name = message.type.name.lower()
-        self._counters.count(f"kademlia.asked:{name}")
+        self._counters.count(_ASKED[message.type])
         try:
             return await self._answers[message.type](asker, message)
         except MeshError:
-            self._counters.count(f"kademlia.refused:{name}")
+            self._counters.count(_REFUSED[message.type])
             raise
 
     async def _find_node(self, asker: PeerId, message: Message) -> bytes:
