@@ -61,6 +61,7 @@ from mesh.storage.sqlite_datastore import SqliteDatastore
 from mesh.telemetry.counters import Counters
 
 if TYPE_CHECKING:
+    from mesh.services.gossip import Pubsub
     from mesh.services.kademlia import Kademlia
 
 log = logging.getLogger(__name__)
@@ -109,6 +110,7 @@ class Node:
         self._swarm: Swarm | None = None
         self._dht: Kademlia | None = None
         self._datastore: Datastore | None = None
+        self._pubsub = self._make_pubsub()
         self._push_pending = False
         self.bootstrap = Bootstrap(
             self.config.network.bootstrap,
@@ -143,6 +145,8 @@ class Node:
             await asyncio.wrap_future(self.addresses.start())
             if self.config.kademlia.mode != "off":
                 await self._start_dht(self._scope)
+            if self._pubsub is not None:
+                await self._pubsub.start(self._scope)
             for text in self.config.network.listen:
                 await self._swarm.listen(Multiaddr.parse(text))
         except BaseException:
@@ -155,6 +159,8 @@ class Node:
         swarm, scope = self._swarm, self._scope
         if swarm is None or scope is None:
             return
+        if self._pubsub is not None:
+            await self._pubsub.stop()
         if self._dht is not None:
             await self._dht.stop()
         await swarm.close()
@@ -264,6 +270,13 @@ class Node:
             raise UsageError("the DHT is off: set kademlia.mode to client, server or auto" if off else _IDLE)
         return self._dht
 
+    @property
+    def pubsub(self) -> Pubsub:
+        """Pubsub; it runs while the node does. Raises `UsageError` while it is off (`gossip.enabled`)."""
+        if self._pubsub is None:
+            raise UsageError("pubsub is off: set gossip.enabled to true")
+        return self._pubsub
+
     async def identify(self, target: Target) -> PeerInfo:
         """Ask a peer who it is. Raises `TimedOut`, `Malformed`, `DialError`."""
         return await self._identify.ask(await self.connect(target))
@@ -332,8 +345,9 @@ class Node:
     def _disconnected(self, connection: Connection) -> None:
         if self._swarm is not None and not self._swarm.is_connected(connection.peer):
             self.addresses.set_connected(connection.peer, False)
-            if self._dht is not None:
-                self._dht.disconnected(connection.peer)
+            for service in (self._dht, self._pubsub):
+                if service is not None:
+                    service.disconnected(connection.peer)
 
     def _identify_failed(self, error: MeshError) -> None:
         self.counters.count(f"identify.failed:{error.code}")
@@ -346,8 +360,9 @@ class Node:
             addresses.set_record(peer, info.record, info.record_seq, info.listen_addrs, Lifetime.CONNECTED)
         else:
             addresses.add(peer, info.listen_addrs, Lifetime.CONNECTED)
-        if self._dht is not None:
-            self._dht.identified(connection)
+        for service in (self._dht, self._pubsub):
+            if service is not None:
+                service.identified(connection)
 
     @property
     def own_addresses(self) -> list[Multiaddr]:
@@ -372,13 +387,20 @@ class Node:
             datastore = stored = SqliteDatastore(folder / "datastore.sqlite")
             await stored.open()
         self._datastore = datastore
-        dht = Kademlia(_DhtHost(self), self.config.kademlia, datastore, self._registry, self.counters)
+        dht = Kademlia(_Host(self), self.config.kademlia, datastore, self._registry, self.counters)
         await dht.start(scope)
         self._dht = dht
 
+    def _make_pubsub(self) -> Pubsub | None:
+        if not self.config.gossip.enabled:
+            return None
+        from mesh.services.gossip import Pubsub
 
-class _DhtHost:
-    """This node as the DHT sees it."""
+        return Pubsub(_Host(self), self.key, self.config.gossip, self._registry, self.counters)
+
+
+class _Host:
+    """This node as its services see it."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -399,6 +421,14 @@ class _DhtHost:
 
     def bootstrap(self) -> None:
         self._node.bootstrap.hurry()
+
+    def record_of(self, peer: PeerId) -> bytes | None:
+        known = self._node.addresses.record_of(peer)
+        return None if known is None else known[0]
+
+    @property
+    def directory(self) -> Kademlia | None:
+        return self._node._dht
 
 
 def _limits(config: Config) -> Limits:

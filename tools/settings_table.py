@@ -23,7 +23,7 @@ def render() -> str:
     for key, rule in every_setting():
         default = in_words(rule, value_of(config, key))
         shown = ", ".join(map(str, default)) if isinstance(default, (list, tuple)) else default
-        shown = "" if shown is None else shown
+        shown = "" if shown is None else str(shown).lower() if isinstance(shown, bool) else shown
         rows.append(f"| `{key}` | {f'`{shown}`' if shown != '' else ''} | {rule.help} |")
     return "\n".join(rows) + "\n"
 

@@ -11,7 +11,7 @@ from mesh.errors import UsageError
 from mesh.network.gater import Gater
 from mesh.network.resources import Resources
 from mesh.node import Node
-from mesh.telemetry.metrics import DhtReading, Metrics, Readings, ScopeReading
+from mesh.telemetry.metrics import DhtReading, Metrics, PubsubReading, Readings, ScopeReading
 
 
 class Desk:
@@ -54,6 +54,7 @@ class Desk:
             scopes=_scopes(resources) if resources is not None else (),
             refusals=dict(resources.refusals) if resources is not None else {},
             dht=_dht(node),
+            pubsub=_pubsub(node),
         )
 
 
@@ -73,6 +74,15 @@ def _dht(node: Node) -> DhtReading | None:
         return None
     dht = node.dht
     return DhtReading(dht.mode.value, len(dht.table), len(dht.records), len(dht.providers))
+
+
+def _pubsub(node: Node) -> PubsubReading | None:
+    if not node.config.gossip.enabled:
+        return None
+    pubsub = node.pubsub
+    topics = pubsub.topics()
+    mesh_peers = sum(len(pubsub.mesh(topic)) for topic in topics)
+    return PubsubReading(len(pubsub.peers()), len(topics), mesh_peers, pubsub.counts())
 
 
 async def _desk_of(request: Request) -> Desk:

@@ -15,6 +15,8 @@ from mesh.errors import ConfigError
 
 KEY_TYPES = ("ed25519", "secp256k1", "ecdsa", "rsa")
 SERVICES = ("echo", "perf")
+PUBSUB_PROTOCOLS = ("/meshsub/1.3.0", "/meshsub/1.2.0", "/meshsub/1.1.0", "/meshsub/1.0.0", "/floodsub/1.0.0")
+SIGNATURE_POLICIES = ("strict-sign", "strict-no-sign", "lax-sign", "lax-no-sign")
 SHORTEST_S = 0.001
 LONGEST_S = 86_400.0
 
@@ -23,6 +25,10 @@ _RULES: dict[str, dict[str, Setting]] = {}
 
 def _time(text: str) -> Setting:
     return Setting(text, "seconds", minimum=SHORTEST_S, maximum=LONGEST_S)
+
+
+def _switch(text: str) -> Setting:
+    return Setting(text, "switch")
 
 
 def _count(text: str, minimum: int = 1, maximum: int = 1_000_000) -> Setting:
@@ -210,6 +216,50 @@ class KademliaSection(Section):
 
 
 @dataclass(frozen=True, slots=True)
+class GossipSection(Section):
+    """Pubsub: topics that peers publish to and subscribe to."""
+
+    enabled: Annotated[bool, _switch("Speak pubsub with every peer that does.")] = False
+    protocols: Annotated[
+        tuple[str, ...], Setting("Protocols to speak, best first.", "list", choices=PUBSUB_PROTOCOLS)
+    ] = PUBSUB_PROTOCOLS
+    signatures: Annotated[
+        str,
+        Setting(
+            "Whether own messages are signed, and what others' must be; lax takes either.",
+            choices=SIGNATURE_POLICIES,
+        ),
+    ] = "strict-sign"
+    max_rpc_bytes: Annotated[
+        int,
+        Setting("Longest RPC that is taken; a message has to fit in one.", "size", minimum=KIB, maximum=MIB),
+    ] = MIB
+    publish_patience_s: Annotated[
+        float, _time("A publisher waits so long for a peer that does not read, then leaves it out.")
+    ] = 5.0
+    d: Annotated[int, _count("Mesh neighbours wanted in a topic.", maximum=1000)] = 6
+    d_low: Annotated[int, _count("With fewer, more are taken.", maximum=1000)] = 5
+    d_high: Annotated[int, _count("With so many, some are given up.", maximum=1000)] = 12
+    d_out: Annotated[int, _count("Neighbours that this node dialled, at least.", 0, 1000)] = 2
+    d_lazy: Annotated[int, _count("Peers outside the mesh told of messages, at least.", 0, 1000)] = 6
+    heartbeat_s: Annotated[float, _time("Time between two heartbeats.")] = 1.0
+    history: Annotated[int, _count("Heartbeats for which a message can be asked for.", maximum=1000)] = 5
+    history_gossip: Annotated[int, _count("Of those, the latest that others are told of.", maximum=1000)] = 3
+    flood_publish: Annotated[
+        bool, _switch("Send own messages to every peer of a topic, not the mesh alone.")
+    ] = False
+    peer_exchange: Annotated[bool, _switch("Name other peers of a topic to those given up.")] = False
+    direct: Annotated[
+        tuple[str, ...],
+        Setting("Peers always connected to and sent everything.", "list", shape=shape_of_address),
+    ] = ()
+    discover: Annotated[bool, _switch("Announce topics and find their peers in the DHT.")] = False
+    trace_file: Annotated[
+        Path | None, Setting("File for a trace of events, in the form of go's JSON tracer.", "path")
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
 class ServicesSection(Section):
     """Optional protocols to answer."""
 
@@ -263,6 +313,7 @@ class Config:
     identify: IdentifySection = field(default_factory=IdentifySection)
     ping: PingSection = field(default_factory=PingSection)
     kademlia: KademliaSection = field(default_factory=KademliaSection)
+    gossip: GossipSection = field(default_factory=GossipSection)
     services: ServicesSection = field(default_factory=ServicesSection)
     api: ApiSection = field(default_factory=ApiSection)
     log: LogSection = field(default_factory=LogSection)
@@ -282,6 +333,7 @@ SECTIONS: dict[str, type[Section]] = {
     "identify": IdentifySection,
     "ping": PingSection,
     "kademlia": KademliaSection,
+    "gossip": GossipSection,
     "services": ServicesSection,
     "api": ApiSection,
     "log": LogSection,

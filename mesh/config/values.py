@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 N = TypeVar("N", int, float)
-Kind = Literal["text", "count", "size", "seconds", "list", "levels", "path"]
+Kind = Literal["text", "switch", "count", "size", "seconds", "list", "levels", "path"]
 
 KIB = 1024
 MIB = 1024 * KIB
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 
+_SWITCHES = {"on": True, "true": True, "yes": True, "off": False, "false": False, "no": False}
 _QUANTITY = re.compile(r"([0-9][0-9_]*(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?)\s*([A-Za-zµ]*)")
 _BYTE_UNITS = {
     "": 1,
@@ -67,6 +68,8 @@ class Setting:
         match self.kind:
             case "text":
                 return self._text(value)
+            case "switch":
+                return _switch(value)
             case "count":
                 return self._bounded(_whole(value))
             case "size":
@@ -159,6 +162,14 @@ def _quantity(text: str, units: Mapping[str, float], expected: str) -> tuple[flo
     if found is None or factor is None:
         raise _wrong(expected, text)
     return float(found[1].replace("_", "")), factor
+
+
+def _switch(value: object) -> bool:
+    if isinstance(value, str):
+        value = _SWITCHES.get(value.lower(), value)
+    if not isinstance(value, bool):
+        raise _wrong("true or false", value)
+    return value
 
 
 def _whole(value: object) -> int:

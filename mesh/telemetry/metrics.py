@@ -25,6 +25,18 @@ DHT_MESSAGES = (
 )
 """Counter, name as in go-libp2p-kad-dht, meaning."""
 
+PUBSUB_MESSAGES = (
+    ("published", "messages_published", "Own messages"),
+    ("delivered", "messages_delivered", "Messages of peers that were accepted"),
+    ("duplicates", "messages_duplicate", "Copies that came again"),
+    ("forwarded", "messages_sent", "Copies queued for peers"),
+    ("dropped_full", "messages_dropped", "Copies not queued, the queue being full"),
+    ("grafts", "grafts", "Peers taken into a mesh"),
+    ("prunes", "prunes", "Peers taken out of a mesh by this node"),
+)
+"""Count of the pubsub router, name, meaning; go-libp2p-pubsub has no metrics of its own to follow."""
+PUBSUB_REFUSALS = ("forged", "rejected", "ignored", "throttled", "malformed", "unjoined", "own", "graylisted")
+
 ConnectionKind = tuple[str, str, str, str]
 """The values of `CONNECTION_LABELS`: `("inbound", "tcp", "noise", "yamux")`."""
 
@@ -54,6 +66,16 @@ class DhtReading:
 
 
 @dataclass(frozen=True, slots=True)
+class PubsubReading:
+    """A node's part in pubsub; ``counts`` are those of its router."""
+
+    peers: int
+    topics: int
+    mesh_peers: int
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Readings:
     """All figures at one instant; ``counters`` are those of `telemetry.counters`."""
 
@@ -71,6 +93,7 @@ class Readings:
     scopes: tuple[ScopeReading, ...] = ()
     refusals: Mapping[tuple[str, str], int] = field(default_factory=dict)
     dht: DhtReading | None = None
+    pubsub: PubsubReading | None = None
 
 
 class Metrics(Collector):
@@ -95,6 +118,8 @@ class Metrics(Collector):
         yield from _resources(readings)
         if readings.dht is not None:
             yield from _kademlia(readings.dht, readings.counters)
+        if readings.pubsub is not None:
+            yield from _pubsub(readings.pubsub)
         yield from _own(readings)
 
 
@@ -169,6 +194,22 @@ def _kademlia(reading: DhtReading, counters: Mapping[str, int]) -> Iterator[Metr
     mode = GaugeMetricFamily("mesh_kademlia_mode", "1 for what the node is now", labels=["mode"])
     mode.add_metric([reading.mode], 1)
     yield mode
+
+
+def _pubsub(reading: PubsubReading) -> Iterator[Metric]:
+    for count, name, text in PUBSUB_MESSAGES:
+        yield CounterMetricFamily(f"libp2p_pubsub_{name}", text, value=reading.counts.get(count, 0))
+    refused = CounterMetricFamily(
+        "libp2p_pubsub_messages_refused", "Messages not taken, by reason", labels=["reason"]
+    )
+    for reason in PUBSUB_REFUSALS:
+        refused.add_metric([reason], reading.counts.get(reason, 0))
+    yield refused
+    yield GaugeMetricFamily("libp2p_pubsub_peers", "Peers that speak pubsub", value=reading.peers)
+    yield GaugeMetricFamily("libp2p_pubsub_topics", "Topics joined", value=reading.topics)
+    yield GaugeMetricFamily(
+        "libp2p_pubsub_mesh_peers", "Neighbours in all meshes together", value=reading.mesh_peers
+    )
 
 
 def _own(readings: Readings) -> Iterator[Metric]:

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from mesh.telemetry import loop_lag
 from mesh.telemetry.loop_lag import LoopLag
-from mesh.telemetry.metrics import DhtReading, Metrics, Readings, ScopeReading
+from mesh.telemetry.metrics import DhtReading, Metrics, PubsubReading, Readings, ScopeReading
 
 READINGS = Readings(
     counters={
@@ -39,6 +39,7 @@ READINGS = Readings(
     scopes=(ScopeReading("system", "", 1, 2, 3, 4, 5, 6), ScopeReading("protocol", "/x/1", 0, 0, 7, 8, 9, 0)),
     refusals={("system", "conns"): 11},
     dht=DhtReading("client", 19, 20, 21),
+    pubsub=PubsubReading(22, 23, 24, {"published": 25, "delivered": 26, "dropped_full": 27, "forged": 28}),
 )
 
 EXPECTED = {
@@ -67,6 +68,14 @@ EXPECTED = {
     'mesh_kademlia_held{kind="values"}': 20,
     'mesh_kademlia_held{kind="providers"}': 21,
     'mesh_kademlia_mode{mode="client"}': 1,
+    "libp2p_pubsub_peers": 22,
+    "libp2p_pubsub_topics": 23,
+    "libp2p_pubsub_mesh_peers": 24,
+    "libp2p_pubsub_messages_published_total": 25,
+    "libp2p_pubsub_messages_delivered_total": 26,
+    "libp2p_pubsub_messages_dropped_total": 27,
+    'libp2p_pubsub_messages_refused_total{reason="forged"}': 28,
+    'libp2p_pubsub_messages_refused_total{reason="rejected"}': 0,
     "mesh_connections": 5,
     "mesh_peers": 4,
     "mesh_streams": 8,
@@ -95,7 +104,7 @@ def test_every_figure() -> None:
 def test_a_node_that_has_done_nothing() -> None:
     found = samples(Metrics(lambda: Readings({})))
     assert found["mesh_connections"] == 0
-    assert not [name for name in found if "kad" in name]
+    assert not [name for name in found if "kad" in name or "pubsub" in name]
     assert found["libp2p_identify_identify_received_total"] == 0
 
 
