@@ -8,6 +8,7 @@ from mesh.errors import ConfigError, DecodeError, UsageError
 
 if TYPE_CHECKING:
     from mesh.config import Loaded
+    from mesh.identity.peer_id import PeerId
     from mesh.multiformats.multiaddr import Multiaddr
 
 ADDRESS_KEYS = ("network.listen", "network.bootstrap")
@@ -22,6 +23,16 @@ def parse_address(text: str, where: str) -> Multiaddr:
     except DecodeError as error:
         position = "" if error.offset is None else f" at position {error.offset}"
         raise UsageError(f"{where}: {text!r} is not a multiaddr{position}: {error.reason}") from None
+
+
+def parse_peer(text: str, where: str) -> PeerId:
+    """The peer id, or a `UsageError` that names the place and the text."""
+    from mesh.identity.peer_id import PeerId
+
+    try:
+        return PeerId.parse(text)
+    except DecodeError as error:
+        raise UsageError(f"{where}: {text!r} is not a peer id: {error.reason}") from None
 
 
 def parse_target(text: str) -> Multiaddr:

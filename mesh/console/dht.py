@@ -60,9 +60,11 @@ def find_peer(
     json: JsonOption = False,
 ) -> None:
     """Print where a peer is, one address a line."""
+    from mesh.console.addresses import parse_peer
     from mesh.console.dht_source import source_for
 
-    found = source_for(path, direct, peers or ()).ask("find-peer", {"peer": peer})
+    wanted = str(parse_peer(peer, "PEER"))
+    found = source_for(path, direct, peers or ()).ask("find-peer", {"peer": wanted})
     if json:
         say_json(found)
     elif found["addrs"]:

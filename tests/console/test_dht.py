@@ -400,3 +400,10 @@ def test_help_loads_nothing_heavy() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True
     )
     assert json.loads(done.stdout.splitlines()[-1]) == [0, [], []]
+
+
+@pytest.mark.usefixtures("home")
+def test_a_bad_peer_id_is_told_before_anything_else(mesh: Mesh) -> None:
+    outcome = mesh("dht", "find-peer", "xyz")
+    assert (outcome.status, outcome.out) == (2, "")
+    assert outcome.err.startswith("error: PEER: 'xyz' is not a peer id")

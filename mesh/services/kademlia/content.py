@@ -22,6 +22,8 @@ from mesh.services.kademlia.writes import Write, write
 from mesh.storage.provider_store import ProviderStore
 
 TELL_S: Final = 10.0
+MAX_FOUND: Final = 10_000
+"""Providers of one key that are told of; liars could name any number."""
 
 
 class Content:
@@ -64,16 +66,20 @@ class Content:
     async def find(
         self, key: bytes, count: int = K, on_step: OnStep | None = None
     ) -> AsyncGenerator[Provider, None]:
-        """Providers as they are found, each peer once, at most ``count`` (0: all). Raises `UsageError`."""
+        """Providers as they are found, each peer once, at most ``count`` (0: all, up to `MAX_FOUND`).
+
+        Raises `UsageError`.
+        """
         _check(key)
+        count = min(count or MAX_FOUND, MAX_FOUND)
         seen: set[PeerId] = set()
         found: asyncio.Queue[Provider | None] = asyncio.Queue()
 
         def take(provider: Provider) -> bool:
-            if provider.peer not in seen and not (count and len(seen) >= count):
+            if provider.peer not in seen and len(seen) < count:
                 seen.add(provider.peer)
                 found.put_nowait(provider)
-            return bool(count) and len(seen) >= count
+            return len(seen) >= count
 
         def on_answer(_peer: PeerId, answer: Answer) -> bool:
             return any(take(each) for each in self._named(answer.provider_peers, seen))
@@ -81,7 +87,7 @@ class Content:
         for provider in await self._store.get(key):
             take(provider)
         running: asyncio.Task[object] | None = None
-        if not (count and len(seen) >= count):
+        if len(seen) < count:
             message = Message(MessageType.GET_PROVIDERS, key)
             running = asyncio.create_task(
                 self._search.run(key, message, on_answer, on_step), name="kademlia providers"
