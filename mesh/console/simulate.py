@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 
 import typer
 
@@ -11,6 +12,23 @@ from mesh.console.output import say
 from mesh.console.setup import JsonOption
 
 EngineName = Literal["auto", "nodes", "compact"]
+AttackName = Literal["none", "spam", "ihave", "graft", "sybil", "eclipse"]
+ReportOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write a report: Markdown, or JSON for .json.")
+]
+
+
+class SimulationReport(Protocol):
+    """What every experiment ends with."""
+
+    def to_dict(self) -> dict[str, object]: ...
+
+    def to_json(self) -> str: ...
+
+    def to_markdown(self) -> str: ...
+
+    def lines(self) -> Iterator[str]: ...
+
 
 app = typer.Typer(help="Networks in virtual time.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -40,9 +58,7 @@ def dht(
     compare: Annotated[
         bool, typer.Option("--compare", help="Run both engines with 1,000 peers at most and compare them.")
     ] = False,
-    report: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a report: Markdown, or JSON for .json.")
-    ] = None,
+    report: ReportOption = None,
     json: JsonOption = False,
 ) -> None:
     """Run a Kademlia network: lookups, registrations, discoveries and joins under churn."""
@@ -63,6 +79,80 @@ def dht(
         keep_warm=keep_warm,
     )
     done = run(parameters, engine, comparison=compare, tell=None if json else _tell)
+    _give(done, report, json)
+
+
+@app.command("gossip")
+def gossip(
+    peers: Annotated[int, typer.Option(help="Honest nodes at any time.")] = 1000,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same figures.")] = 1,
+    seeds: Annotated[int, typer.Option(help="Runs, each with the next seed.")] = 1,
+    seconds: Annotated[float, typer.Option(help="Virtual time in which messages are published.")] = 60.0,
+    rate: Annotated[float, typer.Option(help="Messages a second, in the whole network.")] = 1.0,
+    size: Annotated[int, typer.Option(help="Bytes of a message.")] = 200,
+    least: Annotated[int, typer.Option(help="Connections of a node at least.")] = 20,
+    most: Annotated[int, typer.Option(help="And at most.")] = 30,
+    latency: Annotated[float, typer.Option(help="Median round trip in ms.")] = 100.0,
+    loss: Annotated[float, typer.Option(help="Share of RPCs whose messages and gossip are lost.")] = 0.0,
+    churn: Annotated[float, typer.Option(help="Share of nodes that leave in a minute.")] = 0.0,
+    partition: Annotated[float, typer.Option(help="Seconds for which the network is cut in halves.")] = 0.0,
+    attack: Annotated[AttackName, typer.Option(help="What attackers do.")] = "none",
+    attackers: Annotated[
+        float | None, typer.Option(help="Attackers, as a share of honest nodes. By default the attack's own.")
+    ] = None,
+    scores: Annotated[
+        bool | None, typer.Option("--scores/--no-scores", help="Keep scores; by default under attack only.")
+    ] = None,
+    report: ReportOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Run a GossipSub network: delivery, hops, latency and traffic under loss, partitions, churn and attacks."""
+    from mesh.simulation.gossip import simulate as run
+    from mesh.simulation.gossip_parameters import Attack, GossipParameters
+
+    parameters = GossipParameters(
+        peers=peers,
+        seed=seed,
+        seeds=seeds,
+        seconds=seconds,
+        rate=rate,
+        size=size,
+        least=least,
+        most=most,
+        latency_ms=latency,
+        loss=loss,
+        churn=churn,
+        partition_s=partition,
+        attack=Attack(attack),
+        attackers=attackers,
+        scores=scores,
+    )
+    _give(run(parameters, tell=None if json else _tell), report, json)
+
+
+@app.command("push")
+def push(
+    peers: Annotated[int, typer.Option(help="Nodes; each knows all others.")] = 1000,
+    seed: Annotated[int, typer.Option(help="The first seed; the same ones give the same figures.")] = 1,
+    seeds: Annotated[int, typer.Option(help="Rumours, each with the next seed.")] = 20,
+    fanout: Annotated[int, typer.Option(help="Peers that a node passes a rumour on to.")] = 6,
+    hops: Annotated[int, typer.Option(help="How far a rumour goes.")] = 8,
+    repair_fanout: Annotated[int, typer.Option(help="Peers that are told a digest each round.")] = 1,
+    report: ReportOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Pass rumours on by random fanout, with and without pull repair, in rounds."""
+    from mesh.simulation.push_gossip import PushParameters
+    from mesh.simulation.push_gossip import run as run_push
+
+    parameters = PushParameters(
+        peers=peers, seed=seed, seeds=seeds, fanout=fanout, hops=hops, repair_fanout=repair_fanout
+    )
+    _give(run_push(parameters, None if json else _tell), report, json)
+
+
+def _give(done: SimulationReport, report: Path | None, json: bool) -> None:
+    """Writes the report if there is to be one, and tells it."""
     if report is not None:
         _write(report, done.to_json() if report.suffix == ".json" else done.to_markdown())
     if json:

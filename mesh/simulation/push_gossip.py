@@ -154,14 +154,14 @@ class PushReport:
     @property
     def command(self) -> str:
         """What to type for the same figures."""
-        return "mesh simulate gossip " + " ".join(
+        return "mesh simulate push " + " ".join(
             f"--{name.replace('_', '-')} {value}" for name, value in self.parameters.items()
         )
 
     def reproducible(self) -> dict[str, object]:
         """What the same seeds and parameters give again."""
         return {
-            "experiment": "gossip",
+            "experiment": "push",
             "parameters": dict(self.parameters),
             "figures": {name: dict(section) for name, section in self.figures.items()},
         }

@@ -79,6 +79,7 @@ SETTINGS = {
     "rounds": 5,
     "seconds": 3.0,
     "machine": {"system": "Linux x86_64", "cpus": 2, "processor": "a processor", "load": [0.5, 0.4, 0.3]},
+    "stolen": 0.0123,
     "versions": {"mesh": "0.1.0", "go-libp2p": "v0.47.0"},
 }
 

@@ -74,7 +74,7 @@ def test_progress_and_report() -> None:
     report = run(replace(SMALL, peers=5, seeds=100), told.append)
     assert told == ["100 of 100 seeds"]
     assert report.command == (
-        "mesh simulate gossip --peers 5 --seed 1 --seeds 100 --fanout 6 --hops 8 --repair-fanout 1"
+        "mesh simulate push --peers 5 --seed 1 --seeds 100 --fanout 6 --hops 8 --repair-fanout 1"
     )
     assert json.loads(report.to_json())["figures"]["push_alone"]["seeds_complete"] == 100
     assert "| seeds complete | 100 |" in report.to_markdown()

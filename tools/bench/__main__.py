@@ -66,7 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = _settings(options, wanted_pairs, sys.argv[1:] if arguments is None else arguments)
         effort = Effort(options.rounds, options.seconds, options.hold)
+        before = report.processor_ticks()
         results = asyncio.run(run(wanted_rows, wanted_pairs, effort, _note))
+        settings["stolen"] = report.stolen_since(before)
     except PeerMissing as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1

@@ -55,7 +55,8 @@ def _introduction(settings: Mapping[str, Any]) -> Iterator[str]:
     versions = ", ".join(f"{name} {version}" for name, version in settings["versions"].items())
     yield (
         f"{settings['date']}, {machine['system']}, {machine['cpus']} cores of {machine['processor']}, loopback, load "
-        f"{machine['load'][0]} before; {versions}."
+        f"{machine['load'][0]} before, {settings['stolen']:.1%} of the processors' time taken by others on the host; "
+        f"{versions}."
     )
     yield (
         f"Medians of {settings['rounds']} interleaved rounds of {settings['seconds']:g} s: `{settings['command']}`. "

@@ -50,6 +50,21 @@ def machine() -> dict[str, Any]:
     }
 
 
+def processor_ticks() -> tuple[int, int]:
+    """Stolen from this machine by others on its host since it began, and in all; zeros where the system does not tell."""
+    try:
+        ticks = [int(each) for each in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    except (OSError, ValueError):
+        return 0, 0
+    return (ticks[7] if len(ticks) > 7 else 0), sum(ticks)
+
+
+def stolen_since(before: tuple[int, int]) -> float:
+    """The share of all processor time that others on the host took since ``before`` of `processor_ticks`."""
+    stolen, whole = processor_ticks()
+    return (stolen - before[0]) / max(whole - before[1], 1)
+
+
 def _processor() -> str:
     """Its name where the system tells it."""
     try:
