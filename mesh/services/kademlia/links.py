@@ -36,7 +36,17 @@ OnOutcome = Callable[[Outcome], None]
 class Links:
     """The outgoing side of ``protocol``. ``spawn`` runs a coroutine as a task of the service."""
 
-    __slots__ = ("_counters", "_host", "_kept", "_protocols", "_spawn", "_under_way", "stopped")
+    __slots__ = (
+        "_counters",
+        "_host",
+        "_kept",
+        "_protocols",
+        "_spawn",
+        "_timer",
+        "_timer_at",
+        "_under_way",
+        "stopped",
+    )
 
     def __init__(self, host: Host, protocol: str, spawn: Spawn, counters: Counters) -> None:
         self._host = host
@@ -45,6 +55,8 @@ class Links:
         self._spawn = spawn
         self._kept: dict[PeerId, Stream] = {}
         self._under_way: dict[Exchange, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
         self.stopped = False
         """Whether the service has been, and every request comes to nothing."""
 
@@ -105,6 +117,9 @@ class Links:
         for stream in self._kept.values():
             stream.reset()
         self._kept.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _start(
         self,
@@ -116,22 +131,41 @@ class Links:
         event: str,
     ) -> Exchange:
         self._count(event, message)
-        exchange = Exchange(self, peer, message, limit_s, on_outcome, event)
+        loop = asyncio.get_running_loop()
+        exchange = Exchange(self, peer, message, limit_s, loop.time() + limit_s, on_outcome, event)
         self._under_way[exchange] = None
-        kept = self._kept.pop(peer, None)
         if self.stopped:
-            asyncio.get_running_loop().call_soon(exchange.finish, Closed("the DHT was stopped"))
-        elif kept is not None and kept.try_write(exchange.framed):
+            loop.call_soon(exchange.finish, Closed("the DHT was stopped"))
+            return exchange
+        if self._timer is None or exchange.deadline < self._timer_at:
+            self._arm(exchange.deadline)
+        kept = self._kept.pop(peer, None)
+        if kept is not None and kept.try_write(exchange.framed):
             exchange.stream = kept
             if event == "sent":
                 kept.when_readable(exchange.readable)
             else:
-                asyncio.get_running_loop().call_soon(exchange.finish, _NO_ANSWER)
+                loop.call_soon(exchange.finish, _NO_ANSWER)
         else:
             if kept is not None:
                 kept.reset()
             exchange.begin(addresses)
         return exchange
+
+    def _arm(self, deadline: float) -> None:
+        """One timer serves all requests: most have the same limit, and end long before."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = deadline
+        self._timer = asyncio.get_running_loop().call_at(deadline, self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        now = asyncio.get_running_loop().time()
+        for exchange in [each for each in self._under_way if each.deadline <= now]:
+            exchange.expire()
+        if self._under_way:
+            self._arm(min(each.deadline for each in self._under_way))
 
     def _count(self, event: str, message: bytes) -> None:
         """By type, which an encoded message begins with; the type 0 is not written."""
@@ -172,7 +206,7 @@ class Exchange:
         "_on_outcome",
         "_peer",
         "_task",
-        "_timer",
+        "deadline",
         "event",
         "framed",
         "message",
@@ -180,14 +214,21 @@ class Exchange:
     )
 
     def __init__(
-        self, links: Links, peer: PeerId, message: bytes, limit_s: float, on_outcome: OnOutcome, event: str
+        self,
+        links: Links,
+        peer: PeerId,
+        message: bytes,
+        limit_s: float,
+        deadline: float,
+        on_outcome: OnOutcome,
+        event: str,
     ) -> None:
         self._links = links
         self._peer = peer
         self._limit_s = limit_s
         self._on_outcome = on_outcome
         self._task: asyncio.Task[object] | None = None
-        self._timer = asyncio.get_running_loop().call_later(limit_s, self._expire)
+        self.deadline = deadline
         self.event = event
         self.message = message
         self.framed = varint.encode(len(message)) + message
@@ -213,7 +254,6 @@ class Exchange:
         """Tell what came of it; once."""
         if self not in self._links._under_way:
             return
-        self._timer.cancel()
         self._links._ended(self, outcome)
         self._on_outcome(outcome)
 
@@ -231,7 +271,8 @@ class Exchange:
         if task is not None:
             task.cancel()
 
-    def _expire(self) -> None:
+    def expire(self) -> None:
+        """Its time is over."""
         self.give_up(TimedOut(f"{self._peer} did not answer within {self._limit_s:g} s"))
 
     async def _read_on(self, stream: Stream) -> None:
