@@ -7,9 +7,10 @@ from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 
 from mesh import __version__
-from mesh.api import bootstrap_routes, dht_routes, probe_routes, state_routes, swarm_routes
+from mesh.api import bootstrap_routes, dht_routes, probe_routes, pubsub_routes, state_routes, swarm_routes
 from mesh.api.desk import Desk
 from mesh.api.problem import install
+from mesh.api.pubsub_exchange import Exchange
 
 PREFIX = "/v0"
 
@@ -24,10 +25,11 @@ def make_application(desk: Desk) -> FastAPI:
         generate_unique_id_function=_operation_id,
     )
     app.state.desk = desk
+    app.state.exchange = Exchange(desk.node)
     install(app)
     scheme = HTTPBearer(auto_error=False, description="The token of the data folder's api.token.")
     routes = APIRouter(prefix=PREFIX, dependencies=[Security(scheme)])
-    for each in (state_routes, swarm_routes, bootstrap_routes, dht_routes, probe_routes):
+    for each in (state_routes, swarm_routes, bootstrap_routes, dht_routes, pubsub_routes, probe_routes):
         routes.include_router(each.router)
     app.include_router(state_routes.health_router)
     app.include_router(routes)

@@ -42,6 +42,7 @@ app.add_typer(
     name="swarm",
 )
 app.add_typer(later("mesh.console.dht", "Find peers, values and providers."), name="dht")
+app.add_typer(later("mesh.console.pubsub", "Publish to topics and read them."), name="pubsub")
 app.add_typer(later("mesh.console.bootstrap", "The peers a node begins with."), name="bootstrap")
 app.command("stats")(stats.stats)
 app.add_typer(later("mesh.console.simulate", "Networks in virtual time."), name="simulate")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from mesh.errors import Malformed, UsageError
@@ -50,12 +51,20 @@ def write(nanoseconds: int) -> bytes:
     Raises UsageError for one outside the years 1 to 9999.
     """
     seconds, fraction = divmod(nanoseconds, NANOSECONDS)
+    minutes, second = divmod(seconds, 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    digits = f".{fraction:09d}".rstrip("0") if fraction else ""
+    return f"{_date(days)}T{hour:02d}:{minute:02d}:{second:02d}{digits}Z".encode()
+
+
+@lru_cache(maxsize=64)
+def _date(days: int) -> str:
+    """The date so many days after the beginning of 1970: most instants lie within few of them."""
     try:
-        text = (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S").zfill(19)
+        return (_EPOCH + timedelta(days=days)).strftime("%Y-%m-%d").zfill(10)
     except OverflowError:
         raise UsageError("RFC 3339 holds the years 1 to 9999") from None
-    digits = f".{fraction:09d}".rstrip("0") if fraction else ""
-    return f"{text}{digits}Z".encode()
 
 
 def from_seconds(seconds: float) -> int:
