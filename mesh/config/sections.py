@@ -230,6 +230,10 @@ class GossipSection(Section):
             choices=SIGNATURE_POLICIES,
         ),
     ] = "strict-sign"
+    topics: Annotated[
+        tuple[str, ...],
+        Setting("Topics to take notice of; * stands for any text. Empty for all.", "list"),
+    ] = ()
     max_rpc_bytes: Annotated[
         int,
         Setting("Longest RPC that is taken; a message has to fit in one.", "size", minimum=KIB, maximum=MIB),

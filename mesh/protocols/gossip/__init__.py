@@ -19,6 +19,7 @@ module                    what it is
 ``router``                `Router`: the machine that holds all of these
 ``events``                what the router tells its owner
 ``spread``, ``rumours``   `Spread`: random fanout with hop limits, dedup and pull repair, for Beam; `choose`, for all
+``topic_filter``          which topics a node takes notice of
 ``settings``              parameters of all of them
 ========================  =============================================================================================
 

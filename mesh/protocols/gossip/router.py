@@ -32,6 +32,7 @@ from mesh.protocols.gossip.seen import SeenCache
 from mesh.protocols.gossip.send_queue import as_field
 from mesh.protocols.gossip.settings import RouterSettings
 from mesh.protocols.gossip.spread import Randomness
+from mesh.protocols.gossip.topic_filter import TopicFilter
 from mesh.protocols.gossip.topics import Neighbourhood, TopicState
 from mesh.protocols.gossip.version import Version
 
@@ -63,6 +64,7 @@ class Router(Generic[PeerT]):
         author_of: Callable[[Message], PeerT | None] = lambda message: None,
         record_of: Callable[[PeerT], ExchangedPeer | None] | None = None,
         extensions: Extensions | None = None,
+        admits: TopicFilter | None = None,
     ) -> None:
         check_settings(settings.mesh)
         check_thresholds(settings.thresholds)
@@ -73,6 +75,7 @@ class Router(Generic[PeerT]):
         self._direct = dict.fromkeys(direct)
         self._extensions = extensions
         self._all: Neighbourhood[PeerT] = Neighbourhood(settings, rng, scores)
+        self._all.admits = admits
         self._seen = SeenCache(limits.seen_ttl_s, limits.seen_ids, now)
         self._intake: Intake[PeerT] = Intake(self._all, own_id, self._seen, id_of, author_of, now)
         self._cache: MessageCache[PeerT] = MessageCache(gossip.history, gossip.gossip, limits.cache_bytes)
@@ -128,11 +131,12 @@ class Router(Generic[PeerT]):
     # --- topics
 
     def join(self, topic: str, now: float) -> None:
-        """Subscribes and grafts a mesh; nothing happens when it is joined. UsageError for a name over 4096 bytes."""
+        """Subscribes and grafts a mesh; nothing happens when it is joined. UsageError for a name over 4096 bytes, and
+        for one the filter does not admit."""
         everybody = self._all
         if topic in everybody.joined:
             return
-        _check_topic(topic)
+        _check_topic(topic, self._all.admits)
         state = everybody.joined[topic] = TopicState(everybody.open(topic))
         self._subscribe(topic, True)
         self._meshes.join(state, now)
@@ -192,7 +196,7 @@ class Router(Generic[PeerT]):
 
         0 when a message of that id was seen. Ask `room` first: a full queue drops even own messages.
         """
-        _check_topic(topic)
+        _check_topic(topic, self._all.admits)
         if not id or len(id) > MAX_ID_BYTES:
             raise UsageError(f"a message id has 1 to {MAX_ID_BYTES} bytes, not {len(id)}")
         if not self._seen.add(id, now):
@@ -456,10 +460,12 @@ class Router(Generic[PeerT]):
             self._all.touch(state)
 
 
-def _check_topic(topic: str) -> None:
+def _check_topic(topic: str, admits: TopicFilter | None) -> None:
     try:
         size = len(topic.encode())
     except UnicodeEncodeError:
         raise UsageError(f"topic {topic!r} cannot be written as UTF-8") from None
     if size > MAX_TOPIC_BYTES:
         raise UsageError(f"a topic has at most {MAX_TOPIC_BYTES} bytes, not {size}")
+    if admits is not None and not admits(topic):
+        raise UsageError(f"the topic filter does not admit {topic!r}")

@@ -12,6 +12,7 @@ from mesh.protocols.gossip.message import PeerT
 from mesh.protocols.gossip.peer import PeerState
 from mesh.protocols.gossip.settings import RouterSettings
 from mesh.protocols.gossip.spread import Randomness
+from mesh.protocols.gossip.topic_filter import TopicFilter
 
 if TYPE_CHECKING:
     from mesh.protocols.gossip.scores import Scores
@@ -48,6 +49,7 @@ COUNTS: dict[str, str] = {
     "refusals_over_limit": "RPCs with IDONTWANT not looked at for their number",
     "late_extensions": "extensions announced late or twice",
     "subscriptions_over_limit": "subscriptions not remembered for their number",
+    "subscriptions_filtered": "subscriptions to topics the filter does not admit",
 }
 """What `Router.counts` counts."""
 
@@ -152,6 +154,7 @@ class Neighbourhood(Generic[PeerT]):
         self.fanouts: dict[str, Fanout[PeerT]] = {}
         self.dirty: list[PeerState[PeerT]] = []
         self.events: deque[Event[PeerT]] = deque(maxlen=MAX_EVENTS)
+        self.admits: TopicFilter | None = None
         self.counts: dict[str, int] = dict.fromkeys(COUNTS, 0)
         self.beat = 0
         self._topic_bytes = 0
@@ -170,6 +173,9 @@ class Neighbourhood(Generic[PeerT]):
         """A peer is in a topic from now on; False when that cannot be remembered."""
         if topic in state.topics:
             return True
+        if self.admits is not None and not self.admits(topic):
+            self.counts["subscriptions_filtered"] += 1
+            return False
         members = self.members.get(topic)
         if len(state.topics) >= self.settings.limits.topics_per_peer or (
             members is None and not self._has_room(topic)

@@ -36,6 +36,7 @@ from mesh.protocols.gossip import (
 from mesh.protocols.gossip.score_checks import check_thresholds
 from mesh.protocols.gossip.send_queue import SendQueue
 from mesh.protocols.gossip.signing import Policy
+from mesh.protocols.gossip.topic_filter import topic_filter
 from mesh.services.gossip.discovery import Dials, Discovery
 from mesh.services.gossip.host import Host
 from mesh.services.gossip.link import Link
@@ -135,7 +136,7 @@ class Pubsub:
 
         ``validator`` judges each message, own ones too; without one all with a good signature are accepted.
         ``message_id`` must be the same at all peers of the topic; the default is author and sequence number. Raises
-        `UsageError` for a topic that is joined already, or a name over 4096 bytes.
+        `UsageError` for a topic that is joined already, a name over 4096 bytes, or one `gossip.topics` does not admit.
         """
         parts = self._running()
         if topic in self._topics:
@@ -354,6 +355,7 @@ class _Parts:
             standard_id,
             lambda message: authors.get(message.sender or b""),
             pubsub._record_of if settings.peer_exchange else None,
+            admits=topic_filter(settings.topics),
         )
         self.tracer: Tracer | None = None
         if settings.trace_file is not None:
