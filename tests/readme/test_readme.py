@@ -16,7 +16,12 @@ from tools.settings_table import render
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-EXPECTED = ["b'alice heard: hello'\n", "/ip4/127.0.0.1/tcp/1 | connect | ", "True\nTrue\n"]
+EXPECTED = [
+    "b'alice heard: hello'\n",
+    "/ip4/127.0.0.1/tcp/1 | connect | ",
+    "True\nTrue\n",
+    "1\nb'hello' True\n",
+]
 
 
 @pytest.mark.parametrize(("program", "expected"), list(zip(PROGRAMS, EXPECTED, strict=True)))
