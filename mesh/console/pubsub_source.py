@@ -191,7 +191,7 @@ async def _some(joining: set[asyncio.Task[list[DialFailure]]]) -> None:
 
 
 async def _join(node: Node, address: Multiaddr) -> list[DialFailure]:
-    """Speak pubsub with a peer, from now on even when the connection is lost; else why not."""
+    """Speak pubsub with a peer, which is dialled again when all of them are lost; else why not."""
     try:
         connection = await node.connect(address)
     except DialError as error:

@@ -10,6 +10,7 @@ The owner calls a door, then looks at `take_dirty`, `deadline` and `events`. A m
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Generic
 
 from mesh.codecs.gossip import Control, ExchangedPeer, Extensions, Message, Rpc, Subscription
@@ -204,8 +205,9 @@ class Router(Generic[PeerT]):
         field = as_field(wire)
         self._cache.put(id, topic, field)
         self._gossip.arrived(id)
+        targets = self._targets(topic, now)
         self._all.counts["published"] += 1
-        return self._send(self._targets(topic, now), id, field, own=True)
+        return self._send(targets, id, field, own=True)
 
     def room(self, topic: str, now: float) -> list[PeerT]:
         """Peers that `publish` would send to and whose queue is full: wait for them before publishing."""
@@ -219,14 +221,32 @@ class Router(Generic[PeerT]):
         joined = self._all.joined.get(topic)
         if self.settings.mesh.flood_publish:
             chosen: Iterable[PeerState[PeerT]] = members.candidates.items
+        elif joined is None:
+            chosen = self._meshes.fanout(members, now)
         else:
-            chosen = self._meshes.fanout(members, now) if joined is None else joined.mesh
+            chosen = joined.mesh
+            if len(joined.mesh) < self.settings.mesh.d_low:
+                chosen = [*joined.mesh, *self._spare(joined, now)]
         if self._scores is None:
             return [*chosen, *members.always]
         floor = self.settings.thresholds.publish
         if self.settings.mesh.flood_publish:
             chosen = [state for state in chosen if self._all.score(state, now) >= floor]
         return [*chosen, *self._always(members.always, now)]
+
+    def _spare(self, joined: TopicState[PeerT], now: float) -> list[PeerState[PeerT]]:
+        """Until the heartbeat has filled a mesh, own messages go to others in the topic as well, by turns (as rust does):
+        without a mesh nobody would get them, and who is grafted at the next beat is not told of them."""
+        mesh, others = joined.mesh, joined.members.candidates.items
+        wanted, floor = self.settings.mesh.d - len(mesh), self.settings.thresholds.publish
+        start = self._all.counts["published"] % len(others) if others else 0
+        found: list[PeerState[PeerT]] = []
+        for state in chain(others[start:], others[:start]):
+            if len(found) == wanted:
+                break
+            if state not in mesh and self._all.score(state, now) >= floor:
+                found.append(state)
+        return found
 
     def _always(self, always: Iterable[PeerState[PeerT]], now: float) -> list[PeerState[PeerT]]:
         floor = self.settings.thresholds.publish
