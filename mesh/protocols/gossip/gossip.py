@@ -123,7 +123,7 @@ class Gossip(Generic[PeerT]):
             if ihave.topic in self._all.joined:
                 ids = ihave.message_ids[:left]
                 left -= len(ids)
-                wanted.update((id, None) for id in ids if id not in self._seen)
+                wanted.update(dict.fromkeys(self._seen.unknown(ids)))
         if not wanted:
             return
         ids = choose(list(wanted), room, self._all.rng)

@@ -225,7 +225,7 @@ class Router(Generic[PeerT]):
             chosen = self._meshes.fanout(members, now)
         else:
             chosen = joined.mesh
-            if len(joined.mesh) < self.settings.mesh.d_low:
+            if len(joined.mesh) < min(self.settings.mesh.d_low, len(members.candidates)):
                 chosen = [*joined.mesh, *self._spare(joined, now)]
         if self._scores is None:
             return [*chosen, *members.always]

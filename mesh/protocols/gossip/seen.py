@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from mesh.errors import UsageError
 
 
@@ -37,6 +39,11 @@ class SeenCache:
             young = self._young
         young.add(id)
         return True
+
+    def unknown(self, ids: Iterable[bytes]) -> list[bytes]:
+        """Those of many that are not known, in order."""
+        young, old = self._young, self._old
+        return [id for id in ids if id not in young and id not in old]
 
     def wake(self, now: float) -> None:
         """Forget what is due; `add` does so by itself, so this is for when nothing comes."""

@@ -72,10 +72,15 @@ def seal(
         raise UsageError(f"the policy {policy} needs a key to sign with")
     message.key = _attached_key(sender, key.public)
     message.signature = key.sign(PREFIX + wire)
-    wire += Message(signature=message.signature, key=message.key).encode()
+    wire = b"".join((wire, *_field(_SIGNATURE, message.signature), *_field(_KEY, message.key)))
     if len(wire) > Message.MAX_BYTES:
         raise UsageError(f"a message of {len(wire)} bytes, at most {Message.MAX_BYTES}")
     return message, wire
+
+
+def _field(tag: int, value: bytes | None) -> tuple[bytes, ...]:
+    """A field behind what is signed; nothing when it is absent."""
+    return () if value is None else (encode_varint(tag), encode_varint(len(value)), value)
 
 
 @lru_cache(maxsize=16)
