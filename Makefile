@@ -39,6 +39,8 @@ test-long: setup interop-peers
 
 bench: setup interop-peers
 	$(BIN)/python -m tools.bench
+	$(BIN)/python -m tools.bench.dht
+	$(BIN)/python -m tools.bench.gossip
 
 lock: setup
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \

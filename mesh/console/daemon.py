@@ -25,6 +25,9 @@ def daemon(
     dht: Annotated[
         str | None, typer.Option(metavar="MODE", help="Part in the DHT: off, client, server or auto. [off]")
     ] = None,
+    pubsub: Annotated[
+        bool | None, typer.Option("--pubsub/--no-pubsub", help="Speak pubsub with peers that do. [no]")
+    ] = None,
     serve: Annotated[
         str | None, typer.Option(metavar="NAMES", help="Protocols to serve besides the usual: echo,perf.")
     ] = None,
@@ -48,6 +51,7 @@ def daemon(
             "network.bootstrap": bootstrap or None,
             "api.listen": api,
             "kademlia.mode": dht,
+            "gossip.enabled": pubsub,
             "services.serve": serve,
             "log.level": log_level,
             "log.format": log_format,

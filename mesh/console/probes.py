@@ -199,7 +199,7 @@ def probe_config() -> Config:
 
 
 def quiet(config: Config) -> Config:
-    """The same times and limits, but no data folder, no listener, no bootstrap, no DHT and no services."""
+    """The same times and limits, but no data folder, no listener, no bootstrap, no DHT, no pubsub and no services."""
     from dataclasses import replace
 
     return replace(
@@ -207,6 +207,7 @@ def quiet(config: Config) -> Config:
         node=replace(config.node, path=None),
         network=replace(config.network, listen=(), bootstrap=()),
         kademlia=replace(config.kademlia, mode="off"),
+        gossip=replace(config.gossip, enabled=False),
         services=replace(config.services, serve=()),
         api=replace(config.api, listen="off"),
     )

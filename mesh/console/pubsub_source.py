@@ -44,7 +44,7 @@ WRITING: Final = "gossip write"
 """Name of the tasks that write to peers which did not take all at once."""
 NOWHERE_TO_START: Final = (
     "no daemon runs here and there is no peer to connect to: give one with --to ADDR, set network.bootstrap, or start a "
-    "daemon with gossip.enabled"
+    "daemon with: mesh daemon --pubsub"
 )
 
 

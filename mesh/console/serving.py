@@ -97,6 +97,8 @@ def _announce(node: Node, url: str) -> None:
     ]
     if node.config.kademlia.mode != "off":
         lines.append(f"dht {node.dht.mode} {node.dht.protocol}")
+    if node.config.gossip.enabled:
+        lines.append(f"pubsub {node.config.gossip.protocols[0]}")
     lines += [f"api {url}", "ready"] if url else ["ready"]
     try:
         for line in lines:

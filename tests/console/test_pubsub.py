@@ -423,3 +423,11 @@ def test_lines_travel_together_within_bounds(tmp_path: Path) -> None:
     assert [line for batch in found for line in batch] == lines
     assert max(map(len, found)) == BATCH_MESSAGES
     assert [b"x" * 300_000] in found
+
+
+@pytest.mark.parametrize(("flag", "told"), [("--pubsub", True), ("--no-pubsub", False)])
+def test_a_flag_of_the_daemon(home: Path, flag: str, told: bool) -> None:
+    home.mkdir(0o700, exist_ok=True)
+    (home / "config.toml").write_text(f"[gossip]\nenabled = {str(not told).lower()}\n")
+    with running(home, "--api", "off", flag) as started:
+        assert ("pubsub /meshsub/1.3.0" in started.lines) is told
