@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import re
 import socket
 from collections.abc import AsyncIterator
 from typing import Any
@@ -80,7 +81,11 @@ async def test_refused_silent_and_the_wrong_peer_together(nodes: Nodes, refusing
         "Connection refused; nobody listens there",
     )
     assert told[silent].stage == "security negotiation"
-    assert "did not finish it within 0.3 s; it accepted the connection and sent nothing" in told[silent].cause
+    left = re.search(
+        r"did not finish it within (\S+) s; it accepted the connection and sent nothing", told[silent].cause
+    )
+    assert left is not None, told[silent].cause
+    assert 0 < float(left[1]) <= 0.3
     assert told[wrong].stage == "noise handshake"
     assert str(STRANGER) in told[wrong].cause
     assert str(other.peer_id) in told[wrong].cause
