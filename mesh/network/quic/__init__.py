@@ -1,0 +1,16 @@
+"""QUIC version 1 (`/udp/…/quic-v1`, RFC 9000 and 9001; libp2p QUIC).
+
+Datagrams climb four steps, each a module of its own:
+
+==============  ===================================================================================================
+`endpoint`      a UDP socket for dialling and listening: segmentation offload, routing by connection id, version
+                negotiation, Retry and stateless reset, all without state for strangers
+`engine`        what is asked of a QUIC implementation without I/O; `aioquic_engine` and `qh3_engine` are two, and
+                everything that must touch an implementation's internals is inside its own file
+`session`       an engine's streams with the doors a muxer has (`mesh.protocols.yamux.Session` is the other one)
+`driver`        one connection on the loop: datagrams in and out, one timer; the counterpart of
+                `mesh.network.driver`, so that `Connection` and `Stream` know nothing of QUIC
+==============  ===================================================================================================
+
+Both peers show libp2p's certificate (`mesh.identity.certificate`); its key is what the connection is known by.
+"""
