@@ -12,8 +12,9 @@ import (
 // defaultListen maps each transport to the address it listens on when the
 // command line names none: loopback, any free port.
 var defaultListen = map[string]string{
-	"tcp": "/ip4/127.0.0.1/tcp/0",
-	"ws":  "/ip4/127.0.0.1/tcp/0/ws",
+	"tcp":  "/ip4/127.0.0.1/tcp/0",
+	"ws":   "/ip4/127.0.0.1/tcp/0/ws",
+	"quic": "/ip4/127.0.0.1/udp/0/quic-v1",
 }
 
 type serveOptions struct {
@@ -35,7 +36,7 @@ func parseServeOptions(args []string) (serveOptions, error) {
 		options.listen = append(options.listen, addr)
 		return nil
 	})
-	flags.StringVar(&transports, "transport", "tcp", "comma separated transports: tcp, ws")
+	flags.StringVar(&transports, "transport", "tcp", "comma separated transports: tcp, ws, quic")
 	flags.StringVar(&options.keyType, "key", "ed25519", "identity key: "+strings.Join(keyTypes, ", "))
 	flags.StringVar(&options.security, "security", "noise", "secure channel: noise, tls, both")
 	flags.BoolVar(&options.noEarlyMuxer, "no-early-muxer", false, "do not offer muxers inside the security handshake")
@@ -67,7 +68,7 @@ func (o *serveOptions) complete() error {
 	}
 	for i, name := range o.transports {
 		if _, known := defaultListen[name]; !known {
-			return fmt.Errorf("--transport: unknown transport %q, choose from tcp, ws", name)
+			return fmt.Errorf("--transport: unknown transport %q, choose from tcp, ws, quic", name)
 		}
 		if slices.Contains(o.transports[:i], name) {
 			return fmt.Errorf("--transport: %q is named twice", name)

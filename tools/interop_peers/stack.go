@@ -9,6 +9,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/net/upgrader"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
 	libp2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
+	libp2pquic "github.com/libp2p/go-libp2p/p2p/transport/quic"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 	"github.com/libp2p/go-libp2p/p2p/transport/websocket"
 )
@@ -47,6 +48,8 @@ func transportChoice(options serveOptions) libp2p.Option {
 			chosen = append(chosen, libp2p.Transport(tcp.NewTCPTransport, tcp.DisableReuseport()))
 		case "ws":
 			chosen = append(chosen, websocketChoice(options.tls))
+		case "quic":
+			chosen = append(chosen, libp2p.Transport(libp2pquic.NewTransport))
 		}
 	}
 	return libp2p.ChainOptions(chosen...)
