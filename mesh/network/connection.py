@@ -13,14 +13,16 @@ from mesh.identity.keys import PublicKey
 from mesh.identity.peer_id import PeerId
 from mesh.multiformats.ip_ranges import is_loopback
 from mesh.multiformats.multiaddr import Multiaddr
+from mesh.network.carrier import Authenticated, Carrier, MuxedStream
 from mesh.network.driver import Driver
 from mesh.network.memory_counter import MemoryCounter
 from mesh.network.resources import ConnectionScope, StreamScope
 from mesh.network.scope import Scope
 from mesh.network.stream import Stream
-from mesh.network.upgrade import Upgrade, Upgraded, UpgradeSettings
-from mesh.protocols import multistream, yamux
+from mesh.network.upgrade import Upgrade, UpgradeSettings
+from mesh.protocols import multistream
 from mesh.protocols.machine import Role
+from mesh.protocols.yamux import ResetCode
 from mesh.telemetry.counters import Counters
 
 LINGER_S = 10.0
@@ -70,7 +72,7 @@ class Connection:
     """One authenticated, multiplexed connection.
 
     ``local`` and ``remote`` are the addresses of its ends without peer ids; ``remote_key`` and ``peer`` are known once it
-    is upgraded. ``inbound`` tells who dialled.
+    is upgraded, and must be ``expected_peer`` if that is given. ``inbound`` tells who dialled.
     """
 
     __slots__ = (
@@ -85,6 +87,7 @@ class Connection:
         "close_reason",
         "closing",
         "early_muxer",
+        "expected_peer",
         "failed_stage",
         "find_ends",
         "identified",
@@ -107,13 +110,8 @@ class Connection:
     def __init__(self, environment: Environment, role: Role, expected_peer: PeerId | None = None) -> None:
         self._environment = environment
         self.inbound = role is Role.RESPONDER
-        self._driver = Driver(
-            Upgrade(role, environment.upgrade, expected_peer),
-            self,
-            environment.receive_buffer,
-            environment.memory,
-            environment.upgrade_timeout_s,
-        )
+        self.expected_peer = expected_peer
+        self._driver: Carrier
         self._scope: Scope | None = None
         self._upgraded: asyncio.Future[None] | None = None
         self._openers: list[asyncio.Future[None]] | None = None
@@ -137,9 +135,27 @@ class Connection:
         return f"<Connection {'from' if self.inbound else 'to'} {peer} at {remote}>"
 
     @property
-    def driver(self) -> Driver:
-        """The asyncio protocol that drives it, for transports."""
+    def driver(self) -> Carrier:
+        """What carries it. Not there before its transport begins."""
         return self._driver
+
+    def take_bytes(self) -> Driver:
+        """Be carried by a transport of bytes, which drives the asyncio protocol this returns."""
+        environment = self._environment
+        role = Role.RESPONDER if self.inbound else Role.INITIATOR
+        driver = Driver(
+            Upgrade(role, environment.upgrade, self.expected_peer),
+            self,
+            environment.receive_buffer,
+            environment.memory,
+            environment.upgrade_timeout_s,
+        )
+        self._driver = driver
+        return driver
+
+    def take_streams(self, driver: Carrier) -> None:
+        """Be carried by a transport that secures and multiplexes by itself."""
+        self._driver = driver
 
     @property
     def closed(self) -> bool:
@@ -158,7 +174,7 @@ class Connection:
     @property
     def stage(self) -> str:
         """What it is doing: a stage of the upgrade, or `established`."""
-        return self._driver.stage
+        return self._driver.stage if hasattr(self, "remote") else "connect"
 
     @property
     def rtt_s(self) -> float | None:
@@ -260,21 +276,28 @@ class Connection:
 
     def abort(self, error: MeshError) -> None:
         """Reset the connection at once; everything waiting on it raises ``error``."""
-        self._driver.abort(error)
+        if hasattr(self, "_driver"):
+            self._driver.abort(error)
 
-    # -- the driver's side (see `driver.Owner`) ----------------------------------------------------------------------
+    # -- the driver's side (see `carrier.Owner`) ---------------------------------------------------------------------
 
     def connected(self, transport: asyncio.BaseTransport) -> None:
+        """The byte transport is there. May raise a `MeshError` to refuse it."""
         try:
-            self.local, self.remote = self.find_ends(transport)
+            local, remote = self.find_ends(transport)
         except OSError as error:
             raise TurnedAway(str(error)) from error
+        self.began(local, remote)
+
+    def began(self, local: Multiaddr, remote: Multiaddr) -> None:
+        """The upgrade begins between these addresses. May raise a `MeshError` to refuse it."""
+        self.local, self.remote = local, remote
         if is_loopback(self.remote):
             self._driver.near = True
             self._driver.wakefulness.began(self.local)
         self._environment.observer.connection_started(self)
 
-    def upgraded(self, result: Upgraded) -> None:
+    def upgraded(self, result: Authenticated) -> None:
         self.peer = result.remote_peer
         self.remote_key = result.remote_key
         self.early_muxer = result.early_muxer
@@ -285,13 +308,13 @@ class Connection:
         if self._upgraded is not None and not self._upgraded.done():
             self._upgraded.set_result(None)
 
-    def stream_opened(self, state: yamux.Stream) -> None:
+    def stream_opened(self, state: MuxedStream) -> None:
         session = self._driver.session
         try:
             resources = self._stream_resources(inbound=True)
         except LimitError as refusal:
             self._environment.counters.count(f"stream.refused:{refusal.scope.partition(' ')[0]}")
-            session.reset(state, yamux.ResetCode.RESOURCE_LIMIT)
+            session.reset(state, ResetCode.RESOURCE_LIMIT)
             return
         negotiation = multistream.Responder(self._environment.handlers.supports)
         stream = Stream(self, self._driver, state, negotiation)
@@ -305,7 +328,7 @@ class Connection:
         self._watch_negotiation(stream)
         self._environment.counters.count("stream.inbound")
 
-    def stream_ready(self, state: yamux.Stream) -> None:
+    def stream_ready(self, state: MuxedStream) -> None:
         stream = state.owner
         if isinstance(stream, Stream):
             if state.dead:
@@ -358,10 +381,10 @@ class Connection:
                 stream.resources.set_protocol(stream.protocol)
         except LimitError as refusal:
             self._environment.counters.count(f"stream.refused:{refusal.scope.partition(' ')[0]}")
-            stream.reset(yamux.ResetCode.RESOURCE_LIMIT)
+            stream.reset(ResetCode.RESOURCE_LIMIT)
             return
         if self.scope.closing:
-            stream.reset(yamux.ResetCode.SHUTDOWN)
+            stream.reset(ResetCode.SHUTDOWN)
         else:
             handler = self._environment.handlers.handler(stream.protocol)
             self.scope.spawn(
@@ -396,7 +419,7 @@ class Connection:
         assert self.resources is not None
         return self.resources.open_stream(inbound)
 
-    def _stream_gone(self, state: yamux.Stream) -> None:
+    def _stream_gone(self, state: MuxedStream) -> None:
         stream = state.owner
         if isinstance(stream, Stream) and stream.resources is not None:
             stream.resources.close()
@@ -416,17 +439,17 @@ class Connection:
         try:
             await handler(stream)
         except asyncio.CancelledError:
-            stream.reset(yamux.ResetCode.SHUTDOWN)
+            stream.reset(ResetCode.SHUTDOWN)
             raise
         await stream.close()
 
     def _handler_failed(self, stream: Stream, error: MeshError) -> None:
         code = getattr(error, "wire_code", None)
-        stream.reset(code if isinstance(code, int) else yamux.ResetCode.PROTOCOL_VIOLATION)
+        stream.reset(code if isinstance(code, int) else ResetCode.PROTOCOL_VIOLATION)
         self._environment.counters.count(f"handler.failed:{error.code}")
 
     def _handler_crashed(self, stream: Stream) -> None:
-        stream.reset(yamux.ResetCode.NONE)
+        stream.reset(ResetCode.NONE)
         self._environment.counters.count("handler.crashed")
 
     async def _wait_openable(self) -> None:

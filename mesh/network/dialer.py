@@ -250,7 +250,7 @@ class Dialer:
                 won.set_result(connection)
         except asyncio.CancelledError:
             if begun:
-                race.pending[address] = connection.stage if hasattr(connection, "remote") else "connect"
+                race.pending[address] = connection.stage
             connection.abort(Closed("another address was faster" if won.done() else "the dial was given up"))
             raise
         finally:

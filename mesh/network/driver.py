@@ -21,8 +21,9 @@ from collections.abc import Iterable
 from typing import Protocol, cast
 
 from mesh.errors import Closed, MeshError, NetworkError, TimedOut, TurnedAway
+from mesh.network.carrier import Owner
 from mesh.network.memory_counter import MemoryCounter
-from mesh.network.upgrade import Failed, Upgrade, Upgraded
+from mesh.network.upgrade import Failed, Upgrade
 from mesh.network.wakefulness import wakefulness
 from mesh.protocols import noise, yamux
 from mesh.protocols.machine import Buffer
@@ -41,32 +42,11 @@ MAX_UNSENT_BYTES = 16 * 1024 * 1024
 _LINGER_OFF = struct.pack("ii", 1, 0)
 
 
-class Owner(Protocol):
-    """What the driver tells the connection above it."""
+class ByteOwner(Owner, Protocol):
+    """What this driver tells the connection above it."""
 
     def connected(self, transport: asyncio.BaseTransport) -> None:
         """The byte transport is there. May raise a `MeshError` to refuse it."""
-
-    def upgraded(self, result: Upgraded) -> None:
-        """The stack is complete. May raise a `MeshError` to refuse the peer."""
-
-    def stream_opened(self, stream: yamux.Stream) -> None:
-        """The peer opened a stream."""
-
-    def stream_ready(self, stream: yamux.Stream) -> None:
-        """Something new for a stream's reader or writer."""
-
-    def openable(self) -> None:
-        """Streams were acknowledged; another may be opened."""
-
-    def deadline(self) -> float | None:
-        """The owner's own next deadline."""
-
-    def wake(self, now: float) -> None:
-        """The owner's deadline may have passed."""
-
-    def lost(self, error: MeshError, stage: str) -> None:
-        """The connection is gone; ``stage`` is what it was doing."""
 
 
 class Driver(asyncio.BufferedProtocol):
@@ -112,7 +92,7 @@ class Driver(asyncio.BufferedProtocol):
     transport: asyncio.Transport
 
     def __init__(
-        self, upgrade: Upgrade, owner: Owner, buffer: memoryview, memory: MemoryCounter, upgrade_s: float
+        self, upgrade: Upgrade, owner: ByteOwner, buffer: memoryview, memory: MemoryCounter, upgrade_s: float
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._buffer = buffer

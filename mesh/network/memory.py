@@ -165,7 +165,7 @@ class MemoryTransport:
         own_end, far_end = Multiaddr.parse(f"/memory/{self._take_number()}"), address.without_peer()
         connection.find_ends = lambda _transport: (own_end, far_end)
         far.find_ends = lambda _transport: (far_end, own_end)
-        connect_pipes(connection.driver, far.driver)
+        connect_pipes(connection.take_bytes(), far.take_bytes())
 
     async def listen(self, address: Multiaddr, accept: Callable[[], Connection]) -> MemoryListener:
         number = _number(address) or self._take_number()

@@ -1,4 +1,4 @@
-"""A stream as programs hold it: awaitable reads and writes over one yamux stream, negotiation included."""
+"""A stream as programs hold it: awaitable reads and writes over one stream of a muxer, negotiation included."""
 
 from __future__ import annotations
 
@@ -23,10 +23,9 @@ from mesh.protocols.machine import Buffer
 from mesh.protocols.yamux import ResetCode
 
 if TYPE_CHECKING:
+    from mesh.network.carrier import Carrier, MuxedStream
     from mesh.network.connection import Connection
-    from mesh.network.driver import Driver
     from mesh.network.resources import StreamScope
-    from mesh.protocols import yamux
 
 SMALL_WRITE_BYTES = 65507
 """What one record holds."""
@@ -67,8 +66,8 @@ class Stream:
     def __init__(
         self,
         connection: Connection,
-        driver: Driver,
-        state: yamux.Stream,
+        driver: Carrier,
+        state: MuxedStream,
         negotiation: multistream.Initiator | multistream.Responder,
         protocol: str = "",
     ) -> None:
@@ -401,6 +400,13 @@ class Stream:
             )
         return Closed(f"{stage}the peer ended the stream")
 
+    def _unwritable(self) -> MeshError:
+        code = self._state.stop_code
+        if code is None:
+            return UsageError(f"{self.protocol}: the stream is closed for writing")
+        reason = f" (code {code:#x})" if code else ""
+        return StreamReset(f"the peer reads no more{reason}", protocol=self.protocol, wire_code=code)
+
     def _check_alive(self) -> None:
         if self._failure is not None:
             raise self._failure
@@ -417,7 +423,7 @@ class Stream:
             while True:
                 self._check_alive()
                 if state.write_closed:
-                    raise UsageError(f"{self.protocol}: the stream is closed for writing")
+                    raise self._unwritable()
                 if driver.paused:
                     driver.flush()
                     await driver.drained()

@@ -43,7 +43,7 @@ class TcpTransport:
     async def dial(self, address: Multiaddr, connection: Connection) -> None:
         endpoint = _endpoint(address)
         connection.find_ends = tcp_ends
-        await connect(connection, lambda: connection.driver, endpoint)
+        await connect(connection, connection.take_bytes, endpoint)
 
     async def listen(self, address: Multiaddr, accept: Callable[[], Connection]) -> TcpListener:
         endpoint = _endpoint(address)
@@ -51,7 +51,7 @@ class TcpTransport:
         def factory() -> asyncio.BaseProtocol:
             connection = accept()
             connection.find_ends = tcp_ends
-            return connection.driver
+            return connection.take_bytes()
 
         try:
             server = await asyncio.get_running_loop().create_server(

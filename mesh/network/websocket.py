@@ -128,7 +128,7 @@ def _layers(
     from mesh.network.websocket_pipe import WebSocketPipe
 
     pipe = WebSocketPipe(
-        connection.driver, Handshake(endpoint), dialer=endpoint is not None, secure=context is not None
+        connection.take_bytes(), Handshake(endpoint), dialer=endpoint is not None, secure=context is not None
     )
     if context is None:
         return pipe

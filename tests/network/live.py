@@ -25,6 +25,7 @@ from mesh.config import (
 )
 from mesh.identity.keys import PrivateKey
 from mesh.network.connection import Connection
+from mesh.network.driver import Driver
 from mesh.network.memory import MemoryTransport
 from mesh.network.stream import Stream
 from mesh.node import Node
@@ -34,6 +35,12 @@ MEMORY = "/memory/0"
 PATIENCE_S = 10.0
 """What a test waits for something that should come at once."""
 _DESCRIPTORS = Path("/proc/self/fd")
+
+
+def byte_driver(connection: Connection) -> Driver:
+    """The driver of a connection over a byte stream."""
+    assert isinstance(connection.driver, Driver)
+    return connection.driver
 
 
 class Nodes(contextlib.AsyncExitStack):

@@ -12,7 +12,7 @@ from mesh.multiformats import varint
 from mesh.network.connection import Connection
 from mesh.network.stream import Stream
 from mesh.node import Node
-from mesh.protocols import multistream
+from mesh.protocols import multistream, yamux
 from tests.network.live import MEMORY, TCP, Nodes, connected, eventually, exchange
 
 TAKE = "/test/take/1"
@@ -150,6 +150,7 @@ async def test_a_slow_reader_holds_the_writer_back(nodes: Nodes, listen: str) ->
     async with asyncio.timeout(10):
         assert await far.read_exactly(len(payload)) == payload
         await writing
+    assert isinstance(far._state, yamux.Stream)
     assert memory.used_bytes <= far._state.window_bytes
 
 

@@ -24,7 +24,7 @@ from mesh.protocols import yamux
 from mesh.protocols.machine import Buffer
 from mesh.services import echo
 from tests.network.certificates import NAME, Certificates, make_certificates
-from tests.network.live import Nodes, connected, eventually, exchange, round_trip
+from tests.network.live import Nodes, byte_driver, connected, eventually, exchange, round_trip
 
 WS = "/ip4/127.0.0.1/tcp/0/ws"
 WSS = "/ip4/127.0.0.1/tcp/0/tls/ws"
@@ -272,15 +272,15 @@ async def test_a_peer_that_reads_nothing_cannot_keep_a_closing_connection(
     server, client, connection = await nodes.pair(WS, max_window_bytes=16 * MIB)
     accepted = await connected(server, client)
     monkeypatch.setattr("mesh.network.driver.CLOSE_S", 0.15)
-    raw = connection.driver.transport.get_extra_info("socket")
+    raw = byte_driver(connection).transport.get_extra_info("socket")
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    connection.driver.transport.pause_reading()
-    accepted.driver.transport.writelines([bytes(8 * MIB), bytes(8 * MIB)])
-    assert accepted.driver.transport.get_write_buffer_size() > MIB
+    byte_driver(connection).transport.pause_reading()
+    byte_driver(accepted).transport.writelines([bytes(8 * MIB), bytes(8 * MIB)])
+    assert byte_driver(accepted).transport.get_write_buffer_size() > MIB
     async with asyncio.timeout(5):
         await accepted.close()
     assert not server.connections
-    connection.driver.transport.resume_reading()
+    byte_driver(connection).transport.resume_reading()
 
 
 @pytest.mark.both_loops

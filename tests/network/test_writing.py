@@ -11,7 +11,7 @@ from mesh.network import driver as module
 from mesh.network.driver import Driver
 from mesh.network.stream import Stream
 from mesh.protocols import multistream
-from tests.network.live import PATIENCE_S, Nodes, eventually
+from tests.network.live import PATIENCE_S, Nodes, byte_driver, eventually
 from tests.network.test_stream import TAKE, Taken, both_ends
 
 RECORD = 65_507
@@ -23,7 +23,7 @@ OVER = pytest.mark.both_loops
 
 
 def driver_of(stream: Stream) -> Driver:
-    return stream.connection.driver
+    return byte_driver(stream.connection)
 
 
 @OVER

@@ -51,6 +51,9 @@ class Stream:
         "write_closed",
     )
 
+    stop_code: int | None = None
+    """A peer of yamux cannot say that it reads no more."""
+
     def __init__(self, stream_id: int, inbound: bool, pending_flags: int, now: float) -> None:
         self.id = stream_id
         self.inbound = inbound
