@@ -21,11 +21,14 @@ from fuzz.campaign import campaign
 from fuzz.codec import REGRESSIONS
 from fuzz.mutation import mutate
 from mesh.codecs.multistream import encode_token
+from mesh.errors import CertificateRefused
+from mesh.identity import certificate
 from mesh.identity.keys import PrivateKey
 from mesh.network.memory_counter import MemoryCounter
 from mesh.network.upgrade import Failed, Upgrade, Upgraded, UpgradeSettings
 from mesh.protocols import multistream, noise, yamux
 from mesh.protocols.machine import Role
+from tests.vectors import cases
 
 Conversation = tuple[bytes, ...]
 """The messages one end sent, in order."""
@@ -33,6 +36,7 @@ Life = Callable[[Sequence[bytes]], object]
 """Gives a new machine these parts; returns all that could be seen of it."""
 
 NOW = 1.0
+CERTIFICATES_AT = 1.8e9
 RECORD_BYTES = 65537
 BYTE_BY_BYTE = 400  # longer inputs are cut at random places only
 SUPPORTED = ("/ipfs/ping/1.0.0", "/ipfs/id/1.0.0")
@@ -106,6 +110,13 @@ def live_yamux(parts: Sequence[bytes]) -> object:
         total += len(part)
         check_yamux(session, total)
     return seen_of(session, stream)
+
+
+def live_certificate(parts: Sequence[bytes]) -> object:
+    try:
+        return certificate.verify([b"".join(parts)], CERTIFICATES_AT)
+    except CertificateRefused as error:
+        return error.wire_code, str(error)
 
 
 def check_yamux(session: yamux.Session, total: int) -> None:
@@ -240,6 +251,11 @@ def upgrade_of(role: Role, muxers: tuple[str, ...], rng: random.Random) -> Conve
     return (*said, *(joined(outcome.channel.seal([each])) for each in plain if each))
 
 
+def certificates(rng: random.Random) -> Conversation:
+    """A certificate that somebody recorded, good or bad."""
+    return (bytes.fromhex(rng.choice(cases("tls_certificates"))["certificate"]),)
+
+
 def machines() -> dict[str, Machine]:
     """Every machine under its name."""
 
@@ -250,6 +266,7 @@ def machines() -> dict[str, Machine]:
         Machine("multistream-responder", tokens_of_initiator, partial(live_multistream, responder)),
         Machine("noise-session", records, live_channel),
         Machine("yamux-session", frames, live_yamux),
+        Machine("certificate", certificates, live_certificate),
         Machine("dht-server", dht_server.requests, dht_server.live_server),
         Machine("gossip-send-queue", send_queue.commands, send_queue.live_send_queue),
     ]

@@ -112,6 +112,12 @@ class ProtocolNotSupported(PeerError):  # noqa: N818
     code = "protocol-not-supported"
 
 
+class CertificateRefused(PeerError):  # noqa: N818
+    """The peer's TLS certificates do not prove who it is; ``wire_code`` is the TLS alert that tells it so."""
+
+    code = "certificate-refused"
+
+
 class StreamReset(PeerError):  # noqa: N818
     """The stream was reset; ``wire_code`` is the peer's reason (0 when it gave none)."""
 

@@ -20,6 +20,7 @@ from protocol_specs import (
     peer_record,
     perf,
     ping,
+    tls_identity,
     uvarint,
     yamux,
 )
@@ -35,6 +36,7 @@ MODULES = (
     peer_record.MODULE,
     multistream.MODULE,
     noise.MODULE,
+    tls_identity.MODULE,
     yamux.MODULE,
     identify.MODULE,
     ipns.MODULE,
@@ -56,6 +58,7 @@ VECTORS = {
     "multistream.token": "multistream",
     "noise.handshake_payload": "noise_libp2p",
     "noise.frame": "noise_libp2p",
+    "tls_identity.extension": "tls_certificates",
     "yamux.header": "yamux_frames",
     "identify.identify": "identify",
     "ipns.ipns_record": "kad_validation",

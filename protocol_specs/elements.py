@@ -146,6 +146,50 @@ class UVarint(Vocabulary, construct.Construct):  # type: ignore[misc]
         return obj
 
 
+class DerLength(Vocabulary, construct.Construct):  # type: ignore[misc]
+    """A definite length of DER (X.690, 10.1): one byte below 128, else as few big-endian bytes as it takes, counted
+    by the byte before them. From `minimum` to `maximum`.
+    """
+
+    described = ("minimum", "maximum")
+
+    def __init__(self, maximum: int | None = None, *, minimum: int = 0) -> None:
+        super().__init__()
+        self.maximum = maximum
+        self.minimum = minimum
+
+    def _parse(self, stream: Any, context: Any, path: str) -> int:
+        first: int = construct.stream_read(stream, 1, path)[0]
+        if first < 0x80:
+            return self._checked(first, path)
+        size = first - 0x80
+        if not 1 <= size <= self._most_octets:
+            raise refuse("a length that is indefinite or too large", path)
+        octets: bytes = construct.stream_read(stream, size, path)
+        value = int.from_bytes(octets, "big")
+        if octets[0] == 0 or value < 0x80:
+            raise refuse("not the shortest form", path)
+        return self._checked(value, path)
+
+    def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
+        value = self._checked(obj, path)
+        if value < 0x80:
+            construct.stream_write(stream, bytes([value]), 1, path)
+            return obj
+        octets = value.to_bytes((value.bit_length() + 7) // 8, "big")
+        construct.stream_write(stream, bytes([0x80 + len(octets)]) + octets, 1 + len(octets), path)
+        return obj
+
+    @property
+    def _most_octets(self) -> int:
+        return ((self.maximum or 0).bit_length() + 7) // 8
+
+    def _checked(self, value: int, path: str) -> int:
+        if not self.minimum <= value <= (self.maximum or 0):
+            raise refuse(f"{value} is outside {self.minimum} to {self.maximum}", path)
+        return value
+
+
 class Constant(Vocabulary, construct.Const):  # type: ignore[misc]
     """Bytes that are always the same: a magic number, a reserved field. They are not part of the value."""
 

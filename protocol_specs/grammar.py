@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import construct
 
@@ -24,6 +24,7 @@ from protocol_specs.elements import (
     U64,
     Bytes,
     Constant,
+    DerLength,
     Enum,
     FixedBytes,
     Text,
@@ -47,6 +48,8 @@ __all__ = [
     "Choice",
     "Constant",
     "Delimited",
+    "Der",
+    "DerLength",
     "Enum",
     "Field",
     "FixedBytes",
@@ -68,17 +71,17 @@ __all__ = [
 class Delimited(Vocabulary, construct.Subconstruct):  # type: ignore[misc]
     """A length of `min_bytes` to `max_bytes`, then `content` of exactly that many bytes.
 
-    `length` is how the length is written: `UVarint()` (the default), `U8`, `U16` or `U32`.
+    `length` is how the length is written: `UVarint()` (the default), `DerLength()`, `U8`, `U16` or `U32`.
     """
 
-    described = ("max_bytes", "min_bytes", "length", "subcon")
+    described: ClassVar[tuple[str, ...]] = ("max_bytes", "min_bytes", "length", "subcon")
 
     def __init__(
         self,
         max_bytes: int | None,
         content: Any = None,
         *,
-        length: Uint | UVarint | None = None,
+        length: Uint | UVarint | DerLength | None = None,
         min_bytes: int = 0,
     ) -> None:
         super().__init__(Bytes() if content is None else content)
@@ -90,7 +93,7 @@ class Delimited(Vocabulary, construct.Subconstruct):  # type: ignore[misc]
                 self.length.bits, little=self.length.little, minimum=min_bytes, maximum=max_bytes
             )
         else:
-            self._length = UVarint(max_bytes, minimum=min_bytes)
+            self._length = type(self.length)(max_bytes, minimum=min_bytes)
 
     def _parse(self, stream: Any, context: Any, path: str) -> Any:
         size = self._length._parsereport(stream, context, path)
@@ -103,6 +106,25 @@ class Delimited(Vocabulary, construct.Subconstruct):  # type: ignore[misc]
         self._length._build(len(content), stream, context, path)
         construct.stream_write(stream, content, len(content), path)
         return obj
+
+
+class Der(Delimited):
+    """One element of DER: the byte of its tag, a definite length, then `content` of 0 to `max_bytes` bytes."""
+
+    described = ("tag", "max_bytes", "subcon")
+
+    def __init__(self, tag: int, max_bytes: int | None, content: Any = None) -> None:
+        super().__init__(max_bytes, content, length=DerLength())
+        self.tag = tag
+        self._tag = Constant(bytes([tag]))
+
+    def _parse(self, stream: Any, context: Any, path: str) -> Any:
+        self._tag._parsereport(stream, context, path)
+        return super()._parse(stream, context, path)
+
+    def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
+        self._tag._build(None, stream, context, path)
+        return super()._build(obj, stream, context, path)
 
 
 class _Present(construct.Construct):  # type: ignore[misc]

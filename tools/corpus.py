@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from cryptography import x509
+
 from protocol_specs.catalogue import CATALOGUE
 from protocol_specs.grammar import Message
 from tests.vectors import cases, load
@@ -61,6 +63,12 @@ def seeds() -> dict[str, list[bytes]]:
     take("noise.noise_extensions", [{"bytes": "0a0461626364120c2f79616d75782f312e302e30"}], "bytes")
     take("noise.frame", [noise], "message_1_framed", "message_2_framed", "message_3_framed")
     take("noise.frame", noise["transport"], "framed")
+    found["tls_identity.extension"] = _certificate_extensions()
+    found["tls_identity.signed_key"] = [
+        data[-size:]
+        for data in found["tls_identity.extension"]
+        for size in [data[1] if data[1] < 0x80 else data[2]]
+    ]
     take("yamux.header", [{"bytes": case["bytes"][:24]} for case in cases("yamux_frames")], "bytes")
     take("identify.identify", cases("identify"), "protobuf")
     take("kademlia.message", cases("kad_messages"), "protobuf")
@@ -79,6 +87,18 @@ def seeds() -> dict[str, list[bytes]]:
         if isinstance(entry.schema, Message):
             found[name] += _variations(found[name][0])
     return found
+
+
+def _certificate_extensions() -> list[bytes]:
+    """The values of libp2p's extension in the recorded certificates, each once."""
+    group = load("tls_certificates")
+    found = [
+        each.value.public_bytes()
+        for case in group["cases"]
+        for each in x509.load_der_x509_certificate(bytes.fromhex(case["certificate"])).extensions
+        if each.oid.dotted_string == group["oid"]
+    ]
+    return list(dict.fromkeys(found))
 
 
 def _variations(valid: bytes) -> list[bytes]:

@@ -1,5 +1,5 @@
 # GENERATED from tools/spec_compiler/wire.template by tools.spec_compiler; do not edit.
-# Schema 3d76585eb1a3c3c1
+# Schema ee143a2f7e99a7ec
 """What the generated codecs share: varints, skipping of unknown fields, errors in words.
 
 Two varints live here. `encode_uvarint` and `decode_uvarint` are the multiformats kind: minimal, at most 9
@@ -65,6 +65,41 @@ def read_uvarint(
         if value + (1 << shift) > maximum:
             raise Malformed(field, start, f"a varint of more than {maximum}")
     raise Truncated(field, start)
+
+
+# --- DER -----------------------------------------------------------------------------------------------
+
+
+def encode_der_length(number: int) -> bytes:
+    """The definite length of DER in its shortest form; the caller checks the range."""
+    if number < 128:
+        return ONE_BYTE[number]
+    octets = number.to_bytes((number.bit_length() + 7) // 8, "big")
+    return bytes((128 + len(octets),)) + octets
+
+
+def read_der_length(
+    data: Buffer, offset: int, end: int, minimum: int, maximum: int, field: str
+) -> tuple[int, int]:
+    """A definite length of DER in its shortest form, from `minimum` to `maximum`: (value, offset after it)."""
+    start = offset
+    if offset >= end:
+        raise Truncated(field, start)
+    value = data[offset]
+    offset += 1
+    if value >= 128:
+        size = value - 128
+        if not 1 <= size <= (maximum.bit_length() + 7) // 8:
+            raise Malformed(field, start, "a length that is indefinite or too large")
+        if end - offset < size:
+            raise Truncated(field, start)
+        value = int.from_bytes(data[offset : offset + size], "big")
+        if data[offset] == 0 or value < 128:
+            raise Malformed(field, start, "a length that is not in its shortest form")
+        offset += size
+    if not minimum <= value <= maximum:
+        raise outside(field, start, value, minimum, maximum)
+    return value, offset
 
 
 # --- protobuf ------------------------------------------------------------------------------------------

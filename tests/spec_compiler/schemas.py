@@ -13,6 +13,8 @@ from protocol_specs.grammar import (
     Bytes,
     Constant,
     Delimited,
+    Der,
+    DerLength,
     Enum,
     FixedBytes,
     Layout,
@@ -111,9 +113,15 @@ FRAME = Layout(
     Constant(b"end"),
     "tags" / VARINT_TLV,
 )
+SIGNED = Layout(
+    "Signed",
+    "key" / Der(0x04, 300),
+    "point" / Der(0x30, 4, POINT),
+    "number" / Delimited(70_000, length=DerLength(), min_bytes=3),
+)
 LABEL = Layout("Label", "id" / UVarint(127), "text" / Text(10, ending="\r\n"))
 
-CLASSES: list[Any] = [LEAF, BRANCH, NUMBERS, LISTS, EMPTY, VARINTS, PACKET, POINT, FRAME, LABEL]
+CLASSES: list[Any] = [LEAF, BRANCH, NUMBERS, LISTS, EMPTY, VARINTS, PACKET, POINT, FRAME, SIGNED, LABEL]
 FUNCTIONS: dict[str, Any] = {
     "line": Delimited(200, Text(ending="\n"), min_bytes=1),
     "byte_block": Delimited(10, length=U8),
@@ -127,6 +135,8 @@ FUNCTIONS: dict[str, Any] = {
     "point_box": Delimited(4, POINT, length=U8),
     "leaf_box": Delimited(40, LEAF),
     "points": Repeat(POINT, max_count=3),
+    "octets": Der(0x04, 200),
+    "signed_box": Der(0x30, 71_000, SIGNED),
 }
 
 MODULE = Module(

@@ -8,6 +8,8 @@ from protocol_specs.grammar import (
     Bytes,
     Constant,
     Delimited,
+    Der,
+    DerLength,
     FixedBytes,
     Layout,
     Message,
@@ -66,13 +68,7 @@ def write_read(out: Source, element: Any, target: str, path: str, end: str, leve
         out.raises(f"{end} - offset < {element.length}", f'Truncated("{path}", offset)')
         out(f"{target} = bytes(data[offset : offset + {element.length}])", f"offset += {element.length}")
     elif isinstance(element, Constant):
-        size = len(element.value)
-        out.raises(f"{end} - offset < {size}", f'Truncated("{path}", offset)')
-        out.raises(
-            f"data[offset : offset + {size}] != {bytes_literal(element.value)}",
-            f'Malformed("{path}", offset, "the constant {element.value.hex()} is not there")',
-        )
-        out(f"offset += {size}")
+        _write_constant(out, element.value, path, end)
     elif isinstance(element, Bytes):
         _write_rest(out, element, target, path, end)
     elif isinstance(element, Delimited):
@@ -98,6 +94,16 @@ def _write_uint(out: Source, element: Uint, target: str, path: str, end: str) ->
     else:
         out(f"({raw},) = {out.struct(run_code([(target, element)]))}.unpack_from(data, offset)")
     write_uint_checks(out, element, raw, target, path, "offset")
+    out(f"offset += {size}")
+
+
+def _write_constant(out: Source, value: bytes, path: str, end: str) -> None:
+    size = len(value)
+    out.raises(f"{end} - offset < {size}", f'Truncated("{path}", offset)')
+    out.raises(
+        f"data[offset : offset + {size}] != {bytes_literal(value)}",
+        f'Malformed("{path}", offset, "the constant {value.hex()} is not there")',
+    )
     out(f"offset += {size}")
 
 
@@ -141,8 +147,14 @@ def _write_rest(out: Source, element: Bytes, target: str, path: str, end: str) -
 def _write_delimited(out: Source, element: Delimited, target: str, path: str, end: str, level: str) -> None:
     """The length, then the content of its region; a truncation inside the region is Malformed."""
     size, stop = f"size{level}", f"stop{level}"
+    if isinstance(element, Der):
+        _write_constant(out, bytes([element.tag]), path, end)
     if isinstance(element.length, UVarint):
         _write_uvarint(out, size, path, end, element.min_bytes, element.max_bytes)
+    elif isinstance(element.length, DerLength):
+        out.use("read_der_length")
+        low, high = element.min_bytes, element.max_bytes
+        out(f'{size}, offset = read_der_length(data, offset, {end}, {low}, {high}, "{path}")')
     else:
         length = element.length
         bounded = Uint(

@@ -8,6 +8,8 @@ from protocol_specs.grammar import (
     Bytes,
     Constant,
     Delimited,
+    Der,
+    DerLength,
     FixedBytes,
     Layout,
     Message,
@@ -126,9 +128,14 @@ def _write_delimited_bytes(out: Source, element: Delimited, value: str, path: st
     if low:
         out.raises(f"len(region) < {low}", f'refused("{path}", f"{{len(region)}} bytes, at least {low}")')
     out.raises(f"len(region) > {high}", f'refused_size("{path}", len(region), {high})')
+    if isinstance(element, Der):
+        out(f"{to}.append({bytes_literal(bytes([element.tag]))})")
     if isinstance(element.length, UVarint):
         out.use("encode_varint")
         out(f"{to} += (encode_varint(len(region)), region)")
+    elif isinstance(element.length, DerLength):
+        out.use("encode_der_length")
+        out(f"{to} += (encode_der_length(len(region)), region)")
     elif element.length.bits == 8:
         out(f"{to} += (bytes((len(region),)), region)")
     else:
