@@ -1,5 +1,5 @@
 # GENERATED from tools/spec_compiler/wire.template by tools.spec_compiler; do not edit.
-# Schema a33fbbebfe7b69df
+# Schema d0204f4c31a2775b
 """What the generated codecs share: varints, skipping of unknown fields, errors in words.
 
 Two varints live here. `encode_uvarint` and `decode_uvarint` are the multiformats kind: minimal, at most 9
@@ -101,6 +101,38 @@ def read_der_length(
     if not minimum <= value <= maximum:
         raise outside(field, start, value, minimum, maximum)
     return value, offset
+
+
+# --- QUIC varints --------------------------------------------------------------------------------------
+
+
+def encode_varint62(number: int) -> bytes:
+    """The shortest QUIC varint (RFC 9000 section 16) of a number from 0 to 2^62 - 1; the caller checks the range."""
+    if number < 0x40:
+        return bytes((number,))
+    if number < 0x4000:
+        return bytes((number >> 8 | 0x40, number & 255))
+    if number < 0x40000000:
+        return (number | 0x80000000).to_bytes(4, "big")
+    return (number | 0xC000000000000000).to_bytes(8, "big")
+
+
+def read_varint62(
+    data: Buffer, offset: int, end: int, minimum: int, maximum: int, field: str
+) -> tuple[int, int]:
+    """A QUIC varint of any form from `minimum` to `maximum`: (value, offset after it)."""
+    if offset >= end:
+        raise Truncated(field, offset)
+    value = data[offset]
+    stop = offset + (1 << (value >> 6))
+    if stop > end:
+        raise Truncated(field, offset)
+    value &= 63
+    for octet in data[offset + 1 : stop]:
+        value = value << 8 | octet
+    if not minimum <= value <= maximum:
+        raise outside(field, offset, value, minimum, maximum)
+    return value, stop
 
 
 # --- protobuf ------------------------------------------------------------------------------------------
