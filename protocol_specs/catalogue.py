@@ -20,6 +20,7 @@ from protocol_specs import (
     peer_record,
     perf,
     ping,
+    quic,
     tls_identity,
     uvarint,
     yamux,
@@ -44,6 +45,7 @@ MODULES = (
     perf.MODULE,
     kademlia.MODULE,
     gossip.MODULE,
+    quic.MODULE,
 )
 
 VECTORS = {
@@ -65,6 +67,9 @@ VECTORS = {
     "kademlia.message": "kad_messages",
     "gossip.message": "gossipsub",
     "gossip.rpc": "gossipsub",
+    "quic.initial": "quic",
+    "quic.retry": "quic",
+    "quic.long_header": "quic",
 }
 """The group of recorded vectors that holds a format, by the format's name."""
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import construct
 
 UVARINT_LIMIT = 2**63 - 1
+VARINT62_LIMIT = 2**62 - 1
 
 
 def refuse(reason: str, path: str) -> construct.ValidationError:
@@ -188,6 +189,40 @@ class DerLength(Vocabulary, construct.Construct):  # type: ignore[misc]
         if not self.minimum <= value <= (self.maximum or 0):
             raise refuse(f"{value} is outside {self.minimum} to {self.maximum}", path)
         return value
+
+
+class Varint62(Vocabulary, construct.Construct):  # type: ignore[misc]
+    """QUIC's variable-length integer (RFC 9000 section 16) from `minimum` to `maximum`.
+
+    The two highest bits of the first byte say whether it has 1, 2, 4 or 8 bytes; any form that holds the number is
+    read, the shortest is written.
+    """
+
+    described = ("minimum", "maximum")
+
+    def __init__(self, maximum: int | None = None, *, minimum: int = 0) -> None:
+        super().__init__()
+        self.maximum = maximum
+        self.minimum = minimum
+
+    def _parse(self, stream: Any, context: Any, path: str) -> int:
+        first: int = construct.stream_read(stream, 1, path)[0]
+        rest = construct.stream_read(stream, (1 << (first >> 6)) - 1, path)
+        value = int.from_bytes(bytes((first & 0x3F,)) + rest, "big")
+        self._checked(value, path)
+        return value
+
+    def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
+        self._checked(obj, path)
+        power = next(power for power in range(4) if obj < 1 << (8 << power) - 2)
+        encoded = (power << (8 << power) - 2 | obj).to_bytes(1 << power, "big")
+        construct.stream_write(stream, encoded, len(encoded), path)
+        return obj
+
+    def _checked(self, value: int, path: str) -> None:
+        limit = VARINT62_LIMIT if self.maximum is None else min(self.maximum, VARINT62_LIMIT)
+        if not self.minimum <= value <= limit:
+            raise refuse(f"{value} is outside {self.minimum} to {limit}", path)
 
 
 class Constant(Vocabulary, construct.Const):  # type: ignore[misc]

@@ -30,6 +30,7 @@ from protocol_specs.elements import (
     Text,
     Uint,
     UVarint,
+    Varint62,
     Vocabulary,
     at_end,
     bare,
@@ -60,6 +61,7 @@ __all__ = [
     "Tlv",
     "UVarint",
     "Uint",
+    "Varint62",
     "bare",
     "describe",
     "field",
@@ -71,7 +73,8 @@ __all__ = [
 class Delimited(Vocabulary, construct.Subconstruct):  # type: ignore[misc]
     """A length of `min_bytes` to `max_bytes`, then `content` of exactly that many bytes.
 
-    `length` is how the length is written: `UVarint()` (the default), `DerLength()`, `U8`, `U16` or `U32`.
+    `length` is how the length is written: `UVarint()` (the default), `Varint62()`, `DerLength()`, `U8`, `U16` or
+    `U32`.
     """
 
     described: ClassVar[tuple[str, ...]] = ("max_bytes", "min_bytes", "length", "subcon")
@@ -81,7 +84,7 @@ class Delimited(Vocabulary, construct.Subconstruct):  # type: ignore[misc]
         max_bytes: int | None,
         content: Any = None,
         *,
-        length: Uint | UVarint | DerLength | None = None,
+        length: Uint | UVarint | Varint62 | DerLength | None = None,
         min_bytes: int = 0,
     ) -> None:
         super().__init__(Bytes() if content is None else content)

@@ -81,6 +81,14 @@ def seeds() -> dict[str, list[bytes]]:
     take("gossip.rpc", [{"bytes": "1217120c68656c6c6f20676f737369702207766563746f7273"}], "bytes")
     for part, encodings in GOSSIP_PARTS.items():
         take(f"gossip.{part}", [{"bytes": encoding} for encoding in encodings], "bytes")
+    quic = cases("quic", "quic")
+    take("quic.initial", quic, "initial")
+    take("quic.retry", quic, "retry")
+    take("quic.long_header", quic, "long_header")
+    take("quic.short_header", quic, "short_header")
+    take("quic.version_negotiation", [{"bytes": "80000000000008f067a5502a4262b500000001"}], "bytes")
+    take("quic.version_negotiation", [{"bytes": "c000000000088394c8f03e515708001a2a3a4a00000001"}], "bytes")
+    take("quic.retry_token", [{"bytes": "00000000000186a0088394c8f03e515708f067a5502a4262b5"}], "bytes")
     found["ping.ping"] = [bytes(range(32)), bytes(31)]
     found["perf.request"] = [bytes(8), b"\xff" * 8, bytes(7)]
     for name, entry in CATALOGUE.items():

@@ -24,6 +24,7 @@ from mesh.codecs.wire import (
     refused_number,
     refused_size,
     skip_field,
+    take_run,
     too_long,
 )
 from mesh.errors import Malformed, Truncated
@@ -335,6 +336,8 @@ class IHave(Record):
                     if len(message_ids) >= 65536:
                         raise Malformed("IHave.message_ids", offset, "more than 65536")
                     message_ids.append(data[offset:stop])
+                    if length < 128 and stop + 1 < end and data[stop] == 18 and data[stop + 1] == length:
+                        stop = take_run(message_ids, data, stop, end, 18, length, 65536)
                 offset = stop
             else:
                 offset = skip_field(data, tag, offset, end, "IHave")
@@ -406,6 +409,8 @@ class IWant(Record):
                     if len(message_ids) >= 65536:
                         raise Malformed("IWant.message_ids", offset, "more than 65536")
                     message_ids.append(data[offset:stop])
+                    if length < 128 and stop + 1 < end and data[stop] == 10 and data[stop + 1] == length:
+                        stop = take_run(message_ids, data, stop, end, 10, length, 65536)
                 offset = stop
             else:
                 offset = skip_field(data, tag, offset, end, "IWant")
@@ -712,6 +717,8 @@ class IDontWant(Record):
                     if len(message_ids) >= 65536:
                         raise Malformed("IDontWant.message_ids", offset, "more than 65536")
                     message_ids.append(data[offset:stop])
+                    if length < 128 and stop + 1 < end and data[stop] == 10 and data[stop + 1] == length:
+                        stop = take_run(message_ids, data, stop, end, 10, length, 65536)
                 offset = stop
             else:
                 offset = skip_field(data, tag, offset, end, "IDontWant")
@@ -1122,6 +1129,8 @@ class Rpc(Record):
                     if len(publish) >= 16384:
                         raise Malformed("Rpc.publish", offset, "more than 16384")
                     publish.append(data[offset:stop])
+                    if length < 128 and stop + 1 < end and data[stop] == 18 and data[stop + 1] == length:
+                        stop = take_run(publish, data, stop, end, 18, length, 16384)
                 elif tag == 26:
                     control_spans.append((offset, stop))
                 elif tag == 82:

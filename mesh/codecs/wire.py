@@ -1,5 +1,5 @@
 # GENERATED from tools/spec_compiler/wire.template by tools.spec_compiler; do not edit.
-# Schema ee143a2f7e99a7ec
+# Schema d0204f4c31a2775b
 """What the generated codecs share: varints, skipping of unknown fields, errors in words.
 
 Two varints live here. `encode_uvarint` and `decode_uvarint` are the multiformats kind: minimal, at most 9
@@ -19,6 +19,7 @@ Buffer = bytes | bytearray | memoryview
 UVARINT_LIMIT = 2**63 - 1
 MAX_GROUP_DEPTH = 16
 MAX_TAG = 2**32 - 1
+RUN = 256
 
 ONE_BYTE = tuple(bytes((number,)) for number in range(128))
 
@@ -100,6 +101,38 @@ def read_der_length(
     if not minimum <= value <= maximum:
         raise outside(field, start, value, minimum, maximum)
     return value, offset
+
+
+# --- QUIC varints --------------------------------------------------------------------------------------
+
+
+def encode_varint62(number: int) -> bytes:
+    """The shortest QUIC varint (RFC 9000 section 16) of a number from 0 to 2^62 - 1; the caller checks the range."""
+    if number < 0x40:
+        return bytes((number,))
+    if number < 0x4000:
+        return bytes((number >> 8 | 0x40, number & 255))
+    if number < 0x40000000:
+        return (number | 0x80000000).to_bytes(4, "big")
+    return (number | 0xC000000000000000).to_bytes(8, "big")
+
+
+def read_varint62(
+    data: Buffer, offset: int, end: int, minimum: int, maximum: int, field: str
+) -> tuple[int, int]:
+    """A QUIC varint of any form from `minimum` to `maximum`: (value, offset after it)."""
+    if offset >= end:
+        raise Truncated(field, offset)
+    value = data[offset]
+    stop = offset + (1 << (value >> 6))
+    if stop > end:
+        raise Truncated(field, offset)
+    value &= 63
+    for octet in data[offset + 1 : stop]:
+        value = value << 8 | octet
+    if not minimum <= value <= maximum:
+        raise outside(field, offset, value, minimum, maximum)
+    return value, stop
 
 
 # --- protobuf ------------------------------------------------------------------------------------------
@@ -204,6 +237,24 @@ def read_packed(data: bytes, offset: int, stop: int, room: int, field: str) -> l
             raise Malformed(field, offset, "too many elements")
         found.append(value)
     return found
+
+
+def take_run(
+    found: list[bytes], data: bytes, offset: int, end: int, tag: int, length: int, limit: int
+) -> int:
+    """Append elements that follow one another with the same tag and length, a byte each; the offset after them.
+
+    Looks no more than `RUN` elements ahead, so that elements made to differ cost little more than otherwise. `limit` is
+    how many the list may have.
+    """
+    size = 2 + length
+    count = min((end - offset) // size, RUN, limit - len(found))
+    last = offset + count * size
+    alike = count - len(data[offset:last:size].lstrip(ONE_BYTE[tag]))
+    alike = min(alike, count - len(data[offset + 1 : last : size].lstrip(ONE_BYTE[length])))
+    last = offset + alike * size
+    found += [data[start : start + length] for start in range(offset + 2, last + 1, size)]
+    return last
 
 
 def past_end(

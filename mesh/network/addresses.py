@@ -13,6 +13,7 @@ from mesh.multiformats.multiaddr_table import IP4, IP6, TCP
 
 MAX_TCP_COMPONENTS = 4
 """Zone, host, port and peer. Longer addresses, of which a peer may send any number, are not remembered."""
+MAX_QUIC_COMPONENTS = 5
 _FAMILIES = {
     "ip4": socket.AF_INET,
     "ip6": socket.AF_INET6,
@@ -25,6 +26,15 @@ _FAMILIES = {
 @dataclass(frozen=True, slots=True)
 class TcpEndpoint:
     """Where a TCP socket connects or listens; ``family`` is an address family of the socket module."""
+
+    host: str
+    port: int
+    family: int
+
+
+@dataclass(frozen=True, slots=True)
+class QuicEndpoint:
+    """Where a QUIC connection is dialled to or listened for; ``family`` is an address family of the socket module."""
 
     host: str
     port: int
@@ -72,6 +82,20 @@ def _tcp_endpoint(address: Multiaddr) -> TcpEndpoint | None:
     return None if rest else endpoint
 
 
+def quic_endpoint(address: Multiaddr) -> QuicEndpoint | None:
+    """The endpoint of `/ip4|ip6|dns*/…/udp/…/quic-v1`, nothing behind it but a peer id; None for any other address, also
+    for the draft's `/quic`, which nobody speaks any more."""
+    return _quic_endpoint(address) if len(address.components) <= MAX_QUIC_COMPONENTS else None
+
+
+@lru_cache(maxsize=1024)
+def _quic_endpoint(address: Multiaddr) -> QuicEndpoint | None:
+    front, rest = _split(address, "udp")
+    if front is None or [each.name for each in rest] != ["quic-v1"]:
+        return None
+    return QuicEndpoint(*front)
+
+
 def websocket_endpoint(address: Multiaddr) -> WebSocketEndpoint | None:
     """The endpoint of a TCP address followed by `/ws`, `/wss`, `/tls/ws` or `/tls/sni/<name>/ws`; None for others."""
     tcp, rest = _split_tcp(address)
@@ -84,13 +108,19 @@ def websocket_endpoint(address: Multiaddr) -> WebSocketEndpoint | None:
 
 def _split_tcp(address: Multiaddr) -> tuple[TcpEndpoint | None, tuple[Component, ...]]:
     """Host and port at the front and the components behind them; no endpoint when there is no such front."""
+    front, rest = _split(address, "tcp")
+    return None if front is None else TcpEndpoint(*front), rest
+
+
+def _split(address: Multiaddr, carrier: str) -> tuple[tuple[str, int, int] | None, tuple[Component, ...]]:
+    """Host, port and family at the front, if ``carrier`` is what the port is of, and the components behind them."""
     parts = address.without_peer().components
     zone = parts[0].text if parts and parts[0].name == "ip6zone" else ""
     parts = parts[1:] if zone else parts
-    if len(parts) < 2 or parts[0].name not in _FAMILIES or parts[1].name != "tcp":
+    if len(parts) < 2 or parts[0].name not in _FAMILIES or parts[1].name != carrier:
         return None, ()
     host = f"{parts[0].text}%{zone}" if zone else parts[0].text
-    return TcpEndpoint(host, int(parts[1].text), _FAMILIES[parts[0].name]), parts[2:]
+    return (host, int(parts[1].text), _FAMILIES[parts[0].name]), parts[2:]
 
 
 def _is_numeric(host: str) -> bool:
@@ -107,6 +137,27 @@ def tcp_address(socket_name: tuple[str, int] | tuple[str, int, int, int]) -> Mul
     family, code = (socket.AF_INET6, IP6) if ":" in host else (socket.AF_INET, IP4)
     address = Multiaddr.of((code, socket.inet_pton(family, host)), (TCP, socket_name[1].to_bytes(2, "big")))
     return Multiaddr.parse(f"/ip6zone/{zone}{address}") if zone else address
+
+
+def udp_address(socket_name: tuple[str, int] | tuple[str, int, int, int]) -> Multiaddr:
+    """`/ip4|ip6/…/udp/…` of an address as the socket module gives it, the zone of a link-local one by name."""
+    host, port = socket_name[:2]
+    if len(socket_name) == 4 and socket_name[3] and "%" not in host:
+        host = f"{host}%{_zone(socket_name[3])}"
+    return Multiaddr.from_udp(host, port)
+
+
+def quic_address(socket_name: tuple[str, int] | tuple[str, int, int, int]) -> Multiaddr:
+    """`/ip4|ip6/…/udp/…/quic-v1` of an address as the socket module gives it."""
+    return Multiaddr.parse(f"{udp_address(socket_name)}/quic-v1")
+
+
+def _zone(scope_id: int) -> str:
+    """An interface's name, or its number when it is gone."""
+    try:
+        return socket.if_indextoname(scope_id)
+    except OSError:
+        return str(scope_id)
 
 
 def tcp_ends(transport: asyncio.BaseTransport) -> tuple[Multiaddr, Multiaddr]:

@@ -50,6 +50,7 @@ class Stream:
         "_abandoned",
         "_driver",
         "_failure",
+        "_follower",
         "_leftover",
         "_negotiated",
         "_negotiation",
@@ -80,6 +81,7 @@ class Stream:
         self._leftover = b""
         self._reader: asyncio.Future[None] | None = None
         self._on_readable: Callable[[], None] | None = None
+        self._follower: Callable[[], None] | None = None
         self._writer: asyncio.Future[None] | None = None
         self._write_lock: asyncio.Lock | None = None
         self._failure: MeshError | None = None
@@ -107,23 +109,28 @@ class Stream:
 
         The buffer is the caller's: it never changes, but a memoryview keeps the whole record it came in alive.
         """
-        state = self._state
-        while True:
-            if self._leftover:
-                chunk, self._leftover = self._leftover[:max_bytes], self._leftover[max_bytes:]
-                return chunk
-            if self._negotiation is None:
-                if state.queued_bytes:
-                    driver = self._driver
-                    payload = driver.session.take(state, max_bytes)
-                    driver.count_held()
-                    if driver.session.queued_bytes:
-                        driver.request_flush()
-                    return payload
-                if state.read_closed and self._failure is None:
-                    return b""
-            self._check_alive()
+        while (chunk := self.take_chunk(max_bytes)) is None:
             await self.readable()
+        return chunk
+
+    def take_chunk(self, max_bytes: int = READ_BYTES) -> Buffer | None:
+        """What `read_chunk` gives if it need not wait, else None. Raises what that raises."""
+        state = self._state
+        if self._leftover:
+            chunk, self._leftover = self._leftover[:max_bytes], self._leftover[max_bytes:]
+            return chunk
+        if self._negotiation is None:
+            if state.queued_bytes:
+                driver = self._driver
+                payload = driver.session.take(state, max_bytes)
+                driver.count_held()
+                if driver.session.queued_bytes:
+                    driver.request_flush()
+                return payload
+            if state.read_closed and self._failure is None:
+                return b""
+        self._check_alive()
+        return None
 
     async def read(self, max_bytes: int = READ_BYTES) -> bytes:
         """Between 1 and ``max_bytes`` bytes, as soon as there are any; b"" at the end of the stream."""
@@ -176,6 +183,12 @@ class Stream:
             raise UsageError(f"{self.protocol}: another task is reading this stream")
         else:
             self._on_readable = callback
+
+    def follow(self, callback: Callable[[], None] | None) -> None:
+        """Call ``callback`` from now on whenever there may be something to read, the stream has ended or it has failed:
+        within the very turn in which that came, so it must be short, take with `take_chunk` and raise nothing. None ends
+        it."""
+        self._follower = callback
 
     def take_message(self, max: int) -> bytes | None:
         """The next message as `read_message` gives it, if all of it is here and it is short; else None, and nothing is
@@ -457,6 +470,8 @@ class Stream:
     def _wake(self) -> None:
         reader, writer = self._reader, self._writer
         callback = self._on_readable
+        if self._follower is not None:
+            self._follower()
         if callback is not None and self._readable:
             self._on_readable = None
             asyncio.get_running_loop().call_soon(callback)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mesh.codecs import multistream, wire, yamux
+from mesh.codecs.gossip import IHave
 from mesh.codecs.identify import Identify
 from mesh.codecs.keys import KeyType, PublicKey
 from mesh.codecs.noise import HandshakePayload, NoiseExtensions
@@ -102,6 +103,27 @@ def test_implicit_fields_have_defaults_that_are_not_written() -> None:
     assert PeerRecord.decode(b"") == PeerRecord(b"", 0, [])
     assert PeerRecord().encode() == b""
     assert PeerRecord(addresses=[AddressInfo()]).encode() == b"\x1a\x00"
+
+
+@pytest.mark.parametrize("length", [0, 1, 40, 127, 128])
+def test_elements_alike_are_read_like_any_others(length: int) -> None:
+    alike = [bytes((number % 256,)) * length for number in range(2 * wire.RUN + 3)]
+    for ids in (alike, [*alike[:5], b"longer by far" * 9, *alike[:3]], [*alike[:2], b"", *alike[:2], b"a"]):
+        encoded = IHave("t", ids).encode()
+        assert IHave.decode(encoded) == IHave("t", ids)
+        if ids[-1]:
+            with pytest.raises(Truncated):
+                IHave.decode(encoded[:-1])
+        tags_differ = IHave("t", ids[:3]).encode() + b"\x0a\x01u" + IHave("", ids[3:]).encode()
+        assert IHave.decode(tags_differ) == IHave("u", ids)
+
+
+def test_too_many_elements_alike_are_refused_at_the_first_beyond() -> None:
+    entry = b"\x12\x02id"
+    assert len(IHave.decode(entry * 65536).message_ids) == 65536
+    with pytest.raises(Malformed, match="more than 65536") as caught:
+        IHave.decode(entry * 65540)
+    assert caught.value.offset == 65536 * 4 + 2
 
 
 def test_required_fields() -> None:

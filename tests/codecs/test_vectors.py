@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from mesh.codecs import envelope, identify, keys, multistream, noise, peer_record, perf, ping, yamux
-from mesh.codecs.wire import decode_uvarint, encode_uvarint
+from mesh.codecs import envelope, identify, keys, multistream, noise, peer_record, perf, ping, quic, yamux
+from mesh.codecs.wire import Record, decode_uvarint, encode_uvarint, encode_varint62, read_varint62
 from mesh.errors import DecodeError, Malformed, Truncated
 from tests.vectors import cases, load
 
@@ -136,6 +136,38 @@ def test_parts_of_identify_joined_are_the_whole() -> None:
         joined += stream[offset : offset + size]
         offset += size
     assert identify.Identify.decode(joined) == whole
+
+
+@pytest.mark.parametrize("case", cases("quic", "quic"), ids=lambda case: case["name"])
+def test_quic_packets(case: dict[str, Any]) -> None:
+    named = {key: bytes.fromhex(case[key]) for key in ("destination_id", "source_id") if key in case}
+    kinds: dict[str, type[Record]] = {
+        "initial": quic.Initial,
+        "long_header": quic.LongHeader,
+        "retry": quic.Retry,
+        "short_header": quic.ShortHeader,
+    }
+    for kind in kinds.keys() & case.keys():
+        data = bytes.fromhex(case[kind])
+        packet = kinds[kind].decode(data)
+        assert packet.encode() == data
+        assert {key: getattr(packet, key) for key in named} == named
+        if isinstance(packet, quic.Initial):
+            assert (packet.token, packet.length) == (b"", case["length"])
+        if isinstance(packet, quic.Retry):
+            assert packet.token_and_tag[: -quic.TAG_BYTES] == bytes.fromhex(case["token"])
+
+
+@pytest.mark.parametrize("case", load("quic", "quic")["numbers"], ids=lambda case: case["bytes"])
+def test_quic_numbers(case: dict[str, Any]) -> None:
+    data = bytes.fromhex(case["bytes"])
+    assert read_varint62(b"\0" + data + b"\0", 1, len(data) + 2, 0, 2**62 - 1, "n") == (
+        case["value"],
+        len(data) + 1,
+    )
+    assert (encode_varint62(case["value"]) == data) is not case.get("longer", False)
+    with pytest.raises(Truncated):
+        read_varint62(data, 0, len(data) - 1, 0, 2**62 - 1, "n")
 
 
 def test_ping_and_perf() -> None:

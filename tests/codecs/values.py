@@ -19,6 +19,7 @@ from protocol_specs.grammar import (
     Tlv,
     Uint,
     UVarint,
+    Varint62,
     bare,
 )
 
@@ -35,7 +36,7 @@ def values(schema: Any) -> st.SearchStrategy[Any]:
         return st.fixed_dictionaries({name: values(element) for name, element in schema.elements if name})
     if isinstance(schema, Uint):
         return _enum(schema.enum) if schema.enum else _numbers(schema.minimum, schema.maximum)
-    if isinstance(schema, UVarint):
+    if isinstance(schema, UVarint | Varint62):
         return _numbers(schema.minimum, schema.maximum or 0)
     if isinstance(schema, FixedBytes):
         return st.binary(min_size=schema.length, max_size=schema.length) | st.binary(

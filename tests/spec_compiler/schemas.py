@@ -24,6 +24,7 @@ from protocol_specs.grammar import (
     Tlv,
     Uint,
     UVarint,
+    Varint62,
     bare,
     field,
 )
@@ -129,6 +130,9 @@ FUNCTIONS: dict[str, Any] = {
     "long_block": Delimited(10, length=Uint(32, little=True)),
     "small": UVarint(300, minimum=3),
     "tiny": UVarint(5),
+    "quic_number": Varint62(2**62 - 1),
+    "quic_small": Varint62(70, minimum=5),
+    "quic_block": Delimited(20_000, length=Varint62(), min_bytes=1),
     "pair": FixedBytes(2),
     "wide": Uint(64, little=True, maximum=2**60),
     "entries": Delimited(30, TLV),

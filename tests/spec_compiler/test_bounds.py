@@ -21,6 +21,7 @@ from protocol_specs.grammar import (
     Text,
     Tlv,
     UVarint,
+    Varint62,
     field,
 )
 from protocol_specs.module import Module
@@ -39,6 +40,7 @@ OPEN = {
     r"L\.part: no max_bytes": Layout("L", "part" / Delimited(None, length=U16)),
     r"L\.octets: no max_bytes": Layout("L", "octets" / Der(0x04, None)),
     r"L\.number: no maximum": Layout("L", "number" / UVarint()),
+    r"L\.varint: no maximum": Layout("L", "varint" / Varint62()),
     r"L\.list: no max_count": Layout("L", "list" / Repeat(U8, max_count=None)),
     r"L\.list\[\]: no max_bytes": Layout("L", "list" / Repeat(Delimited(None), max_count=2)),
     r"L\.tlv: no max_bytes": Layout("L", "tlv" / Tlv(kind=U8, length=U8, max_bytes=None, max_count=1)),

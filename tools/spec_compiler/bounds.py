@@ -17,6 +17,7 @@ from protocol_specs.grammar import (
     Tlv,
     Uint,
     UVarint,
+    Varint62,
     bare,
     width,
 )
@@ -28,6 +29,7 @@ class Unbounded(Exception):  # noqa: N818 - a property of the schema
 
 
 UVARINT_BYTES = 9
+VARINT62_BYTES = 8
 
 
 def check_bounds(element: Any, path: str, region: int | None = None) -> int:
@@ -44,6 +46,8 @@ def check_bounds(element: Any, path: str, region: int | None = None) -> int:
         return width(element)
     if isinstance(element, UVarint):
         return _wanted(element.maximum and UVARINT_BYTES, path, "maximum")
+    if isinstance(element, Varint62):
+        return _wanted(element.maximum and VARINT62_BYTES, path, "maximum")
     if isinstance(element, Bytes):
         return _wanted(region if element.max_bytes is None else element.max_bytes, path, "max_bytes")
     if isinstance(element, Delimited):

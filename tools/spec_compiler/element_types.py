@@ -15,6 +15,7 @@ from protocol_specs.grammar import (
     Tlv,
     Uint,
     UVarint,
+    Varint62,
     bare,
     fixed_runs,
     width,
@@ -30,7 +31,7 @@ def value_type(out: Source, element: Any) -> str:
     element = bare(element)
     if isinstance(element, Uint):
         return element.enum.name if element.enum and element.enum.closed else "int"
-    if isinstance(element, UVarint):
+    if isinstance(element, UVarint | Varint62):
         return "int"
     if isinstance(element, Text):
         return "str"

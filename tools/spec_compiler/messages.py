@@ -16,6 +16,9 @@ from tools.spec_compiler.records import (
 )
 from tools.spec_compiler.writer import Source, literal, local, upper
 
+LONG_LIST = 4096
+"""With so many elements possible, alike ones are read many at a time."""
+
 PYTHON_TYPES = {"bytes": "bytes", "string": "str", "bool": "bool", "double": "float"}
 
 
@@ -180,6 +183,8 @@ def _write_content(out: Source, field: Field, title: str) -> None:
     value = "data[offset:stop]"
     if field.kind == "bytes":
         out(f"{name}.append({value})" if repeated else f"{name} = {value}")
+        if repeated and (field.max_count or 0) >= LONG_LIST and field.number < 16:
+            _write_run(out, field)
         return
     value = f"{value}.decode()"
     with out.block("try:"):
@@ -187,6 +192,16 @@ def _write_content(out: Source, field: Field, title: str) -> None:
     out.errors.add("Malformed")
     with out.block("except UnicodeDecodeError:"):
         out(f'raise Malformed("{path}", offset, "not UTF-8") from None')
+
+
+def _write_run(out: Source, field: Field) -> None:
+    """Take what follows with the same tag and length at once, if something does."""
+    tag = field.number << 3 | LEN
+    out.use("take_run")
+    with out.block(
+        f"if length < 128 and stop + 1 < end and data[stop] == {tag} and data[stop + 1] == length:"
+    ):
+        out(f"stop = take_run({local(field.name)}, data, stop, end, {tag}, length, {field.max_count})")
 
 
 def _write_room(out: Source, field: Field, title: str, where: str = "offset") -> None:

@@ -18,6 +18,7 @@ from protocol_specs.grammar import (
     Tlv,
     Uint,
     UVarint,
+    Varint62,
     bare,
 )
 from tools.spec_compiler.bounds import Unbounded
@@ -64,6 +65,8 @@ def write_read(out: Source, element: Any, target: str, path: str, end: str, leve
         _write_uint(out, element, target, path, end)
     elif isinstance(element, UVarint):
         _write_uvarint(out, target, path, end, element.minimum, element.maximum)
+    elif isinstance(element, Varint62):
+        _write_varint62(out, target, path, end, element.minimum, element.maximum)
     elif isinstance(element, FixedBytes):
         out.raises(f"{end} - offset < {element.length}", f'Truncated("{path}", offset)')
         out(f"{target} = bytes(data[offset : offset + {element.length}])", f"offset += {element.length}")
@@ -120,6 +123,11 @@ def _write_uvarint(out: Source, target: str, path: str, end: str, low: int, high
         out(f'{target}, offset = read_uvarint(data, offset, {end}, {low}, {literal(high)}, "{path}")')
 
 
+def _write_varint62(out: Source, target: str, path: str, end: str, low: int, high: int | None) -> None:
+    out.use("read_varint62")
+    out(f'{target}, offset = read_varint62(data, offset, {end}, {low}, {literal(high or 0)}, "{path}")')
+
+
 def _write_rest(out: Source, element: Bytes, target: str, path: str, end: str) -> None:
     if element.max_bytes is not None:
         limit = element.max_bytes
@@ -155,6 +163,8 @@ def _write_delimited(out: Source, element: Delimited, target: str, path: str, en
         out.use("read_der_length")
         low, high = element.min_bytes, element.max_bytes
         out(f'{size}, offset = read_der_length(data, offset, {end}, {low}, {high}, "{path}")')
+    elif isinstance(element.length, Varint62):
+        _write_varint62(out, size, path, end, element.min_bytes, element.max_bytes)
     else:
         length = element.length
         bounded = Uint(

@@ -18,10 +18,17 @@ from protocol_specs.grammar import (
     Tlv,
     Uint,
     UVarint,
+    Varint62,
     bare,
 )
 from tools.spec_compiler.element_types import run_code
 from tools.spec_compiler.writer import Source, bytes_literal, literal
+
+_LENGTH_WRITERS = {
+    UVarint: "encode_varint",
+    Varint62: "encode_varint62",
+    DerLength: "encode_der_length",
+}
 
 
 def write_exact(out: Source, element: FixedBytes, value: str, path: str) -> None:
@@ -50,11 +57,12 @@ def write_bytes(out: Source, element: Any, value: str, path: str, to: str = "out
             out(f"{to}.append(bytes(({value},)))")
         else:
             out(f"{to}.append({out.struct(run_code([(value, element)]))}.pack({value}))")
-    elif isinstance(element, UVarint):
-        out.use("encode_varint")
+    elif isinstance(element, UVarint | Varint62):
+        encode = _LENGTH_WRITERS[type(element)]
+        out.use(encode)
         low, high = literal(element.minimum), literal(element.maximum)
         out.raises(f"not {low} <= {value} <= {high}", f'refused_number("{path}", {value}, {low}, {high})')
-        out(f"{to}.append(encode_varint({value}))")
+        out(f"{to}.append({encode}({value}))")
     elif isinstance(element, FixedBytes):
         write_exact(out, element, value, path)
         out(f"{to}.append({value})")
@@ -130,12 +138,10 @@ def _write_delimited_bytes(out: Source, element: Delimited, value: str, path: st
     out.raises(f"len(region) > {high}", f'refused_size("{path}", len(region), {high})')
     if isinstance(element, Der):
         out(f"{to}.append({bytes_literal(bytes([element.tag]))})")
-    if isinstance(element.length, UVarint):
-        out.use("encode_varint")
-        out(f"{to} += (encode_varint(len(region)), region)")
-    elif isinstance(element.length, DerLength):
-        out.use("encode_der_length")
-        out(f"{to} += (encode_der_length(len(region)), region)")
+    if isinstance(element.length, UVarint | Varint62 | DerLength):
+        encode = _LENGTH_WRITERS[type(element.length)]
+        out.use(encode)
+        out(f"{to} += ({encode}(len(region)), region)")
     elif element.length.bits == 8:
         out(f"{to} += (bytes((len(region),)), region)")
     else:

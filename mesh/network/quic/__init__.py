@@ -1,10 +1,12 @@
 """QUIC version 1 (`/udp/…/quic-v1`, RFC 9000 and 9001; libp2p QUIC).
 
-Datagrams climb four steps, each a module of its own:
+Datagrams climb five steps, each a module of its own:
 
 ==============  ===================================================================================================
-`endpoint`      a UDP socket for dialling and listening: segmentation offload, routing by connection id, version
-                negotiation, Retry and stateless reset, all without state for strangers
+`datagrams`     a UDP socket on the loop: segmentation offload, back pressure, ICMP errors; `udp_options`, `watching` and
+                `datagram_transport` are what differs between systems and loops
+`endpoint`      that socket for dialling and listening: routing by connection id, version negotiation, Retry (`retry`)
+                and stateless reset (`stateless_reset`), all without state for strangers
 `engine`        what is asked of a QUIC implementation without I/O; `aioquic_engine` and `qh3_engine` are two, and
                 everything that must touch an implementation's internals is inside its own file
 `session`       an engine's streams with the doors a muxer has (`mesh.protocols.yamux.Session` is the other one)

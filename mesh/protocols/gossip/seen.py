@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import filterfalse
 
 from mesh.errors import UsageError
 
@@ -42,8 +43,7 @@ class SeenCache:
 
     def unknown(self, ids: Iterable[bytes]) -> list[bytes]:
         """Those of many that are not known, in order."""
-        young, old = self._young, self._old
-        return [id for id in ids if id not in young and id not in old]
+        return list(filterfalse(self._old.__contains__, filterfalse(self._young.__contains__, ids)))
 
     def wake(self, now: float) -> None:
         """Forget what is due; `add` does so by itself, so this is for when nothing comes."""

@@ -8,6 +8,7 @@ module            what it is
 ``topic``         `Topic`, what `join` gives
 ``subscription``  `Message`, and the buffer that a program reads from
 ``link``          one peer: the stream to it, opened again when it ends, and the stream from it
+``inlet``         the stream from a peer, read where its bytes come in
 ``frames``        a stream's bytes cut into RPCs
 ``reception``     the way in: RPCs decoded, signatures verified in batches, messages validated and handed out
 ``verification``  signatures on two processors

@@ -19,8 +19,8 @@ from mesh.identity.peer_id import PeerId
 from mesh.network.connection import Connection
 from mesh.network.stream import Stream
 from mesh.protocols.gossip.send_queue import SendQueue
-from mesh.services.gossip.frames import Frames
 from mesh.services.gossip.host import Host, Spawn
+from mesh.services.gossip.inlet import Inlet
 from mesh.telemetry.counters import Counters
 
 MAX_TRIES: Final = 4
@@ -33,7 +33,6 @@ WRITE_S: Final = 30.0
 PROGRESS_BYTES: Final = 256 * 1024
 """Publishers wait for a slow peer as long as it takes so much at a time: one that takes a little now and then to hold
 them up is as good as one that takes nothing."""
-CHUNK_BYTES: Final = 64 * 1024
 MAX_BACKLOG_BYTES: Final = 256 * 1024
 """Read of one peer and not looked at yet: with more, its stream is not read on."""
 FRAME_BYTES: Final = 64
@@ -70,12 +69,12 @@ class Link:
         "_backlog",
         "_counters",
         "_host",
+        "_inlet",
         "_max_rpc_bytes",
         "_opened_at",
         "_opening",
         "_owner",
         "_protocols",
-        "_resumed",
         "_settled",
         "_spawn",
         "_tries",
@@ -84,6 +83,7 @@ class Link:
         "closed",
         "drops",
         "frames",
+        "held_up",
         "inbound",
         "part",
         "part_at",
@@ -110,7 +110,8 @@ class Link:
         self._writing: asyncio.Task[None] | None = None
         self._settled: asyncio.Event | None = None
         self._backlog = 0
-        self._resumed: asyncio.Future[None] | None = None
+        self._inlet: Inlet | None = None
+        self.held_up = False
         self.stream: Stream | None = None
         self.queue: SendQueue | None = None
         self.inbound: Stream | None = None
@@ -264,50 +265,56 @@ class Link:
         older, self.inbound = self.inbound, stream
         if older is not None:
             self._counters.count("gossip.stream_replaced")
+            self._close_inlet()
             older.reset()
-            self._resume()
         try:
             if not await self._answerable(stream):
                 stream.reset()
                 return
-            frames = Frames(self._max_rpc_bytes)
-            while stream is self.inbound and (chunk := await stream.read_chunk(CHUNK_BYTES)):
-                rpcs = frames.receive(chunk)
-                if rpcs:
-                    self.frames += rpcs
-                    self._backlog += sum(map(len, rpcs)) + FRAME_BYTES * len(rpcs)
-                    self._owner.received(self)
-                    if self._backlog > MAX_BACKLOG_BYTES:
-                        self._resumed = asyncio.get_running_loop().create_future()
-                        await self._resumed
+            self._inlet = Inlet(stream, self._max_rpc_bytes, self)
+            await self._inlet.ended
         except (Closed, StreamReset):
             return
         finally:
             if self.inbound is stream:
                 self.inbound = None
+                self._close_inlet()
 
     def next_frame(self) -> bytes:
         """The next RPC to look at."""
         frame = self.frames.popleft()
         self._backlog -= len(frame) + FRAME_BYTES
-        if self._resumed is not None and self._backlog <= MAX_BACKLOG_BYTES:
+        if self.held_up and self._backlog <= MAX_BACKLOG_BYTES:
             self._resume()
         return frame
+
+    def take(self, rpcs: list[bytes]) -> None:
+        """RPCs came; see `inlet.Owner`."""
+        self.frames += rpcs
+        self._backlog += sum(map(len, rpcs)) + FRAME_BYTES * len(rpcs)
+        self.held_up = self._backlog > MAX_BACKLOG_BYTES
+        self._owner.received(self)
 
     def reset_inbound(self) -> None:
         """End the peer's stream, and forget what came over it."""
         stream, self.inbound = self.inbound, None
+        self._close_inlet()
         if stream is not None:
             stream.reset()
         self.frames.clear()
         self.part = None
         self._backlog = 0
-        self._resume()
+        self.held_up = False
 
     def _resume(self) -> None:
-        resumed, self._resumed = self._resumed, None
-        if resumed is not None and not resumed.done():
-            resumed.set_result(None)
+        self.held_up = False
+        if self._inlet is not None:
+            self._inlet.pump()
+
+    def _close_inlet(self) -> None:
+        inlet, self._inlet = self._inlet, None
+        if inlet is not None:
+            inlet.close()
 
     async def _answerable(self, stream: Stream) -> bool:
         """Whether there is a stream to the peer: what it says is heeded only then. One that opens a stream has pubsub,
