@@ -6,9 +6,11 @@ issues, and in streams: at most ``max_inbound_streams`` of the peer's are alive 
 
 from __future__ import annotations
 
+from functools import cache
 from os import urandom
 
 from aioquic._buffer import Buffer
+from aioquic.quic import connection as stock
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import (
     END_STATES,
@@ -41,6 +43,8 @@ from mesh.network.quic.aioquic_tls import (
 )
 from mesh.network.quic.engine import ALPN, CONNECTION_ID_BYTES, Address, Settings
 
+stock.EPOCHS = cache(stock.EPOCHS)
+"""It is called for each of 33 frames of every connection, and makes the same few sets."""
 MAX_IDS = 4
 """Ids of this end that a peer holds at once."""
 MAX_REASON_BYTES = 256
@@ -99,9 +103,9 @@ class Connection(Sending):
 
     def _initialize(self, peer_cid: bytes) -> None:
         super()._initialize(peer_cid)
-        stock, settings = self.tls, self._settings
+        extensions, settings = self.tls.handshake_extensions, self._settings
         self.tls = MutualTls(self._is_client, settings.certificate, settings.certificate_key, settings.verify)
-        self.tls.handshake_extensions = stock.handshake_extensions
+        self.tls.handshake_extensions = extensions
         self.tls.alpn_cb = self._alpn_handler
         self.tls.update_traffic_key_cb = self._update_traffic_key
         flight_bytes = _FLIGHT_BYTES + len(settings.certificate)
@@ -141,6 +145,15 @@ class Connection(Sending):
     ) -> None:
         short = reason_phrase.encode()[:MAX_REASON_BYTES].decode(errors="ignore")
         super().close(error_code, frame_type, short)
+
+    def forget_handshake(self) -> None:
+        """It is over: no message of TLS needs an answer any more."""
+        self.tls.forget()
+        self._crypto_buffers = {}
+
+    def dismantle(self) -> None:
+        """The end, for good: without it a hundred circles of references would wait for the collector."""
+        vars(self).clear()
 
     @property
     def connected(self) -> bool:

@@ -33,9 +33,7 @@ class AioquicEngine:
         "_address",
         "_answers",
         "_built",
-        "_close_at",
-        "_ids",
-        "_original_id",
+        "_over",
         "_owner",
         "_parting",
         "_quic",
@@ -58,10 +56,9 @@ class AioquicEngine:
         self._quic = Connection(settings, address, dialer=dialer, original_id=original_id, retry_id=retry_id)
         self._owner = owner
         self._address = address
-        self._original_id = retry_id or original_id
         self._unread: dict[int, int] = {}
         self._built: deque[tuple[bytes, Address]] = deque()
-        self._terminated = False
+        self._terminated = self._over = False
         self._parting: list[tuple[bytes, Address]] = []
         self._rejected = 0
         self._answers = 1
@@ -70,12 +67,11 @@ class AioquicEngine:
 
     @property
     def connection_ids(self) -> list[bytes]:
-        ids = self._quic.own_ids
-        return [*ids, self._original_id] if self._original_id else ids
+        return [] if self._over else self._quic.own_ids
 
     @property
     def rtt_s(self) -> float | None:
-        return self._quic._loss.window.rtt_s
+        return None if self._over else self._quic._loss.window.rtt_s
 
     @property
     def can_open(self) -> bool:
@@ -83,9 +79,7 @@ class AioquicEngine:
 
     def deadline(self) -> float | None:
         quic = self._quic
-        if quic._close_at is None or quic._state is QuicConnectionState.TERMINATED:
-            return None
-        return quic.get_timer()
+        return None if self._over or quic._close_at is None else quic.get_timer()
 
     # --- datagrams --------------------------------------------------------------------------------------------------
 
@@ -135,7 +129,7 @@ class AioquicEngine:
             self._answers *= 2
             self._rejected = 0
             return list(self._parting)
-        if not quic.connected:
+        if self._over or not quic.connected:
             return []
         closing = self._terminated
         quic.allow(most)
@@ -151,9 +145,10 @@ class AioquicEngine:
             self._rejected += datagrams
 
     def wake(self, now: float) -> None:
-        if self._quic._close_at is not None and self._quic._state is not QuicConnectionState.TERMINATED:
-            self._quic.handle_timer(now)
-            self._tell()
+        if self._over or self._quic._close_at is None:
+            return
+        self._quic.handle_timer(now)
+        self._tell()
 
     # --- streams ----------------------------------------------------------------------------------------------------
 
@@ -217,12 +212,13 @@ class AioquicEngine:
             self._quic.send_ping(_KEEPALIVE)
 
     def close(self, code: int, reason: str, now: float) -> None:
-        self._quic.close(code, None, reason)
-        self._tell()
+        if not self._terminated:
+            self._quic.close(code, None, reason)
+            self._tell()
 
     def _tell(self) -> None:
         queue, owner = self._quic._events, self._owner
-        while queue:
+        while queue and not self._terminated:
             event = queue.popleft()
             if isinstance(event, events.StreamDataReceived):
                 self._tell_data(event)
@@ -238,18 +234,19 @@ class AioquicEngine:
                 self._tell_handshake()
         if self._quic.raised:
             self._quic.raised = False
-            if self.can_open:
+            if self.can_open and not self._quic._close_event:
                 owner.openable()
         if self._quic._close_event is not None and not self._terminated:
             self._end(self._quic._close_event)
+        if self._quic._state is QuicConnectionState.TERMINATED:
+            self._over = True
+            self._quic.dismantle()
 
     def _tell_handshake(self) -> None:
         key = self._quic.tls.peer_key
         assert key is not None, "a handshake that finished without a certificate"
         self._owner.handshake_finished(key)
-        if self._original_id:
-            self._owner.connection_id_retired(self._original_id)
-            self._original_id = b""
+        self._quic.forget_handshake()
 
     def _tell_data(self, event: events.StreamDataReceived) -> None:
         stream_id, data, fin = event.stream_id, event.data, event.end_stream
@@ -286,6 +283,7 @@ class AioquicEngine:
     def _end(self, event: events.ConnectionTerminated) -> None:
         self._terminated = True
         self._unread.clear()
+        self._quic.forget_streams()
         state, silent = self._quic._state, self._quic.fell_silent
         self._owner.terminated(
             Termination(

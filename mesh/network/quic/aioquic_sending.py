@@ -138,6 +138,11 @@ class Sending(QuicConnection):
         if (stream.number) & 1 == self._is_client:
             self._local_max_streams_bidi.value += 1
 
+    def forget_streams(self) -> None:
+        """The connection is over."""
+        for table in (self.table, self._ready, self._held_back, self._commands, self._credits):
+            table.clear()
+
     # --- packets ----------------------------------------------------------------------------------------------------
 
     def _write_application(

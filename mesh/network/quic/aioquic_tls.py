@@ -137,6 +137,13 @@ class MutualTls(tls.Context):
         super()._server_handle_certificate_verify(input_buf)
         self._judge()
 
+    def forget(self) -> None:
+        """The handshake is over: let go of what it was made with."""
+        self._shown = []
+        self._peer_certificate = self.key_schedule = self._x25519_private_key = None
+        self._ec_private_keys = []
+        self.received_extensions = None
+
     def _judge(self) -> None:
         try:
             self.peer_key = self._verify(self._shown)

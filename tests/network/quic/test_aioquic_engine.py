@@ -313,7 +313,6 @@ def test_ids_are_told() -> None:
         assert set(told.issued) < set(engine.connection_ids)
         assert len(told.issued) == 3
         assert all(len(connection_id) == 8 for connection_id in engine.connection_ids)
-    assert len(pair.told[LISTEN].retired) == 1, "the id the dialer had made up"
 
 
 def test_a_listener_after_a_retry_trusts_the_address() -> None:
@@ -328,7 +327,6 @@ def test_a_listener_after_a_retry_trusts_the_address() -> None:
         original_id=b"original",
         retry_id=initial[6:14],
     )
-    assert initial[6:14] in listener.connection_ids
     listener.receive(initial, DIALER, pair.now)
     assert listener._quic._network_paths[0].is_validated
 
