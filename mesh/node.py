@@ -38,6 +38,7 @@ from mesh.network.interfaces import expand_unspecified
 from mesh.network.machine_size import machine_size
 from mesh.network.memory import MemoryTransport
 from mesh.network.memory_counter import MemoryCounter
+from mesh.network.quic.transport import QuicTransport
 from mesh.network.resource_limits import Limits, scaled_limits, unlimited
 from mesh.network.resources import Resources
 from mesh.network.scope import Scope
@@ -309,6 +310,14 @@ class Node:
             entropy=os.urandom,
         )
         transports: list[Transport] = [
+            QuicTransport(
+                config.quic,
+                self.key,
+                upgrade.memory,
+                self.counters,
+                upgrade_s=config.network.upgrade_timeout_s,
+                max_pending=config.network.max_pending_upgrades,
+            ),
             TcpTransport(config.network.listen_backlog),
             WebSocketTransport(
                 config.network.listen_backlog,

@@ -31,7 +31,10 @@ async def nodes() -> AsyncIterator[Nodes]:
         yield started
 
 
-@pytest.fixture(params=["/ip4/127.0.0.1/tcp/0", "/memory/0"], ids=["tcp", "memory"])
+@pytest.fixture(
+    params=["/ip4/127.0.0.1/tcp/0", "/memory/0", "/ip4/127.0.0.1/udp/0/quic-v1"],
+    ids=["tcp", "memory", "quic"],
+)
 def listen(request: pytest.FixtureRequest) -> str:
     """An address to listen on, for tests that hold over every transport."""
     return str(request.param)

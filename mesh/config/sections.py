@@ -139,6 +139,37 @@ class YamuxSection(Section):
 
 
 @dataclass(frozen=True, slots=True)
+class QuicSection(Section):
+    """Limits and times of QUIC connections, and what speaks QUIC."""
+
+    engine: Annotated[
+        str,
+        Setting(
+            "What speaks QUIC: auto takes qh3 where it is installed, else aioquic.",
+            choices=("auto", "qh3", "aioquic"),
+        ),
+    ] = "auto"
+    stream_window_bytes: Annotated[
+        int, Setting("What a peer may send on a stream before it is read.", "size", minimum=64 * KIB)
+    ] = 10 * MIB
+    connection_window_bytes: Annotated[
+        int, Setting("The same for all streams of a connection.", "size", minimum=64 * KIB)
+    ] = 15 * MIB
+    max_inbound_streams: Annotated[int, _count("Streams opened by the peer that live at once.")] = 256
+    max_datagram_bytes: Annotated[
+        int,
+        Setting(
+            "Datagrams grow up to this where the path carries them.", "size", minimum=1200, maximum=65_507
+        ),
+    ] = 1452
+    keepalive_s: Annotated[float, _time("A peer silent for this long is sent a ping.")] = 15.0
+    idle_timeout_s: Annotated[float, _time("A peer silent for this long is given up.")] = 30.0
+    retry_above: Annotated[
+        int, _count("With more handshakes than this under way, strangers must prove their address first.")
+    ] = 64
+
+
+@dataclass(frozen=True, slots=True)
 class LimitsSection(Section):
     """How much peers may use: go-libp2p's scopes (system, transient, peer, protocol, protocol_peer, source)."""
 
@@ -312,6 +343,7 @@ class Config:
     node: NodeSection = field(default_factory=NodeSection)
     network: NetworkSection = field(default_factory=NetworkSection)
     yamux: YamuxSection = field(default_factory=YamuxSection)
+    quic: QuicSection = field(default_factory=QuicSection)
     limits: LimitsSection = field(default_factory=LimitsSection)
     connections: ConnectionsSection = field(default_factory=ConnectionsSection)
     identify: IdentifySection = field(default_factory=IdentifySection)
@@ -332,6 +364,7 @@ SECTIONS: dict[str, type[Section]] = {
     "node": NodeSection,
     "network": NetworkSection,
     "yamux": YamuxSection,
+    "quic": QuicSection,
     "limits": LimitsSection,
     "connections": ConnectionsSection,
     "identify": IdentifySection,

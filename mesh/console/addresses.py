@@ -38,8 +38,8 @@ def parse_peer(text: str, where: str) -> PeerId:
 def parse_target(text: str) -> Multiaddr:
     """An address that can be dialled."""
     address = parse_address(text, "ADDR")
-    if not address.has("tcp"):
-        raise UsageError(f"ADDR: {text!r} has no /tcp part, and TCP is the transport this version can dial")
+    if not (address.has("tcp") or address.has("quic-v1")):
+        raise UsageError(f"ADDR: {text!r} has neither /tcp nor /quic-v1, the transports that can be dialled")
     return address
 
 

@@ -10,6 +10,10 @@ from mesh.errors import LimitError, MeshError, TimedOut, TurnedAway
 
 OWN_LIMIT: Final = "own limit"
 """The stage of an attempt that this node refused itself."""
+CONNECT: Final = "connect"
+"""The stage before anything has shown that somebody is there."""
+_SILENT_STREAM: Final = "it accepted the connection and sent nothing"
+_SILENT_DATAGRAMS: Final = "no datagram came back: nobody listens there, or UDP is barred on the way"
 _TURNED_AWAY: Final = "it had sent nothing: possibly its connection limit, so try again later"
 _HINTS: Final = {
     errno.ECONNREFUSED: "nobody listens there",
@@ -38,6 +42,7 @@ def failed_upgrade(stage: str, error: MeshError, received_bytes: int) -> tuple[s
         return OWN_LIMIT, str(error)
     if isinstance(error, TurnedAway):
         return stage, f"{error}; {_TURNED_AWAY}"
+    cause = str(error).removeprefix(f"{stage}: ")
     if isinstance(error, TimedOut) and not received_bytes:
-        return stage, f"{error}; it accepted the connection and sent nothing"
-    return stage, str(error)
+        return stage, f"{cause}; {_SILENT_DATAGRAMS if stage == CONNECT else _SILENT_STREAM}"
+    return stage, cause

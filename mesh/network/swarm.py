@@ -191,7 +191,7 @@ class Swarm:
             self.gater.check_accept(connection.remote)
         host = connection.remote.value("ip4") or connection.remote.value("ip6")
         connection.resources = self.resources.open_connection(
-            connection.inbound, host, time.monotonic(), descriptors=0 if host is None else 1
+            connection.inbound, host, time.monotonic(), descriptors=int(connection.remote.has("tcp"))
         )
         self._inbound_upgrades += connection.inbound
         self._upgrading.add(connection)

@@ -108,7 +108,7 @@ def test_wrong_usage_as_json(mesh: Mesh) -> None:
     [
         ("nonsense", "not a multiaddr at position 0"),
         ("/ip4/127.0.0.1/tpc/1", "at position 15"),
-        ("/ip4/127.0.0.1/udp/1/quic-v1", "has no /tcp part"),
+        ("/ip4/127.0.0.1/udp/1/quic", "has neither /tcp nor /quic-v1"),
     ],
 )
 def test_an_address_that_cannot_be_dialled(mesh: Mesh, verb: str, address: str, message: str) -> None:

@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
+import pytest
+
 from mesh.config import (
     Config,
     ConnectionsSection,
@@ -20,6 +22,7 @@ from mesh.config import (
     NetworkSection,
     NodeSection,
     PingSection,
+    QuicSection,
     ServicesSection,
     YamuxSection,
 )
@@ -32,6 +35,10 @@ from mesh.node import Node
 
 TCP = "/ip4/127.0.0.1/tcp/0"
 MEMORY = "/memory/0"
+QUIC = "/ip4/127.0.0.1/udp/0/quic-v1"
+BYTES = {"tcp": TCP, "memory": MEMORY}
+OVER_BYTES = pytest.mark.parametrize("listen", BYTES.values(), ids=BYTES)
+"""Of tests that look into what carries streams over bytes: yamux and its driver."""
 PATIENCE_S = 10.0
 """What a test waits for something that should come at once."""
 _DESCRIPTORS = Path("/proc/self/fd")
@@ -93,6 +100,7 @@ def configured(*listen: str, serve: tuple[str, ...] = (), **settings: Any) -> Co
         "node": (NodeSection, {}),
         "network": (NetworkSection, {"listen": [each for each in listen or (TCP,) if each]}),
         "yamux": (YamuxSection, {}),
+        "quic": (QuicSection, {}),
         "identify": (IdentifySection, {}),
         "ping": (PingSection, {}),
         "services": (ServicesSection, {"serve": serve}),

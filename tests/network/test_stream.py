@@ -13,7 +13,7 @@ from mesh.network.connection import Connection
 from mesh.network.stream import Stream
 from mesh.node import Node
 from mesh.protocols import multistream, yamux
-from tests.network.live import MEMORY, TCP, Nodes, connected, eventually, exchange
+from tests.network.live import MEMORY, OVER_BYTES, QUIC, TCP, Nodes, connected, eventually, exchange
 
 TAKE = "/test/take/1"
 KIB = 1024
@@ -136,6 +136,7 @@ async def test_a_second_reader_is_refused(nodes: Nodes) -> None:
 
 
 @pytest.mark.both_loops
+@OVER_BYTES
 async def test_a_slow_reader_holds_the_writer_back(nodes: Nodes, listen: str) -> None:
     near, far = await both_ends(nodes, listen)
     server = far.connection
@@ -354,6 +355,7 @@ async def test_a_cancelled_message_is_read_again(nodes: Nodes) -> None:
         assert await far.read_message(max=1000) == b"abc" + bytes(258)
 
 
+@OVER_BYTES
 async def test_a_cancelled_write_leaves_the_stream_usable(nodes: Nodes, listen: str) -> None:
     near, far = await both_ends(nodes, listen)
     first = asyncio.create_task(near.write(b"a" * 400_000))
@@ -407,7 +409,7 @@ async def test_connection_knows_its_ends(nodes: Nodes, listen: str) -> None:
     assert not connection.inbound
     assert (inbound.local, inbound.remote) == (connection.remote, connection.local)
     assert inbound.remote_key == client.key.public
-    assert connection.early_muxer
+    assert connection.early_muxer == (listen != QUIC)
     assert "to" in repr(connection)
     assert "from" in repr(inbound)
     await eventually(lambda: connection.rtt_s is not None, "the first ping's answer")

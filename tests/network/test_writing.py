@@ -11,7 +11,7 @@ from mesh.network import driver as module
 from mesh.network.driver import Driver
 from mesh.network.stream import Stream
 from mesh.protocols import multistream
-from tests.network.live import PATIENCE_S, Nodes, byte_driver, eventually
+from tests.network.live import BYTES, PATIENCE_S, Nodes, byte_driver, eventually
 from tests.network.test_stream import TAKE, Taken, both_ends
 
 RECORD = 65_507
@@ -20,6 +20,12 @@ SIZES = [0, 1, RECORD - 1, RECORD, RECORD + 1]
 SIZES += [count * RECORD + more for count in (2, 3, 4) for more in (-1, 0, 1, 1024)]
 SIZES += [WINDOW - 1, WINDOW, WINDOW + 1, 2 * WINDOW]
 OVER = pytest.mark.both_loops
+
+
+@pytest.fixture(params=BYTES.values(), ids=list(BYTES))
+def listen(request: pytest.FixtureRequest) -> str:
+    """Transports whose driver is looked into here."""
+    return str(request.param)
 
 
 def driver_of(stream: Stream) -> Driver:

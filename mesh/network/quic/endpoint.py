@@ -145,6 +145,10 @@ class Endpoint:
             table.clear()
         self._lingering = Lingering()
 
+    def stop_accepting(self) -> None:
+        """From now on it only dials; connections go on."""
+        self._accept = None
+
     # --- what connections ask -----------------------------------------------------------------------------
 
     def register(self, connection_id: bytes, receiver: Receiver) -> None:

@@ -1,0 +1,490 @@
+"""One QUIC connection on the loop: datagrams to the engine, its datagrams to the endpoint, one timer, and what the engine
+tells to the `Connection` above. The counterpart of `mesh.network.driver`, with the same doors towards streams.
+
+Datagrams leave at once when nothing else was written in this turn of the loop, otherwise together at the turn's end. A
+batch that fills the socket waits until it is writable; the engine is not asked for more meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from mesh.errors import MeshError, PeerError, TimedOut
+from mesh.identity.keys import PublicKey
+from mesh.identity.peer_id import PeerId
+from mesh.multiformats.multiaddr import Multiaddr
+from mesh.network.carrier import Owner
+from mesh.network.dial_causes import CONNECT
+from mesh.network.memory_counter import MemoryCounter
+from mesh.network.quic.endings import BAD_CERTIFICATE, close_code, error_of, error_of_network
+from mesh.network.quic.endpoint import Endpoint
+from mesh.network.quic.engine import Address, Engine, MakeEngine, Settings
+from mesh.network.quic.session import Session
+from mesh.network.wakefulness import wakefulness
+
+BATCH_DATAGRAMS = 64
+"""Asked of the engine at a time: what segmentation offload sends in one call."""
+MAX_BATCHES = 16
+"""Sent in one turn of the loop; the rest waits for the next."""
+COALESCE_S = 30e-6
+"""A write this soon after another waits for the turn's end."""
+SLICE_S = 100e-6
+"""When a turn goes on for this long, what it has to say so far leaves."""
+FLUSH_BYTES = 48 * 1024
+CLOSE_S = 2.0
+"""How long queued bytes may take to leave before the connection is closed all the same."""
+STAGE = "quic handshake"
+
+
+class QuicOwner(Owner, Protocol):
+    """What this driver tells the connection above it."""
+
+    def began(self, local: Multiaddr, remote: Multiaddr) -> None:
+        """The upgrade begins between these addresses. May raise a `MeshError` to refuse it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upgraded:
+    """A finished handshake; see `mesh.network.carrier.Authenticated`."""
+
+    session: Session
+    remote_key: PublicKey
+    remote_peer: PeerId
+    early_muxer: bool = False
+    security: str = "tls"
+    muxer: str = "quic"
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What all connections of a node share. ``keepalive_s``: silence of the peer that is ended by a ping."""
+
+    make: MakeEngine
+    settings: Settings
+    memory: MemoryCounter
+    upgrade_s: float
+    keepalive_s: float
+
+
+class QuicDriver:
+    """Drives one connection over ``endpoint``; a listener gives the ids of the Initial it answers."""
+
+    __slots__ = (
+        "_address",
+        "_closing_at",
+        "_deferred",
+        "_drained",
+        "_ending",
+        "_endpoint",
+        "_engine",
+        "_expected_peer",
+        "_flush_scheduled",
+        "_flushed_at",
+        "_heard_at",
+        "_held_bytes",
+        "_ids",
+        "_loop",
+        "_lost",
+        "_owner",
+        "_processing",
+        "_refusal",
+        "_scheduled_at",
+        "_terms",
+        "_timer",
+        "_timer_at",
+        "_upgrade_deadline",
+        "near",
+        "on_gone",
+        "received_bytes",
+        "sent_bytes",
+        "session",
+        "wakefulness",
+    )
+
+    def __init__(
+        self,
+        terms: Terms,
+        owner: QuicOwner,
+        endpoint: Endpoint,
+        address: Address,
+        *,
+        expected_peer: PeerId | None = None,
+        dialer: bool,
+        original_id: bytes = b"",
+        retry_id: bytes = b"",
+    ) -> None:
+        now = time.monotonic()
+        self._loop = asyncio.get_running_loop()
+        self._terms = terms
+        self._owner = owner
+        self._endpoint = endpoint
+        self._expected_peer = expected_peer
+        self._upgrade_deadline: float | None = now + terms.upgrade_s
+        self._closing_at: float | None = None
+        self._heard_at = now
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._flush_scheduled = False
+        self._flushed_at = self._scheduled_at = 0.0
+        self._deferred = self._processing = self._lost = False
+        self._drained: list[asyncio.Future[None]] | None = None
+        self._ending: MeshError | None = None
+        self._refusal: PeerError | None = None
+        self._held_bytes = 0
+        self.wakefulness = wakefulness()
+        self.near = False
+        self.received_bytes = 0
+        self.sent_bytes = 0
+        self.on_gone: Callable[[], None] = _nothing
+        self.session = Session(dialer=dialer)
+        self._engine: Engine = terms.make(
+            replace(terms.settings, verify=self._verify),
+            self.session,
+            address,
+            now,
+            dialer=dialer,
+            original_id=original_id,
+            retry_id=retry_id,
+        )
+        self.session.attach(self._engine)
+        self._address = address
+        self._ids = set(self._engine.connection_ids)
+
+    def begin(self, local: Multiaddr, remote: Multiaddr, *, dialer: bool) -> bool:
+        """Route datagrams here and start the upgrade; whether the owner took it."""
+        for connection_id in self._ids:
+            self._endpoint.register(connection_id, self)
+        try:
+            self._owner.began(local, remote)
+        except MeshError as refusal:
+            self.abort(refusal)
+            return False
+        if dialer:
+            self._endpoint.watch(self._address, self._unreachable)
+            self._engine.start(time.monotonic())
+            self.flush()
+        self.arm()
+        return True
+
+    # -- the endpoint's side -------------------------------------------------------------------------------------------
+
+    def datagrams(self, data: bytes, segment_bytes: int, address: Address, now: float) -> None:
+        """Datagrams for this connection came, several of ``segment_bytes`` when ``data`` is longer than that."""
+        self.received_bytes += len(data)
+        self._heard_at = now
+        if self.near:
+            self.wakefulness.heard(now)
+        if self._lost:
+            return
+        if len(data) > segment_bytes:
+            self._engine.receive_coalesced(data, segment_bytes, address, now)
+        else:
+            self._engine.receive(data, address, now)
+
+    # -- the connection's side -----------------------------------------------------------------------------------------
+
+    @property
+    def stage(self) -> str:
+        if self._upgrade_deadline is None:
+            return "established"
+        return STAGE if self.received_bytes else CONNECT
+
+    @property
+    def paused(self) -> bool:
+        return self._endpoint.blocked
+
+    def settle(self) -> None:
+        """Act on what the engine has told, send what there is, and re-arm the timer."""
+        if self._lost:
+            return
+        session, owner = self.session, self._owner
+        self._processing = True
+        try:
+            while True:
+                if session.eventful:
+                    self._take_events()
+                    if self._lost:
+                        return
+                if not session.ready:
+                    break
+                ready = session.ready[:]
+                session.ready.clear()
+                for stream in ready:
+                    stream.touched = False
+                    owner.stream_ready(stream)
+                self.count_held()
+        finally:
+            self._processing = False
+        if self._deferred:
+            self._deferred = False
+            self.schedule_flush()
+        else:
+            self.flush()
+
+    def request_flush(self) -> None:
+        """Send soon: at once after a pause, at the turn's end when the last write was just now."""
+        if self._processing:
+            return
+        if self._flush_scheduled:
+            if self.session.queued_bytes >= FLUSH_BYTES or time.monotonic() - self._scheduled_at > SLICE_S:
+                self.flush()
+                self._scheduled_at = time.monotonic()
+        elif time.monotonic() - self._flushed_at < COALESCE_S:
+            self.schedule_flush()
+        else:
+            self._flush_small()
+
+    def defer_flush(self) -> None:
+        """A task was started that will answer within this turn: what `settle` has to send leaves with its answer."""
+        self._deferred = True
+
+    def schedule_flush(self) -> None:
+        """Send at the end of this turn."""
+        if not self._flush_scheduled:
+            self._flush_scheduled = True
+            self._scheduled_at = time.monotonic()
+            self._loop.call_soon(self._flush_turn)
+
+    def flush(self) -> None:
+        """Send what the engine gives, as far as the socket takes it."""
+        if self._lost:
+            return
+        engine, endpoint, session = self._engine, self._endpoint, self.session
+        now = time.monotonic()
+        for _ in range(MAX_BATCHES):
+            if endpoint.blocked:
+                endpoint.when_writable(self._resume)
+                break
+            datagrams = engine.transmit(now, BATCH_DATAGRAMS)
+            if not datagrams:
+                break
+            self.sent_bytes += sum(len(each) for each, _ in datagrams)
+            endpoint.send(datagrams)
+        else:
+            self.schedule_flush()
+        session.note_sent()
+        if (session.ready or session.eventful) and not self._processing:
+            self._loop.call_soon(self.settle)
+        if self._closing_at is not None and not session.unsent:
+            self._finish()
+        else:
+            self.arm()
+
+    flush_full = flush
+
+    def count_held(self) -> None:
+        """Report the change in held bytes to the node's counter; shed load when it grew while the node holds too much."""
+        session, memory = self.session, self._terms.memory
+        grown = session.held_bytes > self._held_bytes
+        while (held := session.held_bytes) != self._held_bytes:
+            memory.add(held - self._held_bytes)
+            self._held_bytes = held
+            if grown and held and memory.exceeded:
+                session.shed()
+
+    async def drained(self) -> None:
+        """Wait until the socket takes datagrams again or the connection is lost."""
+        if not self.paused or self._lost:
+            return
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        if self._drained is None:
+            self._drained = []
+        self._drained.append(waiter)
+        await waiter
+
+    def end(self, error: MeshError) -> None:
+        """End the connection because of ``error``, after queued bytes have left."""
+        if self._ending is None:
+            self._ending = error
+        if self._upgrade_deadline is not None:
+            self.abort(error)
+        elif self._closing_at is None and not self._lost:
+            self._closing_at = time.monotonic() + CLOSE_S
+            self.session.end(self._ending)
+            if not self._processing:
+                self.settle()
+
+    def abort(self, error: MeshError) -> None:
+        """Close at once with the code that ``error`` stands for."""
+        if self._ending is None:
+            self._ending = error
+        self._finish()
+
+    def arm(self) -> None:
+        """Set the timer to the next deadline, if that is before the one it is set to."""
+        if self._lost:
+            return
+        deadline = self._deadline()
+        timer = self._timer
+        if deadline is None or (timer is not None and self._timer_at <= deadline):
+            return
+        if timer is not None:
+            timer.cancel()
+        self._timer_at = deadline
+        self._timer = self._loop.call_later(max(0.0, deadline - time.monotonic()), self._wake)
+
+    # -- within --------------------------------------------------------------------------------------------------------
+
+    def _resume(self) -> None:
+        """The socket takes datagrams again."""
+        if not self._lost:
+            self._release_writers()
+            self.flush()
+
+    def _unreachable(self, error: OSError) -> None:
+        """The network says that nobody is at the peer's address."""
+        if self._upgrade_deadline is not None:
+            self._lose(error_of_network(error))
+
+    def _end_upgrade(self) -> None:
+        self._upgrade_deadline = None
+        self._endpoint.finished(self)
+        self._endpoint.unwatch(self._address, self._unreachable)
+
+    def _verify(self, chain: Sequence[bytes]) -> PublicKey:
+        """The peer's key, if it is the peer that was dialled. Called from within the engine."""
+        try:
+            key = self._terms.settings.verify(chain)
+            peer = PeerId.from_public_key(key)
+            if self._expected_peer is not None and peer != self._expected_peer:
+                raise PeerError(
+                    f"tls: dialled {self._expected_peer} but {peer} answered",
+                    protocol="tls",
+                    wire_code=BAD_CERTIFICATE,
+                )
+        except PeerError as refusal:
+            self._refusal = refusal
+            raise
+        return key
+
+    def _take_events(self) -> None:
+        session = self.session
+        session.eventful = False
+        self._route()
+        if session.key is not None and self._upgrade_deadline is not None:
+            self._finish_upgrade(session.key)
+        opened, session.opened = session.opened, []
+        for stream in opened:
+            if stream.reset_code is None and session.ended is None:
+                self._owner.stream_opened(stream)
+        if session.more_streams and not self._lost:
+            session.more_streams = False
+            self._owner.openable()
+        if session.termination is not None and not self._lost:
+            cause = self._ending or self._refusal or error_of(session.termination, self.stage)
+            self.flush()
+            self._lose(cause)
+
+    def _finish_upgrade(self, key: PublicKey) -> None:
+        result = Upgraded(self.session, key, PeerId.from_public_key(key))
+        try:
+            self._owner.upgraded(result)
+        except MeshError as refusal:
+            self.abort(refusal)
+            return
+        self._end_upgrade()
+
+    def _route(self) -> None:
+        session, endpoint = self.session, self._endpoint
+        for connection_id in session.issued:
+            self._ids.add(connection_id)
+            endpoint.register(connection_id, self)
+        for connection_id in session.retired:
+            self._ids.discard(connection_id)
+            endpoint.forget(connection_id)
+        session.issued.clear()
+        session.retired.clear()
+
+    def _flush_turn(self) -> None:
+        self._flush_scheduled = False
+        self._flush_small()
+
+    def _flush_small(self) -> None:
+        """Send, and when the peer is near, keep the loop awake for its answer."""
+        self.flush()
+        self._flushed_at = time.monotonic()
+        if self.near:
+            self.wakefulness.wrote(self._flushed_at)
+
+    def _deadline(self) -> float | None:
+        candidates = [
+            self._engine.deadline(),
+            self._owner.deadline(),
+            self._upgrade_deadline or self._heard_at + self._terms.keepalive_s,
+            self._closing_at,
+        ]
+        return min((each for each in candidates if each is not None), default=None)
+
+    def _wake(self) -> None:
+        self._timer = None
+        now = time.monotonic()
+        if self._lost:
+            return
+        if self._upgrade_deadline is not None and now >= self._upgrade_deadline:
+            limit = self._terms.upgrade_s
+            self.abort(TimedOut(f"{self.stage}: the peer did not finish it within {limit:g} s"))
+            return
+        if self._closing_at is not None and now >= self._closing_at:
+            self._finish()
+            return
+        engine_deadline = self._engine.deadline()
+        if engine_deadline is not None and engine_deadline <= now:
+            self._engine.wake(now)
+        if self._upgrade_deadline is None and now - self._heard_at >= self._terms.keepalive_s:
+            self._heard_at = now
+            self._engine.ping()
+        self._owner.wake(now)
+        self.settle()
+
+    def _finish(self) -> None:
+        """Say that it is over, and be gone."""
+        if self._lost:
+            return
+        error = self._ending
+        assert error is not None
+        now = time.monotonic()
+        self._engine.close(close_code(error), "", now)
+        datagrams = self._engine.transmit(now, BATCH_DATAGRAMS)
+        if datagrams:
+            self._endpoint.send(datagrams)
+        self._lose(error)
+
+    def _lose(self, cause: MeshError) -> None:
+        if self._lost:
+            return
+        stage = self.stage
+        self._lost = True
+        self._ending = cause
+        self._end_upgrade()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._route()
+        for connection_id in self._ids:
+            self._endpoint.forget(connection_id)
+        session = self.session
+        session.end(cause)
+        self._owner.lost(cause, stage)
+        ready = session.ready[:]
+        session.ready.clear()
+        for stream in ready:
+            stream.touched = False
+            self._owner.stream_ready(stream)
+            session.drop(stream)
+        self.count_held()
+        self._release_writers()
+        self.on_gone()
+
+    def _release_writers(self) -> None:
+        waiters, self._drained = self._drained, None
+        for waiter in waiters or ():
+            if not waiter.done():
+                waiter.set_result(None)
+
+
+def _nothing() -> None:
+    return None
