@@ -3,8 +3,8 @@
 Datagrams climb five steps, each a module of its own:
 
 ==============  ===================================================================================================
-`datagrams`     a UDP socket on the loop: segmentation offload, back pressure, ICMP errors; `udp_options`, `watching` and
-                `datagram_transport` are what differs between systems and loops
+`datagrams`     a UDP socket on the loop: segmentation offload, back pressure, ICMP errors; `udp_options`, `watching`,
+                `local_addresses` and `datagram_transport` are what differs between systems and loops
 `endpoint`      that socket for dialling and listening: routing by connection id, version negotiation, Retry (`retry`)
                 and stateless reset (`stateless_reset`), all without state for strangers
 `engine`        what is asked of a QUIC implementation without I/O; `aioquic_engine` and `qh3_engine` are two, and

@@ -1,7 +1,8 @@
 """One UDP socket on the loop, as fast as the system allows.
 
 On Linux runs of equal datagrams leave in one call (UDP_SEGMENT) and arrive in one (UDP_GRO), and ICMP errors are read
-with the address they are about (IP_RECVERR). Where a kernel or an interface refuses, datagrams go one by one; where
+with the address they are about (IP_RECVERR), and answers leave from the address that was asked (`local_addresses`).
+Where a kernel or an interface refuses, datagrams go one by one; where
 the loop cannot watch sockets (asyncio's Proactor), they go through its own transport (`datagram_transport`).
 
 Datagrams are never fragmented: one that is too large for the path is dropped, as a router would.
@@ -19,7 +20,8 @@ from typing import Final, Protocol
 from mesh.network.quic import udp_options
 from mesh.network.quic.datagram_transport import TransportSocket
 from mesh.network.quic.engine import Address
-from mesh.network.quic.udp_options import ANCILLARY_BYTES, SOL_UDP, UDP_SEGMENT
+from mesh.network.quic.local_addresses import STALE, LocalAddresses
+from mesh.network.quic.udp_options import ANCILLARY_BYTES, SOL_UDP, UDP_GRO, UDP_SEGMENT
 from mesh.network.quic.watching import Watch
 from mesh.network.receive_buffer import receive_buffer
 
@@ -104,6 +106,7 @@ class DatagramSocket:
     __slots__ = (
         "_buffer",
         "_errors",
+        "_locals",
         "_open",
         "_sink",
         "_socket",
@@ -121,6 +124,7 @@ class DatagramSocket:
         self._buffer = [receive_buffer()[:MAX_RECEIVED_BYTES]]
         self._waiting: list[Datagram] = []
         self._errors = udp_options.report_errors(sock)
+        self._locals = LocalAddresses() if udp_options.tell_local(sock) else None
         self._open = True
         self.segments = offload and udp_options.can_segment(sock)
         self.coalesces = offload and udp_options.coalesce(sock)
@@ -212,17 +216,22 @@ class DatagramSocket:
         """The error of one call, after those of earlier datagrams have been reported."""
         found = None
         for _ in range(TRIES):
+            control = [] if self._locals is None else self._locals.of(address)
             try:
-                if len(payloads) == 1:
-                    self._socket.sendto(payloads[0], address)
+                if len(payloads) > 1:
+                    segment = (SOL_UDP, UDP_SEGMENT, _SEGMENT_BYTES.pack(len(payloads[0])))
+                    self._socket.sendmsg(payloads, [segment, *control], 0, address)
+                elif control:
+                    self._socket.sendmsg(payloads, control, 0, address)
                 else:
-                    size = _SEGMENT_BYTES.pack(len(payloads[0]))
-                    self._socket.sendmsg(payloads, [(SOL_UDP, UDP_SEGMENT, size)], 0, address)
+                    self._socket.sendto(payloads[0], address)
             except BlockingIOError as error:
                 return error
             except OSError as error:
                 found = error
-                if error.errno in _NO_SEGMENTS or not self._report():
+                if control and self._locals is not None and error.errno in STALE:
+                    self._locals.forget(address)
+                elif error.errno in _NO_SEGMENTS or not self._report():
                     return error
             else:
                 return None
@@ -252,7 +261,12 @@ class DatagramSocket:
                 self._report()
                 continue
             if size:
-                segment = _COALESCED_BYTES.unpack(ancillary[0][2])[0] if ancillary else size
+                segment = size
+                for control in ancillary:
+                    if control[1] == UDP_GRO and control[0] == SOL_UDP:
+                        [segment] = _COALESCED_BYTES.unpack(control[2])
+                    elif self._locals is not None:
+                        self._locals.note(address, control)
                 sink.datagrams(bytes(view[:size]), segment, address, monotonic())
                 if not self._open:
                     return

@@ -17,10 +17,11 @@ from mesh.network.quic.engine import Address
 SOL_UDP: Final = 17
 UDP_SEGMENT: Final = 103
 UDP_GRO: Final = 104
-ANCILLARY_BYTES: Final = 64
+ANCILLARY_BYTES: Final = 128
 SOCKET_BUFFER_BYTES: Final = 4 * 1024 * 1024
 
 _ERROR_BYTES: Final = 512
+_ALL: Final = frozenset(("0.0.0.0", "::"))
 _EXTENDED_ERROR = struct.Struct("=IBBBBII")
 _ORIGINS: Final = frozenset((2, 3))
 """Errors that came over the network, by ICMP or ICMPv6."""
@@ -32,6 +33,10 @@ _NO_FRAGMENTS: Final[dict[tuple[str, int], tuple[int, int, int]]] = {
     ("darwin", socket.AF_INET6): (socket.IPPROTO_IPV6, 62, 1),
     ("win32", socket.AF_INET): (socket.IPPROTO_IP, 14, 1),
     ("win32", socket.AF_INET6): (socket.IPPROTO_IPV6, 14, 1),
+}
+_TELL_LOCAL: Final[dict[tuple[str, int], tuple[int, int, int]]] = {
+    ("linux", socket.AF_INET): (socket.IPPROTO_IP, 8, 1),  # IP_PKTINFO
+    ("linux", socket.AF_INET6): (socket.IPPROTO_IPV6, 49, 1),  # IPV6_RECVPKTINFO
 }
 _REPORT_ERRORS: Final[dict[tuple[str, int], tuple[int, int, int]]] = {
     ("linux", socket.AF_INET): (socket.IPPROTO_IP, 11, 1),  # IP_RECVERR
@@ -87,6 +92,11 @@ def can_segment(sock: socket.socket) -> bool:
 def coalesce(sock: socket.socket) -> bool:
     """Ask for datagrams to be joined on arrival (Linux 5.0); whether they will be."""
     return sys.platform == "linux" and _set(sock, (SOL_UDP, UDP_GRO, 1))
+
+
+def tell_local(sock: socket.socket) -> bool:
+    """Ask for the local address that each datagram came to, if the socket is bound to all; whether it will be told."""
+    return sock.getsockname()[0] in _ALL and _set(sock, _TELL_LOCAL.get((sys.platform, sock.family)))
 
 
 def report_errors(sock: socket.socket) -> bool:

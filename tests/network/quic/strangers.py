@@ -77,13 +77,14 @@ class Listening:
 
 
 class Stranger:
-    """A plain UDP socket."""
+    """A plain UDP socket on ``own`` host, by default the same as it sends to. ``source`` is who answered last."""
 
-    def __init__(self, to: Address) -> None:
+    def __init__(self, to: Address, own: str = "") -> None:
         self.to = to
+        self.source: Address = ("", 0)
         self.socket = socket.socket(socket.AF_INET6 if ":" in to[0] else socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.setblocking(False)
-        self.socket.bind((to[0], 0))
+        self.socket.bind((own or to[0], 0))
         self.name: Address = self.socket.getsockname()
 
     def __enter__(self) -> Self:
@@ -104,9 +105,10 @@ class Stranger:
 
         def came() -> bool:
             try:
-                found.append(self.socket.recv(65536))
+                data, self.source = self.socket.recvfrom(65536)
             except BlockingIOError:
                 return False
+            found.append(data)
             return True
 
         await eventually(came, "an answer")
