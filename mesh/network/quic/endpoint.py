@@ -73,9 +73,11 @@ class Endpoint:
         counters: Counters,
         accept: Accept | None = None,
         load: Load | None = None,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self.load = load or Load()
         self._accept = accept
+        self._clock = clock
         self._reset = reset
         self._counters = counters
         self._tokens = RetryTokens()
@@ -159,7 +161,7 @@ class Endpoint:
     def forget(self, connection_id: bytes) -> None:
         """For a short time what still carries this id is swallowed, later answered as a stranger's."""
         if self._receivers.pop(connection_id, None) is not None:
-            self._lingering.add(connection_id, monotonic())
+            self._lingering.add(connection_id, self._clock())
 
     def finished(self, receiver: Receiver) -> None:
         """The handshake of an accepted connection is over, well or not. More often than once is harmless."""
@@ -178,7 +180,8 @@ class Endpoint:
         return self._socket is not None and self._socket.blocked
 
     def when_writable(self, resume: Callable[[], None]) -> None:
-        """Call ``resume`` once when nothing waits any more; asked for twice it is called once."""
+        """Call ``resume`` once when nothing waits any more; asked for twice it is called once. Those who asked first
+        are called first, until something waits again."""
         self._when_writable[resume] = None
 
     def watch(self, address: Address, told: Callable[[OSError], None]) -> None:
@@ -219,9 +222,10 @@ class Endpoint:
             asyncio.get_running_loop().call_soon(told, error)
 
     def writable(self) -> None:
-        resumes = list(self._when_writable)
-        self._when_writable.clear()
-        for resume in resumes:
+        for resume in list(self._when_writable):
+            if self.blocked:
+                break
+            self._when_writable.pop(resume, None)
             resume()
 
     def lost(self, why: str, count: int) -> None:
