@@ -26,6 +26,7 @@ from aioquic.quic.events import ConnectionIdIssued, ConnectionTerminated
 from aioquic.quic.packet import (
     QuicErrorCode,
     QuicFrameType,
+    QuicHeader,
     QuicProtocolVersion,
     pull_quic_transport_parameters,
 )
@@ -83,7 +84,7 @@ class Connection(Sending):
             retry_source_connection_id=retry_id or None,
         )
         self._settings = settings
-        self.raised = self.was_reset = self.fell_silent = False
+        self.raised = self.was_reset = self.fell_silent = self.version_refused = False
         self.stream_window_bytes = settings.stream_window_bytes
         self.connection_window_bytes = settings.connection_window_bytes
         self._logger = SILENCE  # type: ignore[assignment]
@@ -124,8 +125,16 @@ class Connection(Sending):
     def _parse_transport_parameters(self, data: bytes, from_session_ticket: bool = False) -> None:
         super()._parse_transport_parameters(data, from_session_ticket)
         theirs = pull_quic_transport_parameters(Buffer(data=data)).max_udp_payload_size
-        if theirs is not None and theirs < self.largest_bytes:
-            self.largest_bytes = max(theirs, self._smallest_bytes)
+        self._remote_preferred_address = None  # nobody is dialled because a peer says so
+        if theirs is not None:
+            self.limit_datagrams(theirs)
+
+    def _receive_version_negotiation_packet(self, header: QuicHeader, now: float) -> None:
+        super()._receive_version_negotiation_packet(header, now)
+        if self._close_event is not None:
+            self._close_event.error_code = QuicErrorCode.VERSION_NEGOTIATION_ERROR
+            self._close_event.reason_phrase = "the peer does not speak version 1 of QUIC"
+            self.version_refused = True
 
     def _payload_received(
         self, context: QuicReceiveContext, plain: bytes, crypto_frame_required: bool = False
@@ -219,7 +228,7 @@ class Connection(Sending):
         number = self._local_next_stream_id_bidi
         self._local_next_stream_id_bidi += 4
         self.table[number] = Stream(
-            number, self.stream_window_bytes, self._remote_max_stream_data_bidi_remote
+            number, self.stream_window_bytes, self._remote_max_stream_data_bidi_remote, told=True
         )
         return number
 
@@ -241,7 +250,7 @@ class Connection(Sending):
             )
         for number in range(limit.used * 4 + stream_id % 4, stream_id + 1, 4):
             self.table[number] = Stream(
-                number, self.stream_window_bytes, self._remote_max_stream_data_bidi_local
+                number, self.stream_window_bytes, self._remote_max_stream_data_bidi_local, told=False
             )
         limit.used = count
         return self.table[stream_id]

@@ -161,10 +161,9 @@ class AioquicEngine:
         stream = self._stream(stream_id)
         if stream is None or stream.sender._reset_error_code is not None:
             return
-        if stream.sender._buffer_fin is not None:
-            raise UsageError(f"stream {stream_id}: written to after its end")
-        stream.sender.write(data, end_stream=fin)  # type: ignore[arg-type]
-        self._quic.queue(stream)
+        if stream.sender._buffer_fin is None and (fin or len(data)):
+            stream.sender.write(data, end_stream=fin)  # type: ignore[arg-type]
+            self._quic.queue(stream)
 
     def unsent_bytes(self, stream_id: int) -> int:
         stream = self._stream(stream_id)
@@ -225,7 +224,7 @@ class AioquicEngine:
             elif isinstance(event, events.StreamReset):
                 self._tell_reset(event)
             elif isinstance(event, events.StopSendingReceived):
-                owner.stream_stopped(event.stream_id, event.error_code)
+                self._tell_stop(event)
             elif isinstance(event, events.ConnectionIdIssued):
                 owner.connection_id_issued(event.connection_id)
             elif isinstance(event, events.ConnectionIdRetired):
@@ -261,37 +260,51 @@ class AioquicEngine:
             fin = following.end_stream
         if len(pieces) > 1:
             data = b"".join(pieces)
-        stream = self._quic.table.get(stream_id)
-        if stream is not None and stream.stopped:
+        stream = self._quic.table[stream_id]
+        if stream.stopped:
             self._quic.grant(stream_id, len(data), stream_too=False)
         else:
             if data:
                 self._unread[stream_id] = self._unread.get(stream_id, 0) + len(data)
+            stream.told = True
             self._owner.stream_data(stream_id, data, fin)
-        if fin and stream is not None:
+            if stream.early_stop is not None:
+                self._owner.stream_stopped(stream_id, stream.early_stop)
+                stream.early_stop = None
+        if fin:
+            stream.ended = True
             self._quic.discard(stream)
 
     def _tell_reset(self, event: events.StreamReset) -> None:
-        stream = self._quic.table.get(event.stream_id)
+        stream = self._quic.table[event.stream_id]
         self._abandon(event.stream_id)
-        if stream is not None:
-            self._quic.drop_received(stream)
-            if not stream.stopped:
-                self._owner.stream_reset(event.stream_id, event.error_code)
-            self._quic.discard(stream)
+        self._quic.drop_received(stream)
+        if not stream.told:
+            self.reset(event.stream_id, event.error_code)  # nobody else will: the owner has never heard of it
+        elif not stream.stopped:
+            self._owner.stream_reset(event.stream_id, event.error_code)
+        stream.ended = True
+        self._quic.discard(stream)
+
+    def _tell_stop(self, event: events.StopSendingReceived) -> None:
+        stream = self._quic.table.get(event.stream_id)
+        if stream is None or stream.told:
+            self._owner.stream_stopped(event.stream_id, event.error_code)
+        else:
+            stream.early_stop = event.error_code
 
     def _end(self, event: events.ConnectionTerminated) -> None:
         self._terminated = True
+        quic, silent = self._quic, self._quic.fell_silent
         self._unread.clear()
-        self._quic.forget_streams()
-        state, silent = self._quic._state, self._quic.fell_silent
+        quic.forget_streams()
         self._owner.terminated(
             Termination(
                 code=0 if silent else int(event.error_code),
-                reason=event.reason_phrase,
+                reason="nothing came from the peer for too long" if silent else event.reason_phrase,
                 application=event.frame_type is None,
-                by_peer=state is QuicConnectionState.DRAINING,
+                by_peer=quic._state is QuicConnectionState.DRAINING or quic.was_reset or quic.version_refused,
                 idle=silent,
-                reset=self._quic.was_reset,
+                reset=quic.was_reset,
             )
         )

@@ -44,12 +44,19 @@ _LENGTH_BYTES = 2
 
 
 class Stream(QuicStream):
-    """A bidirectional stream; ``number`` is its id, ``stopped`` that nobody reads it any more."""
+    """A bidirectional stream; ``number`` is its id.
 
-    def __init__(self, number: int, local_bytes: int, remote_bytes: int) -> None:
+    ``told``: the owner knows of it. ``ended``: it knows that no more will come. ``stopped``: nobody reads it any more.
+    ``early_stop`` is the code of a STOP_SENDING that came before its first bytes.
+    """
+
+    def __init__(self, number: int, local_bytes: int, remote_bytes: int, told: bool) -> None:
         super().__init__(number, max_stream_data_local=local_bytes, max_stream_data_remote=remote_bytes)
         self.number = number
+        self.told = told
+        self.ended = False
         self.stopped = False
+        self.early_stop: int | None = None
 
 
 class Sending(QuicConnection):
@@ -131,7 +138,7 @@ class Sending(QuicConnection):
 
     def discard(self, stream: Stream) -> None:
         """Forget a stream if both its directions are finished; the peer may open another for one that it opened."""
-        if not stream.is_finished or self.table.pop(stream.number, None) is None:
+        if not (stream.sender.is_finished and stream.ended) or self.table.pop(stream.number, None) is None:
             return
         for queue in (self._ready, self._held_back, self._commands, self._credits):
             queue.pop(stream.number, None)
@@ -155,8 +162,10 @@ class Sending(QuicConnection):
         pacer = self._loss.pacer
         while True:
             if space.ack_at is None or space.ack_at > now:
+                if not self._something_to_say(network_path):
+                    return
                 self._pacing_at = pacer.next_send_time(now=now)
-                if self._pacing_at is not None or not self._something_to_say(network_path):
+                if self._pacing_at is not None:
                     return
             builder.start_packet(QuicPacketType.ONE_RTT, crypto)
             try:
@@ -381,6 +390,13 @@ class Sending(QuicConnection):
         if delivery is not _ACKED:
             self._probes_lost += 1
         elif size <= self.largest_bytes:
+            self._resize(size)
+
+    def limit_datagrams(self, size: int) -> None:
+        """The peer takes none that are larger (RFC 9000 section 18.2)."""
+        self.largest_bytes = min(self.largest_bytes, size)
+        self._smallest_bytes = min(self._smallest_bytes, size)
+        if size < self._max_datagram_size:
             self._resize(size)
 
     def _resize(self, size: int) -> None:

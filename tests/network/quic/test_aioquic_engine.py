@@ -170,6 +170,44 @@ def test_streams_alive_are_limited_and_room_is_made_by_those_that_end() -> None:
     assert len(opened) == 13
 
 
+def test_streams_given_up_before_their_first_byte_take_no_place() -> None:
+    """The owner never hears of them, so it cannot end them."""
+    pair = Pair(listener=settings(LISTEN, max_inbound_streams=4)).connected()
+    for _ in range(5):
+        pair.until(lambda: pair.dialer.can_open)
+        while pair.dialer.can_open:
+            stream_id = pair.dialer.open_stream()
+            pair.dialer.reset(stream_id, 1)
+            pair.dialer.stop(stream_id, 1)
+        pair.run(1.0)
+    assert not pair.told[LISTEN].resets
+    assert not pair.listener._quic.table
+    assert not pair.dialer._quic.table
+
+
+def test_a_stop_before_the_first_byte_is_told_after_it() -> None:
+    pair = Pair().connected()
+    stream_id = pair.dialer.open_stream()
+    pair.dialer.stop(stream_id, 9)
+    pair.run(1.0)
+    assert not pair.told[LISTEN].stops
+    pair.dialer.write(stream_id, b"x", True)
+    pair.run(1.0)
+    assert pair.told[LISTEN].data[stream_id] == b"x"
+    assert pair.told[LISTEN].stops == {stream_id: 9}
+    assert not pair.listener._quic.table
+
+
+def test_another_version_is_refused() -> None:
+    pair = Pair()
+    ((initial, _),) = pair.dialer.transmit(pair.now, 1)
+    dialer_id = initial[15:23]
+    answer = b"\xc0" + bytes(4) + b"\x08" + dialer_id + b"\x08" + initial[6:14] + b"\x6b\x33\x43\xcf"
+    pair.dialer.receive(answer, LISTENER, pair.now)
+    (how,) = pair.told[DIAL].ends
+    assert (how.code, how.by_peer) == (QuicErrorCode.VERSION_NEGOTIATION_ERROR, True)
+
+
 def test_a_thousand_streams_at_once() -> None:
     pair = Pair(listener=settings(LISTEN, max_inbound_streams=1000)).connected()
     streams = [pair.open(bytes(1024), fin=True) for _ in range(1000)]
