@@ -7,7 +7,7 @@ import socket
 from types import TracebackType
 from typing import Self
 
-from mesh.codecs.quic import TAG_BYTES, Initial, Retry
+from mesh.codecs.quic import TAG_BYTES, Initial, LongHeader, Retry
 from mesh.network.quic.endpoint import Endpoint, Load, Receiver
 from mesh.network.quic.engine import Address
 from mesh.network.quic.retry import integrity_tag
@@ -140,6 +140,11 @@ def initial(
 def short(connection_id: bytes, size: int = 100) -> bytes:
     """A packet with a short header."""
     return b"\x5a" + connection_id + os.urandom(size - 1 - len(connection_id))
+
+
+def long(first: int, version: int, destination_id: bytes = b"12345678", size: int = 1200) -> bytes:
+    """A packet with a long header of any version."""
+    return LongHeader(first, version, destination_id, b"").encode().ljust(size, b"\0")
 
 
 def read_retry(packet: bytes, original_id: bytes) -> tuple[Retry, bytes]:

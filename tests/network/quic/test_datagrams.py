@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import select
 import socket
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 
 import pytest
 
@@ -204,10 +206,13 @@ async def test_too_large_is_dropped_silently(pair: Pair) -> None:
 class Refusing:
     """A socket whose kernel or interface refuses segments, for ``number``, and datagrams of more than ``most``."""
 
-    def __init__(self, inner: socket.socket, number: int, most: int = 65_507) -> None:
+    def __init__(
+        self, inner: socket.socket, number: int, most: int = 65_507, other: int = errno.EMSGSIZE
+    ) -> None:
         self._inner = inner
         self._number = number
         self._most = most
+        self._other = other
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._inner, name)
@@ -217,7 +222,7 @@ class Refusing:
 
     def sendto(self, data: bytes, address: Address) -> int:
         if len(data) > self._most:
-            raise OSError(errno.EMSGSIZE, "too long")
+            raise OSError(self._other, "refused")
         return self._inner.sendto(data, address)
 
 
@@ -243,15 +248,48 @@ async def test_refused_segments(pair: Pair, number: int, most: int, passed: int,
     assert sender.segments is kept
 
 
+@pytest.mark.parametrize(
+    ("number", "why", "told"),
+    [(errno.ENETUNREACH, "unreachable", 2), (errno.ENOBUFS, "no memory", 0)],
+    ids=["unreachable", "no memory"],
+)
+async def test_what_the_system_refuses(pair: Pair, number: int, why: str, told: int) -> None:
+    """It is dropped, a run as a whole, and told if it is about the address."""
+    await pair.open(socket.AF_INET)
+    (sender, receiver), (sink, _) = pair.sockets, pair.sinks
+    assert isinstance(sender, DatagramSocket)
+    sender.segments = True
+    sender._socket = Refusing(sender._socket, number, -1, number)  # type: ignore[assignment]
+    assert sender.send([(bytes(100), receiver.name)] * 3)
+    assert sender.send([(bytes(100), receiver.name)])
+    assert sink.losses == {why: 4}
+    assert [(address, error.errno) for address, error in sink.errors] == [(receiver.name, number)] * told
+    assert sender.segments
+
+
+async def test_no_room_for_what_is_sent_apart(pair: Pair) -> None:
+    await pair.open(socket.AF_INET)
+    (sender, receiver), (sink, other) = pair.sockets, pair.sinks
+    assert isinstance(sender, DatagramSocket)
+    sender.segments = True
+    sender._socket = full = Full(sender._socket, errno.EIO)  # type: ignore[assignment]
+    full.room = 2
+    batch = [(bytes((number,)) * 9, receiver.name) for number in range(5)]
+    assert not sender.send(batch)
+    assert len(sender._waiting) == 3
+    full.room = 9
+    await other.until(lambda: len(other.received) == 5)
+    assert other.received == [data for data, _ in batch]
+    assert not sender.segments
+    assert not sink.losses
+
+
 class Full(Refusing):
     """A socket without room until ``room`` is given."""
 
-    def __init__(self, inner: socket.socket) -> None:
-        super().__init__(inner, errno.EAGAIN)
+    def __init__(self, inner: socket.socket, number: int = errno.EAGAIN) -> None:
+        super().__init__(inner, number)
         self.room = 0
-
-    def sendmsg(self, *_: object) -> int:
-        raise BlockingIOError(errno.EAGAIN, "full")
 
     def sendto(self, data: bytes, address: Address) -> int:
         if not self.room:
@@ -260,7 +298,10 @@ class Full(Refusing):
         return self._inner.sendto(data, address)
 
 
-async def test_no_room_in_the_kernel(pair: Pair) -> None:
+@pytest.mark.parametrize("epoll", [True, False], ids=["epoll", "none"])
+async def test_no_room_in_the_kernel(pair: Pair, monkeypatch: pytest.MonkeyPatch, epoll: bool) -> None:
+    if not epoll:
+        monkeypatch.delattr(select, "epoll", raising=False)
     await pair.open(socket.AF_INET, offload=False)
     (sender, receiver), (sink, other) = pair.sockets, pair.sinks
     assert isinstance(sender, DatagramSocket)
@@ -282,6 +323,26 @@ async def test_no_room_in_the_kernel(pair: Pair) -> None:
     assert not sender.blocked
     assert sink.resumed == 1
     assert sender.send(batch)
+
+
+async def test_without_room_the_transport_says_so(pair: Pair) -> None:
+    await pair.open(socket.AF_INET, watched=False)
+    sender, receiver = pair.sockets
+    assert isinstance(sender, TransportSocket)
+    sender.pause_writing()
+    assert sender.blocked
+    assert not sender.send([(b"x", receiver.name)])
+    sender.resume_writing()
+    assert not sender.blocked
+    assert pair.sinks[0].resumed == 1
+    sender._transport = SimpleNamespace(get_write_buffer_size=lambda: 2**30, abort=sender._transport.abort)
+    sender.pause_writing()
+    assert not sender.send([(b"x", receiver.name)] * 3)
+    sender.error_received(OSError(errno.EMSGSIZE, "too long"))
+    assert pair.sinks[0].losses == {"too many wait": 3, "refused by the system": 1}
+    sender.close()
+    sender.resume_writing()
+    assert pair.sinks[0].resumed == 1
 
 
 async def test_what_waits_is_bounded(pair: Pair) -> None:
@@ -338,6 +399,46 @@ async def test_what_the_socket_was_told(pair: Pair) -> None:
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) > 200_000
         if sys.platform == "linux":
             assert sock.getsockopt(socket.IPPROTO_IPV6, 23) == 3
+
+
+async def test_a_system_without_all_that(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(udp_options, "sys", SimpleNamespace(platform="another"))
+    await pair.open(socket.AF_INET)
+    sender, receiver = pair.sockets
+    assert isinstance(sender, DatagramSocket)
+    assert (sender.segments, sender.coalesces, sender._errors) == (False, False, False)
+    assert sender.send([(b"one", receiver.name), (b"two", receiver.name)])
+    await pair.sinks[1].until(lambda: pair.sinks[1].received == [b"one", b"two"])
+
+
+async def test_a_kernel_without_all_that(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It knows none of the options."""
+    for name in ("UDP_SEGMENT", "UDP_GRO"):
+        monkeypatch.setattr(udp_options, name, 32_000)
+    for name in ("_NO_FRAGMENTS", "_REPORT_ERRORS"):
+        monkeypatch.setattr(
+            udp_options, name, {(sys.platform, socket.AF_INET): (socket.IPPROTO_IP, 32_000, 1)}
+        )
+    await pair.open(socket.AF_INET)
+    assert isinstance(pair.sockets[0], DatagramSocket)
+    assert (pair.sockets[0].segments, pair.sockets[0].coalesces, pair.sockets[0]._errors) == (
+        False,
+        False,
+        False,
+    )
+
+
+async def test_names_are_looked_up_by_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    class Loop:
+        async def getaddrinfo(self, host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+            asked.append(host)
+            return [(socket.AF_INET, socket.SOCK_DGRAM, 17, "", ("192.0.2.1", port))]
+
+    monkeypatch.setattr(udp_options, "asyncio", SimpleNamespace(get_running_loop=Loop))
+    assert await udp_options.resolve("a.example", 9, socket.AF_INET) == (socket.AF_INET, ("192.0.2.1", 9))
+    assert asked == ["a.example"]
 
 
 async def test_addresses_are_read_without_a_lookup() -> None:

@@ -18,7 +18,17 @@ from mesh.network.quic.lingering import LINGER_S, MAX_LINGERING, Lingering
 from mesh.network.quic.retry import LIFETIME_S, integrity_tag
 from mesh.network.quic.stateless_reset import MAX_RESET_BYTES, RESETS_PER_S, StatelessReset
 from tests.network.live import eventually
-from tests.network.quic.strangers import HOSTS, KEY, Listening, Recorder, Stranger, initial, read_retry, short
+from tests.network.quic.strangers import (
+    HOSTS,
+    KEY,
+    Listening,
+    Recorder,
+    Stranger,
+    initial,
+    long,
+    read_retry,
+    short,
+)
 from tests.vectors import cases
 
 pytestmark = pytest.mark.both_loops
@@ -159,28 +169,29 @@ async def test_version_negotiation(listening: Listening, family: int) -> None:
     assert not listening.accepted
 
 
-@pytest.mark.parametrize(
-    ("datagram", "why"),
-    [
-        (LongHeader(0xC0, 2, b"12345678", b"").encode() + bytes(1180), "unknown version"),
-        (LongHeader(0xC0, 0, b"12345678", b"").encode() + bytes(1200), "version negotiation"),
-        (LongHeader(0xE0, 1, b"12345678", b"").encode() + bytes(1200), "unknown id"),
-        (LongHeader(0x80, 1, b"12345678", b"").encode() + bytes(1200), "unknown id"),
-        (initial(size=1199), "short initial"),
-        (initial(b"seven 7"), "malformed"),
-        (initial(bytes(21)[:20])[:1100], "malformed"),
-        (LongHeader(0xC0, 1, bytes(21), b"").encode() + bytes(1200), "malformed"),
-        (b"\xc0\0\0\0\1", "malformed"),
-        (b"\xc0\0\0\0\1\xff" + bytes(1200)[:100], "malformed"),
-        (b"\x80", "malformed"),
-        (b"\x40", "malformed"),
-        (b"\x40" + bytes(7), "malformed"),
-        (b"\x00" + bytes(100), "malformed"),
-        (b"\x40" + bytes(8), "unknown id"),
-        (short(b"12345678", 21), "unknown id"),
-    ],
-)
-async def test_what_is_dropped(listening: Listening, datagram: bytes, why: str) -> None:
+DROPPED = {
+    "a short datagram of another version": (long(0xC0, 2, size=1199), "unknown version"),
+    "a version negotiation": (long(0xC0, 0), "version negotiation"),
+    "a Handshake": (long(0xE0, 1), "unknown id"),
+    "no fixed bit": (long(0x80, 1), "unknown id"),
+    "an Initial that is not filled up": (initial(size=1199), "short initial"),
+    "an id of 7 bytes": (initial(b"seven 7"), "malformed"),
+    "an Initial that is cut": (initial()[:1190], "malformed"),
+    "an id of 21 bytes": (long(0xC0, 1, bytes(21)), "malformed"),
+    "no length of an id": (b"\xc0\0\0\0\1", "malformed"),
+    "an id that is cut": (b"\xc0\0\0\0\1\xff" + bytes(100), "malformed"),
+    "a long first byte": (b"\x80", "malformed"),
+    "a short first byte": (b"\x40", "malformed"),
+    "a short header that is cut": (b"\x40" + bytes(7), "malformed"),
+    "a short header without its fixed bit": (bytes(100), "malformed"),
+    "a short header alone": (b"\x40" + bytes(8), "unknown id"),
+    "too short to be answered": (short(b"12345678", 21), "unknown id"),
+}
+
+
+@pytest.mark.parametrize("name", DROPPED)
+async def test_what_is_dropped(listening: Listening, name: str) -> None:
+    datagram, why = DROPPED[name]
     await listening.open()
     with Stranger(listening.endpoint.local) as stranger:
         stranger.send(datagram)
