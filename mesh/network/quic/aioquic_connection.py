@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import cache
 from os import urandom
 
+from aioquic import tls
 from aioquic._buffer import Buffer
 from aioquic.quic import connection as stock
 from aioquic.quic.configuration import QuicConfiguration
@@ -31,6 +32,7 @@ from aioquic.quic.packet import (
     pull_quic_transport_parameters,
 )
 from aioquic.quic.packet_builder import QuicPacketBuilder
+from aioquic.quic.recovery import QuicPacketSpace
 from aioquic.quic.stream import QuicStream, StreamFinishedError
 
 from mesh.network.quic.aioquic_recovery import INITIAL_RTT_S, Recovery
@@ -75,7 +77,14 @@ class Connection(Sending):
     tls: MutualTls
 
     def __init__(
-        self, settings: Settings, address: Address, *, dialer: bool, original_id: bytes, retry_id: bytes
+        self,
+        settings: Settings,
+        address: Address,
+        now: float,
+        *,
+        dialer: bool,
+        original_id: bytes,
+        retry_id: bytes,
     ) -> None:
         QuicConnection.__init__(
             self,
@@ -93,6 +102,7 @@ class Connection(Sending):
         if not dialer:
             own.stateless_reset_token = settings.reset_token(own.cid)
             self._network_paths = [QuicNetworkPath(address, is_validated=bool(retry_id))]
+            self._close_at = now + settings.idle_timeout_s
         self._local_max_streams_bidi = Limit(
             QuicFrameType.MAX_STREAMS_BIDI, "max_streams_bidi", settings.max_inbound_streams
         )
@@ -155,6 +165,21 @@ class Connection(Sending):
         short = reason_phrase.encode()[:MAX_REASON_BYTES].decode(errors="ignore")
         super().close(error_code, frame_type, short)
 
+    def _write_crypto_frame(
+        self, builder: QuicPacketBuilder, space: QuicPacketSpace, stream: QuicStream
+    ) -> bool:
+        """A dialer's first packets fill their datagrams themselves: listeners there are that count nothing behind a
+        packet as received, and may then not answer with all they have to say (RFC 9000 section 8.1)."""
+        written = super()._write_crypto_frame(builder, space, stream)
+        if (
+            written
+            and self._is_client
+            and space is self._spaces[tls.Epoch.INITIAL]
+            and not self._cryptos[tls.Epoch.HANDSHAKE].send.is_valid()
+        ):
+            builder._buffer.push_bytes(bytes(max(builder.remaining_flight_space, 0)))
+        return written
+
     def forget_handshake(self) -> None:
         """It is over: no message of TLS needs an answer any more."""
         self.tls.forget()
@@ -168,6 +193,9 @@ class Connection(Sending):
     def connected(self) -> bool:
         """Whether there is something to send with: a dialer has started, a listener has seen an Initial."""
         return bool(self._cryptos)
+
+    def get_timer(self) -> float | None:
+        return super().get_timer() if self._cryptos else self._close_at
 
     def handle_timer(self, now: float) -> None:
         silent = self._close_event is None and self._close_at is not None and now >= self._close_at

@@ -53,7 +53,9 @@ class AioquicEngine:
         original_id: bytes = b"",
         retry_id: bytes = b"",
     ) -> None:
-        self._quic = Connection(settings, address, dialer=dialer, original_id=original_id, retry_id=retry_id)
+        self._quic = Connection(
+            settings, address, now, dialer=dialer, original_id=original_id, retry_id=retry_id
+        )
         self._owner = owner
         self._address = address
         self._unread: dict[int, int] = {}
@@ -79,7 +81,7 @@ class AioquicEngine:
 
     def deadline(self) -> float | None:
         quic = self._quic
-        return None if self._over or quic._close_at is None else quic.get_timer()
+        return None if self._over else quic.get_timer()
 
     # --- datagrams --------------------------------------------------------------------------------------------------
 
@@ -135,7 +137,7 @@ class AioquicEngine:
         quic.allow(most)
         fresh = quic.tend(now)
         fresh += quic.datagrams_to_send(now)
-        if closing:
+        if closing and fresh:
             self._parting = list(fresh)
         return fresh
 

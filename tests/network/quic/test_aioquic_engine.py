@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 
 import pytest
 from aioquic import tls
-from aioquic.quic.packet import QuicErrorCode, QuicPacketType
+from aioquic._buffer import Buffer
+from aioquic.quic.packet import QuicErrorCode, QuicPacketType, pull_quic_header
 from aioquic.quic.packet_builder import QuicPacketBuilder
 
 from mesh.errors import CertificateRefused, UsageError
@@ -198,6 +199,28 @@ def test_a_stop_before_the_first_byte_is_told_after_it() -> None:
     assert not pair.listener._quic.table
 
 
+def test_a_dialers_first_packet_fills_its_datagram() -> None:
+    """A listener that counts packets, not datagrams, may answer with three times as much."""
+    ((initial, _),) = Pair().dialer.transmit(1000.0, 1)
+    behind = Buffer(data=initial)
+    assert pull_quic_header(behind, host_cid_length=8).packet_length == len(initial) == 1252
+
+
+def test_a_listener_that_sees_no_handshake_ends_idle() -> None:
+    pair = Pair()
+    told = pair.told[LISTEN]
+    listener = AioquicEngine(
+        pair.settings[LISTEN], told, DIALER, pair.now, dialer=False, original_id=bytes(8)
+    )
+    listener.receive(b"\xc0\x00\x00\x00\x01" + bytes(1200), DIALER, pair.now)
+    due = listener.deadline()
+    assert due == pair.now + 30.0
+    assert listener.transmit(pair.now, 16) == []
+    listener.wake(due)
+    assert told.ends[0].idle
+    assert listener.deadline() is None
+
+
 def test_another_version_is_refused() -> None:
     pair = Pair()
     ((initial, _),) = pair.dialer.transmit(pair.now, 1)
@@ -296,8 +319,8 @@ def test_close_tells_both_ends_and_the_last_word_is_repeated() -> None:
     pair.dialer.close(0x1006, "shutting down " * 100, pair.now)
     (how,) = pair.told[DIAL].ends
     assert (how.code, how.application, how.by_peer) == (0x1006, True, False)
-    lost = pair.dialer.transmit(pair.now, 16)
-    assert lost
+    assert pair.dialer.transmit(pair.now, 16), "which is lost here"
+    assert not pair.dialer.transmit(pair.now, 16)
     pair.listener.ping()
     for _ in range(3):
         for datagram, _ in pair.listener.transmit(pair.now, 16):
