@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from mesh.config.values import KIB, MIB, near
 from mesh.errors import ConfigError
 
-EVERYWHERE = ("/ip4/0.0.0.0/tcp/4001", "/ip6/::/tcp/4001")
+EVERYWHERE = tuple(
+    f"/{host}/{port}"
+    for port in ("tcp/4001", "udp/4001/quic-v1", "tcp/4002/ws")
+    for host in ("ip4/0.0.0.0", "ip6/::")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,11 @@ PROFILES: dict[str, Profile] = {
     "test": Profile(
         "listens on a free loopback port, serves echo, perf and a DHT of its own, and gives up quickly",
         {
-            "network.listen": ("/ip4/127.0.0.1/tcp/0",),
+            "network.listen": (
+                "/ip4/127.0.0.1/tcp/0",
+                "/ip4/127.0.0.1/udp/0/quic-v1",
+                "/ip4/127.0.0.1/tcp/0/ws",
+            ),
             "network.dial_timeout_s": 5.0,
             "network.upgrade_timeout_s": 5.0,
             "network.max_connections": 256,

@@ -87,6 +87,8 @@ class NetworkSection(Section):
 
     listen: Annotated[tuple[str, ...], Setting("Addresses to listen on.", "list", shape=shape_of_address)] = (
         "/ip4/127.0.0.1/tcp/4001",
+        "/ip4/127.0.0.1/udp/4001/quic-v1",
+        "/ip4/127.0.0.1/tcp/4002/ws",
     )
     bootstrap: Annotated[
         tuple[str, ...], Setting("Peers to connect to at start.", "list", shape=shape_of_address)

@@ -13,7 +13,10 @@ def daemon(
     path: FolderOption = None,
     listen: Annotated[
         list[str] | None,
-        typer.Option(metavar="ADDR", help="Address to listen on, once for each. [/ip4/127.0.0.1/tcp/4001]"),
+        typer.Option(
+            metavar="ADDR",
+            help="Address to listen on, once for each. [TCP and QUIC at port 4001 of 127.0.0.1, WebSocket at 4002]",
+        ),
     ] = None,
     bootstrap: Annotated[
         list[str] | None, typer.Option(metavar="ADDR", help="Peer to connect to at start, once for each.")

@@ -86,7 +86,7 @@ def _control_of(loaded: Loaded) -> StartControl | None:
 
 
 def _with_free_port(address: str) -> str:
-    return re.sub(r"/tcp/[0-9]+", "/tcp/0", address)
+    return re.sub(r"/(tcp|udp)/[0-9]+", r"/\1/0", address)
 
 
 def _announce(node: Node, url: str) -> None:

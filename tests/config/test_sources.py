@@ -33,7 +33,11 @@ def test_plain_config_is_quiet() -> None:
     config = Config()
     assert config.node.path is None
     assert config.key_path is None
-    assert config.network.listen == ("/ip4/127.0.0.1/tcp/4001",)
+    assert config.network.listen == (
+        "/ip4/127.0.0.1/tcp/4001",
+        "/ip4/127.0.0.1/udp/4001/quic-v1",
+        "/ip4/127.0.0.1/tcp/4002/ws",
+    )
     assert config.network.bootstrap == ()
     assert config.services.serve == ()
     assert config.api.listen == "off"

@@ -84,7 +84,7 @@ def test_config_show(mesh: Mesh, home: Path, monkeypatch: pytest.MonkeyPatch) ->
     mesh("init", "--profile", "test")
     monkeypatch.setenv("MESH_LOG_LEVEL", "info")
     plain = mesh("config", "show").out.splitlines()
-    assert 'network.listen = ["/ip4/127.0.0.1/tcp/0"]' in plain
+    assert "network.dial_timeout_s = 5.0" in plain
     with_origin = mesh("config", "show", "--origin").out.splitlines()
     assert 'log.level = "info"  # MESH_LOG_LEVEL' in with_origin
     assert f'node.path = "{home}"  # MESH_PATH' in with_origin
