@@ -52,7 +52,7 @@ class Receiver(Protocol):
 Accept = Callable[[Address, bytes, bytes, float], Receiver | None]
 """Makes a connection for the Initial of a client: its address, the destination id of its very first Initial, the id
 that a Retry gave it or nothing, and the time. None refuses it. The receiver's ids must be registered when it returns;
-the destination of this Initial is by the endpoint, until `Endpoint.finished`."""
+the destination of this Initial is by the endpoint, until `Endpoint.finished`, unless it is among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,8 +320,9 @@ class Endpoint:
         if receiver is None or self._socket is None:
             self._drop("refused")
             return
+        own = initial.destination_id in self._receivers
         self.register(initial.destination_id, receiver)
-        self._handshakes[receiver] = initial.destination_id
+        self._handshakes[receiver] = b"" if own else initial.destination_id
         self._touched[receiver] = None
         receiver.datagrams(datagram, len(datagram), address, now)
 

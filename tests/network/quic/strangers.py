@@ -43,7 +43,7 @@ class Listening:
         self.reset = StatelessReset(KEY)
         self.accepted: list[tuple[Address, bytes, bytes]] = []
         self.receivers: list[Recorder] = []
-        self.refuses = False
+        self.refuses = self.registers = False
         self.endpoint: Endpoint = Endpoint(self.reset, self.counters)
 
     async def open(
@@ -67,6 +67,8 @@ class Listening:
             return None
         self.accepted.append((address, original_id, retry_id))
         self.receivers.append(Recorder())
+        if self.registers:
+            self.endpoint.register(retry_id or original_id, self.receivers[-1])
         return self.receivers[-1]
 
     async def counted(self, name: str, count: int = 1) -> None:

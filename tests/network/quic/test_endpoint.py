@@ -10,8 +10,10 @@ from collections.abc import AsyncIterator
 from time import monotonic
 
 import pytest
+from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.connection import QuicConnection
 
-from mesh.codecs.quic import LongHeader, VersionNegotiation
+from mesh.codecs.quic import Initial, LongHeader, VersionNegotiation
 from mesh.errors import UsageError
 from mesh.network.quic.endpoint import Endpoint, Load
 from mesh.network.quic.lingering import LINGER_S, MAX_LINGERING, Lingering
@@ -285,6 +287,22 @@ async def test_retry(listening: Listening, family: int, original_id: bytes) -> N
     assert len(listening.accepted) == 1
 
 
+async def test_another_implementation_takes_our_retry(listening: Listening) -> None:
+    """It checks the integrity tag, and comes back with the token to the Retry's id."""
+    await listening.open(load=ALWAYS_RETRY)
+    client = QuicConnection(configuration=QuicConfiguration(is_client=True, alpn_protocols=["libp2p"]))
+    original_id = client.original_destination_connection_id
+    with Stranger(listening.endpoint.local) as stranger:
+        client.connect(listening.endpoint.local, now=1.0)
+        stranger.send(*[data for data, _ in client.datagrams_to_send(1.0)])
+        client.receive_datagram(await stranger.receive(), listening.endpoint.local, now=1.1)
+        stranger.send(*[data for data, _ in client.datagrams_to_send(1.1)])
+        await eventually(lambda: listening.accepted, "accepted")
+    [(_, accepted_id, retry_id)] = listening.accepted
+    assert accepted_id == original_id
+    assert Initial.decode_prefix(listening.receivers[0].received[0])[0].destination_id == retry_id
+
+
 async def test_a_token_is_for_one_address_id_and_time(listening: Listening) -> None:
     await listening.open(load=ALWAYS_RETRY)
     with Stranger(listening.endpoint.local) as stranger, Stranger(listening.endpoint.local) as other:
@@ -334,6 +352,19 @@ async def test_retry_only_under_load(listening: Listening) -> None:
         await listening.counted("quic.dropped:closed")
         assert len(listening.accepted) == 4
         assert not stranger.answers()
+
+
+async def test_an_id_that_the_connection_registered_outlives_its_handshake(listening: Listening) -> None:
+    await listening.open()
+    listening.registers = True
+    with Stranger(listening.endpoint.local) as stranger:
+        stranger.send(initial())
+        await eventually(lambda: listening.accepted, "accepted")
+        listening.endpoint.finished(listening.receivers[0])
+        stranger.send(short(b"original"))
+        await eventually(lambda: len(listening.receivers[0].received) == 2, "both")
+    listening.endpoint.forget(b"original")
+    assert (listening.endpoint.handshakes, listening.endpoint.ids) == (0, 0)
 
 
 # --- floods ---------------------------------------------------------------------------------------------------
