@@ -25,6 +25,7 @@ from mesh.errors import CertificateRefused
 from mesh.identity import certificate
 from mesh.identity.keys import PrivateKey
 from mesh.network.memory_counter import MemoryCounter
+from mesh.network.security import NoiseSecurity
 from mesh.network.upgrade import Failed, Upgrade, Upgraded, UpgradeSettings
 from mesh.protocols import multistream, noise, yamux
 from mesh.protocols.machine import Role
@@ -183,7 +184,8 @@ def own(role: Role, muxers: tuple[str, ...] = MUXERS) -> noise.Credentials:
 
 
 def upgrade_settings(role: Role, muxers: tuple[str, ...]) -> UpgradeSettings:
-    return UpgradeSettings(own(role, muxers), SETTINGS, MemoryCounter(1 << 30), lambda _: secret(role))
+    security = NoiseSecurity(own(role, muxers), lambda _: secret(role))
+    return UpgradeSettings((security,), SETTINGS, MemoryCounter(1 << 30))
 
 
 def tokens_of_initiator(rng: random.Random) -> Conversation:

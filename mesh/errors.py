@@ -145,6 +145,12 @@ class TurnedAway(Closed):
     code = "turned-away"
 
 
+class CutOff(Closed):
+    """The connection ended without the end that its security protocol has: what came last may be missing."""
+
+    code = "cut-off"
+
+
 class EndOfStream(Closed):
     """The peer ended the stream in order, between messages."""
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from types import TracebackType
@@ -42,13 +41,14 @@ from mesh.network.quic.transport import QuicTransport
 from mesh.network.resource_limits import Limits, scaled_limits, unlimited
 from mesh.network.resources import Resources
 from mesh.network.scope import Scope
+from mesh.network.security import make_security
 from mesh.network.stream import Stream
 from mesh.network.swarm import Swarm
 from mesh.network.tcp import TcpTransport
 from mesh.network.transport import Transport
 from mesh.network.upgrade import UpgradeSettings
 from mesh.network.websocket import WebSocketTransport
-from mesh.protocols import noise, yamux
+from mesh.protocols import yamux
 from mesh.services import echo, identify, perf, ping
 from mesh.services.bootstrap import Bootstrap
 from mesh.services.identify import Identify, PeerInfo
@@ -296,7 +296,7 @@ class Node:
         config = self.config
         limits = config.yamux
         upgrade = UpgradeSettings(
-            credentials=noise.credentials(self.key, os.urandom(32), [yamux.PROTOCOL_ID]),
+            security=make_security(config.network.security, self.key, [yamux.PROTOCOL_ID]),
             yamux=yamux.Settings(
                 max_window_bytes=limits.max_window_bytes,
                 max_growth_bytes=limits.max_growth_bytes,
@@ -307,7 +307,6 @@ class Node:
                 keepalive_timeout_s=limits.keepalive_timeout_s,
             ),
             memory=MemoryCounter(config.network.max_held_bytes),
-            entropy=os.urandom,
         )
         transports: list[Transport] = [
             QuicTransport(

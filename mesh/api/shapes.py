@@ -66,6 +66,8 @@ class ConnectedPeer(BaseModel):
     addr: str
     dir: str
     transport: str
+    security: str
+    muxer: str
     streams: int
     rtt_ms: float | None
     age_s: float

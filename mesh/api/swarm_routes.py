@@ -149,6 +149,8 @@ def _connected_peer(connection: Connection) -> shapes.ConnectedPeer:
         addr=str(connection.remote),
         dir=direction_of(connection),
         transport=transport_of(connection),
+        security=connection.security,
+        muxer=connection.muxer,
         streams=connection.stream_count,
         rtt_ms=None if rtt_s is None else round(rtt_s * 1000, 3),
         age_s=round(time.monotonic() - connection.opened_at, 1),

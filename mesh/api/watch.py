@@ -155,8 +155,8 @@ class Watch:
 
 
 def kind_of(connection: Connection) -> ConnectionKind:
-    """The labels of a connection in metrics; every upgrade of this version is Noise and yamux."""
-    return direction_of(connection), transport_of(connection), "noise", "yamux"
+    """The labels of a connection in metrics."""
+    return direction_of(connection), transport_of(connection), connection.security, connection.muxer
 
 
 def direction_of(connection: Connection) -> str:

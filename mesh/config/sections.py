@@ -14,6 +14,7 @@ from mesh.config.values import KIB, LOG_LEVELS, MIB, Setting, shape_of_address, 
 from mesh.errors import ConfigError
 
 KEY_TYPES = ("ed25519", "secp256k1", "ecdsa", "rsa")
+SECURITY = ("noise", "tls")
 SERVICES = ("echo", "perf")
 PUBSUB_PROTOCOLS = ("/meshsub/1.3.0", "/meshsub/1.2.0", "/meshsub/1.1.0", "/meshsub/1.0.0", "/floodsub/1.0.0")
 SIGNATURE_POLICIES = ("strict-sign", "strict-no-sign", "lax-sign", "lax-no-sign")
@@ -93,6 +94,14 @@ class NetworkSection(Section):
     bootstrap: Annotated[
         tuple[str, ...], Setting("Peers to connect to at start.", "list", shape=shape_of_address)
     ] = ()
+    security: Annotated[
+        tuple[str, ...],
+        Setting(
+            "How connections are secured: dialling proposes these in order, listening takes any of them.",
+            "list",
+            choices=SECURITY,
+        ),
+    ] = SECURITY
     connect_timeout_s: Annotated[float, _time("Time for the TCP connection to one address.")] = 5.0
     address_timeout_s: Annotated[float, _time("Time to reach a peer at one address, upgrade included.")] = (
         15.0

@@ -8,7 +8,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from mesh.errors import Closed, LimitError, MeshError, TimedOut, TurnedAway, UsageError
+from mesh.errors import (
+    Closed,
+    LimitError,
+    MeshError,
+    ProtocolNotSupported,
+    TimedOut,
+    TurnedAway,
+    UsageError,
+)
 from mesh.identity.keys import PublicKey
 from mesh.identity.peer_id import PeerId
 from mesh.multiformats.ip_ranges import is_loopback
@@ -19,7 +27,7 @@ from mesh.network.memory_counter import MemoryCounter
 from mesh.network.resources import ConnectionScope, StreamScope
 from mesh.network.scope import Scope
 from mesh.network.stream import Stream
-from mesh.network.upgrade import Upgrade, UpgradeSettings
+from mesh.network.upgrade import NEGOTIATION, Upgrade, UpgradeSettings
 from mesh.protocols import multistream
 from mesh.protocols.machine import Role
 from mesh.protocols.yamux import ResetCode
@@ -72,7 +80,8 @@ class Connection:
     """One authenticated, multiplexed connection.
 
     ``local`` and ``remote`` are the addresses of its ends without peer ids; ``remote_key`` and ``peer`` are known once it
-    is upgraded, and must be ``expected_peer`` if that is given. ``inbound`` tells who dialled.
+    is upgraded, and must be ``expected_peer`` if that is given. ``inbound`` tells who dialled. ``security`` (`noise`,
+    `tls`) and ``muxer`` are what the ends agreed on; ``proposal`` is the place of the security protocol to propose.
     """
 
     __slots__ = (
@@ -93,13 +102,16 @@ class Connection:
         "identified",
         "inbound",
         "local",
+        "muxer",
         "opened_at",
         "peer",
+        "proposal",
         "remote",
         "remote_info",
         "remote_key",
         "remote_protocols",
         "resources",
+        "security",
     )
 
     peer: PeerId
@@ -107,8 +119,15 @@ class Connection:
     local: Multiaddr
     remote: Multiaddr
 
-    def __init__(self, environment: Environment, role: Role, expected_peer: PeerId | None = None) -> None:
+    def __init__(
+        self,
+        environment: Environment,
+        role: Role,
+        expected_peer: PeerId | None = None,
+        proposal: int = 0,
+    ) -> None:
         self._environment = environment
+        self.proposal = proposal
         self.inbound = role is Role.RESPONDER
         self.expected_peer = expected_peer
         self._driver: Carrier
@@ -123,6 +142,7 @@ class Connection:
         self._ended: asyncio.Event | None = None
         self.failed_stage = "connect"
         self.early_muxer = False
+        self.security = self.muxer = ""
         self.opened_at = 0.0
         self.identified: asyncio.Future[None] | None = None
         self.remote_info: object = None
@@ -144,7 +164,7 @@ class Connection:
         environment = self._environment
         role = Role.RESPONDER if self.inbound else Role.INITIATOR
         driver = Driver(
-            Upgrade(role, environment.upgrade, self.expected_peer),
+            Upgrade(role, environment.upgrade, self.expected_peer, self.proposal),
             self,
             environment.receive_buffer,
             environment.memory,
@@ -165,6 +185,13 @@ class Connection:
     def usable(self) -> bool:
         """Whether streams can still be opened, as far as either side has said."""
         return not (self.closing or self.closed or self._driver.session.remote_gone)
+
+    @property
+    def other_proposal(self) -> int | None:
+        """The place of the security protocol to propose next, when the peer has refused this one."""
+        refused = isinstance(self.close_reason, ProtocolNotSupported) and self.failed_stage == NEGOTIATION
+        further = self.proposal + 1
+        return further if refused and further < len(self._environment.upgrade.security) else None
 
     @property
     def known(self) -> bool:
@@ -301,6 +328,7 @@ class Connection:
         self.peer = result.remote_peer
         self.remote_key = result.remote_key
         self.early_muxer = result.early_muxer
+        self.security, self.muxer = result.security, result.muxer
         self._driver.near = self._driver.near and not self._driver.wakefulness.serves(self.remote)
         self.opened_at = time.monotonic()
         result.session.gone = self._stream_gone

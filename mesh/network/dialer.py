@@ -60,15 +60,15 @@ class _Race:
 
 
 class Dialer:
-    """Dials peers. ``make(peer)`` gives the connection object of a new attempt; ``refuse(peer, address)`` may say why an
-    address is not to be dialled."""
+    """Dials peers. ``make(peer, proposal)`` gives the connection object of a new attempt, which proposes the security
+    protocol at that place; ``refuse(peer, address)`` may say why an address is not to be dialled."""
 
     def __init__(
         self,
         settings: DialSettings,
         transports: Sequence[Transport],
         resolver: Resolver,
-        make: Callable[[PeerId | None], Connection],
+        make: Callable[[PeerId | None, int], Connection],
         counters: Counters,
         refuse: Callable[[PeerId | None, Multiaddr], str | None] = lambda _peer, _address: None,
     ) -> None:
@@ -227,7 +227,7 @@ class Dialer:
     async def _attempt(
         self, race: _Race, address: Multiaddr, won: asyncio.Future[Connection], gate: asyncio.Semaphore
     ) -> None:
-        connection = self._make(race.peer)
+        connection = self._make(race.peer, 0)
         stage, begun = "address", False
         try:
             transport = next((each for each in self._transports if each.handles(address)), None)
@@ -238,6 +238,9 @@ class Dialer:
                 async with gate, self._gate:
                     begun = True
                     stage, cause = await self._connect(transport, address, connection)
+                    while (proposal := connection.other_proposal) is not None:
+                        connection = self._make(race.peer, proposal)
+                        stage, cause = await self._connect(transport, address, connection)
             if cause:
                 race.fail(address, stage, cause)
                 if not isinstance(connection.close_reason, LimitError):

@@ -1,6 +1,6 @@
 """The one place where bytes meet the machines: a `BufferedProtocol` that owns a connection's stack.
 
-Inward, `buffer_updated` feeds the upgrade, later Noise and yamux, in one pass over everything that is complete; every
+Inward, `buffer_updated` feeds the upgrade, later channel and yamux, in one pass over everything that is complete; every
 connection of a loop reads into the same 512 KiB buffer and keeps only its partial record. Outward, what the machines put
 out is sealed and written: at once when nothing else was written in this turn of the loop (a ping must not wait),
 otherwise together at the turn's end or at 48 KiB. One timer is armed to the least deadline of the stack.
@@ -23,9 +23,10 @@ from typing import Protocol, cast
 from mesh.errors import Closed, MeshError, NetworkError, TimedOut, TurnedAway
 from mesh.network.carrier import Owner
 from mesh.network.memory_counter import MemoryCounter
+from mesh.network.security import Channel
 from mesh.network.upgrade import Failed, Upgrade
 from mesh.network.wakefulness import wakefulness
-from mesh.protocols import noise, yamux
+from mesh.protocols import yamux
 from mesh.protocols.machine import Buffer
 
 HIGH_WATER_BYTES = 1024 * 1024
@@ -87,7 +88,7 @@ class Driver(asyncio.BufferedProtocol):
         "wakefulness",
     )
 
-    channel: noise.Session
+    channel: Channel
     session: yamux.Session
     transport: asyncio.Transport
 
@@ -158,12 +159,16 @@ class Driver(asyncio.BufferedProtocol):
             for plaintext in self.channel.receive(data):
                 session.receive(plaintext, now)
         if received:
+            self._unsent += self.channel.output()
             self.settle()
             if self.channel.failure is not None:
                 self.end(self.channel.failure)
 
     def eof_received(self) -> bool:
-        self.end(self._cut_off(Closed, f"the peer closed the connection{self._during()}"))
+        cause: MeshError = self._cut_off(Closed, f"the peer closed the connection{self._during()}")
+        if self._upgrade is None:
+            cause = self.channel.cut_off() or cause
+        self.end(cause)
         return False
 
     def pause_writing(self) -> None:
@@ -310,15 +315,18 @@ class Driver(asyncio.BufferedProtocol):
         if not self._processing:
             self.settle()
 
-    def abort(self, error: MeshError) -> None:
-        """Reset the connection at once."""
+    def abort(self, error: MeshError, *, flushed: bool = False) -> None:
+        """Reset the connection at once; ``flushed``: as soon as what was written has left."""
         if self._ending is None:
             self._ending = error
         if hasattr(self, "transport"):
             raw = self.transport.get_extra_info("socket")
             if raw is not None and raw.family != getattr(socket, "AF_UNIX", None) and raw.fileno() >= 0:
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_OFF)
-            self.transport.abort()
+            if flushed:
+                self.transport.close()
+            else:
+                self.transport.abort()
 
     # -- within ------------------------------------------------------------------------------------------------------
 
@@ -335,8 +343,9 @@ class Driver(asyncio.BufferedProtocol):
         if outcome is None:
             self._write_upgrade(upgrade)
         elif isinstance(outcome, Failed):
-            self._write(upgrade.output())
-            self.abort(outcome.error)
+            last = upgrade.output()
+            self._write(last)
+            self.abort(outcome.error, flushed=bool(last))
         else:
             self._unsent = upgrade.output()
             self.channel = outcome.channel
@@ -414,6 +423,7 @@ class Driver(asyncio.BufferedProtocol):
 
     def _close_transport(self) -> None:
         if not self._lost and not self.transport.is_closing():
+            self._write(self.channel.close())
             self.transport.close()
             if self._timer is not None:
                 self._timer.cancel()

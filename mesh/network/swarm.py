@@ -80,7 +80,7 @@ class Swarm:
             DialSettings(settings.connect_timeout_s, settings.address_timeout_s, settings.dial_timeout_s),
             transports,
             Resolver(),
-            lambda peer: self._make(Role.INITIATOR, peer),
+            lambda peer, proposal: self._make(Role.INITIATOR, peer, proposal),
             counters,
             self._refusal,
         )
@@ -268,8 +268,8 @@ class Swarm:
     def _accept(self) -> Connection:
         return self._make(Role.RESPONDER, None)
 
-    def _make(self, role: Role, peer: PeerId | None) -> Connection:
-        return Connection(self._environment, role, peer)
+    def _make(self, role: Role, peer: PeerId | None, proposal: int = 0) -> Connection:
+        return Connection(self._environment, role, peer, proposal)
 
     def _check_room(self, upgrading: int) -> None:
         if self._closing:

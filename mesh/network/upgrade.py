@@ -1,42 +1,59 @@
-"""From a raw byte stream to a muxed, authenticated connection: negotiation, Noise, negotiation (libp2p connections).
+"""From a raw byte stream to a muxed, authenticated connection: negotiation, security, negotiation (libp2p connections).
 
 A machine of machines, as pure as they are: bytes and time go in, bytes and one outcome come out. The dialer is the
-initiator of every stage, and sends its first handshake message behind its only proposal without waiting. When both ends
-listed a muxer inside the handshake no second negotiation follows.
+initiator of every stage. It proposes one security protocol and sends the first message of its handshake behind it without
+waiting, which saves a round trip and rules out a second proposal on the same connection: to its responder that message
+would be part of the negotiation. Whoever refuses is dialled again with the next protocol (`mesh.network.dialer`).
+When both ends listed a muxer inside the handshake no second negotiation follows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Final
 
-from mesh.errors import MeshError, PeerError, UsageError
+from mesh.errors import MeshError, ProtocolNotSupported, UsageError
 from mesh.identity.keys import PublicKey
 from mesh.identity.peer_id import PeerId
 from mesh.network.memory_counter import MemoryCounter
-from mesh.protocols import multistream, noise, yamux
+from mesh.network.security import Channel, Handshake, Security
+from mesh.protocols import multistream, yamux
 from mesh.protocols.machine import Buffer, Role
+from mesh.protocols.noise import Established
+from mesh.protocols.noise import Failed as HandshakeFailed
+
+MuxerSettings = yamux.Settings
+NEGOTIATION: Final = "security negotiation"
+"""The first stage."""
 
 
 @dataclass(frozen=True, slots=True)
 class UpgradeSettings:
-    """What every upgrade of a node shares."""
+    """What every upgrade of a node shares. ``security`` in order of liking, at least one."""
 
-    credentials: noise.Credentials
-    yamux: yamux.Settings
+    security: tuple[Security, ...]
+    yamux: MuxerSettings
     memory: MemoryCounter
-    entropy: Callable[[int], bytes]
+    limits: dict[str, MuxerSettings] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """``limits`` has the muxer's settings by security protocol, with batches that fill its records."""
+        found = {each.name: replace(self.yamux, batch_bytes=each.batch_bytes) for each in self.security}
+        object.__setattr__(self, "limits", found)
 
 
 @dataclass(slots=True)
 class Upgraded:
-    """The layers of a finished connection and who is at its other end."""
+    """The layers of a finished connection and who is at its other end; ``security`` and ``muxer`` are short names."""
 
-    channel: noise.Session
+    channel: Channel
     session: yamux.Session
     remote_key: PublicKey
     remote_peer: PeerId
     early_muxer: bool
+    security: str
+    muxer: str
 
 
 @dataclass(slots=True)
@@ -48,7 +65,10 @@ class Failed:
 
 
 class Upgrade:
-    """One end of a connection upgrade; `outcome` is set when it has ended."""
+    """One end of a connection upgrade; `outcome` is set when it has ended.
+
+    ``proposal`` is the place of the security protocol to propose; a listener takes any.
+    """
 
     __slots__ = (
         "_expected_peer",
@@ -56,6 +76,7 @@ class Upgrade:
         "_negotiation",
         "_output",
         "_role",
+        "_security",
         "_settings",
         "_step",
         "channel",
@@ -63,20 +84,28 @@ class Upgrade:
         "stage",
     )
 
-    def __init__(self, role: Role, settings: UpgradeSettings, expected_peer: PeerId | None = None) -> None:
+    def __init__(
+        self, role: Role, settings: UpgradeSettings, expected_peer: PeerId | None = None, proposal: int = 0
+    ) -> None:
         self._role = role
         self._settings = settings
         self._expected_peer = expected_peer
-        self._handshake: noise.Handshake | None = None
-        self.channel: noise.Session | None = None
-        self.stage = "security negotiation"
+        self._handshake: Handshake | None = None
+        self._security = settings.security[proposal]
+        self.channel: Channel | None = None
+        self.stage = NEGOTIATION
         self.outcome: Upgraded | Failed | None = None
         self._output: list[Buffer] = []
-        self._negotiation = self._negotiate(noise.PROTOCOL_ID)
-        self._output += self._negotiation.output()
+        self._negotiation: multistream.Initiator | multistream.Responder
         self._step: Callable[[Buffer, float], None] = self._take_security
         if role is Role.INITIATOR:
+            self._negotiation = multistream.Initiator([self._security.protocol])
+            self._output += self._negotiation.output()
             self._output += self._start_handshake().output()
+        else:
+            known = {each.protocol for each in settings.security}
+            self._negotiation = multistream.Responder(known.__contains__)
+            self._output += self._negotiation.output()
 
     def output(self) -> list[Buffer]:
         """What must leave now; empty after it was taken."""
@@ -89,26 +118,20 @@ class Upgrade:
             raise UsageError("the upgrade has ended")
         self._step(data, now)
 
-    def _negotiate(self, protocol: str) -> multistream.Initiator | multistream.Responder:
-        if self._role is Role.INITIATOR:
-            return multistream.Initiator([protocol])
-        return multistream.Responder(protocol.__eq__)
-
     def _take_security(self, data: Buffer, now: float) -> None:
         selected = self._negotiated(data, self._output)
         if selected is None:
             return
-        self.stage = "noise handshake"
         if self._handshake is None:
+            protocol = selected.protocol
+            self._security = next(each for each in self._settings.security if each.protocol == protocol)
             self._start_handshake()
+        self.stage = f"{self._security.name} handshake"
         self._step = self._take_handshake
         self._take_handshake(selected.leftover, now)
 
-    def _start_handshake(self) -> noise.Handshake:
-        settings = self._settings
-        self._handshake = noise.Handshake(
-            self._role, settings.credentials, settings.entropy(32), expected_peer=self._expected_peer
-        )
+    def _start_handshake(self) -> Handshake:
+        self._handshake = self._security.begin(self._role, self._expected_peer)
         return self._handshake
 
     def _take_handshake(self, data: Buffer, now: float) -> None:
@@ -117,7 +140,7 @@ class Upgrade:
         handshake.receive(data)
         self._output += handshake.output()
         outcome = handshake.outcome
-        if isinstance(outcome, noise.Failed):
+        if isinstance(outcome, HandshakeFailed):
             self._fail(outcome.error)
         elif outcome is not None:
             self.channel, leftover = handshake.finish()
@@ -125,16 +148,19 @@ class Upgrade:
                 self._finish(leftover, now)
                 return
             self.stage = "muxer negotiation"
-            self._negotiation = self._negotiate(yamux.PROTOCOL_ID)
+            if self._role is Role.INITIATOR:
+                self._negotiation = multistream.Initiator([yamux.PROTOCOL_ID])
+            else:
+                self._negotiation = multistream.Responder(yamux.PROTOCOL_ID.__eq__)
             self._seal(self._negotiation.output())
             self._step = self._take_muxer
-            if leftover:
-                self._take_muxer(leftover, now)
+            self._take_muxer(leftover, now)
 
     def _take_muxer(self, data: Buffer, now: float) -> None:
         channel = self.channel
         assert channel is not None
         plaintext = b"".join(channel.receive(data))
+        self._output += channel.output()
         if plaintext:
             answer: list[Buffer] = []
             selected = self._negotiated(plaintext, answer)
@@ -165,18 +191,29 @@ class Upgrade:
         assert handshake is not None
         assert channel is not None
         established = handshake.outcome
-        assert isinstance(established, noise.Established)
+        assert isinstance(established, Established)
         memory = settings.memory
-        session = yamux.Session(self._role, settings.yamux, now, memory.reserve, memory.release)
+        limits = settings.limits[self._security.name]
+        session = yamux.Session(self._role, limits, now, memory.reserve, memory.release)
         for each in (plaintext, *channel.receive(ciphertext)):
             session.receive(each, now)
+        self._output += channel.output()
         if channel.failure is not None:
             self._fail(channel.failure)
             return
-        early = established.muxer is not None
-        self.outcome = Upgraded(channel, session, established.remote_key, established.remote_peer, early)
+        self.outcome = Upgraded(
+            channel,
+            session,
+            established.remote_key,
+            established.remote_peer,
+            early_muxer=established.muxer is not None,
+            security=self._security.name,
+            muxer="yamux",
+        )
 
     def _fail(self, error: MeshError) -> None:
-        if not isinstance(error, PeerError):
-            raise AssertionError(error)
+        if isinstance(error, ProtocolNotSupported) and self.stage == NEGOTIATION:
+            proposed = self._settings.security[: self._settings.security.index(self._security) + 1]
+            names = ", ".join(each.protocol for each in proposed)
+            error = ProtocolNotSupported(f"the peer supports none of {names}", protocol=names)
         self.outcome = Failed(self.stage, error)

@@ -16,6 +16,7 @@ from mesh.errors import ProtocolNotSupported, UsageError
 from mesh.identity.keys import PrivateKey
 from mesh.identity.peer_id import PeerId
 from mesh.network.memory_counter import MemoryCounter
+from mesh.network.security import NoiseSecurity
 from mesh.network.upgrade import Failed, Upgrade, Upgraded, UpgradeSettings
 from mesh.protocols import yamux
 from mesh.protocols.machine import Role
@@ -51,7 +52,8 @@ def own_settings(role: Role, early: bool) -> UpgradeSettings:
     secret = 5 if role is Role.INITIATOR else 6
     own = credentials(IDENTITY[role], bytes([secret]) * 32, [YAMUX] if early else [])
     memory = MemoryCounter(1 << 20)
-    return UpgradeSettings(own, yamux.Settings(), memory, lambda size: bytes([secret + 2]) * size)
+    security = NoiseSecurity(own, lambda size: bytes([secret + 2]) * size)
+    return UpgradeSettings((security,), yamux.Settings(), memory)
 
 
 def end(role: Role, early: bool, expected: PeerId | None = None) -> Upgrade:
@@ -214,7 +216,8 @@ def test_wrong_peer() -> None:
 def secured(role: Role) -> tuple[Upgrade, Session, bytes]:
     """An upgrade in ``role`` that waits for the muxer, the peer's end of its channel, and what it said there."""
     upgrade = end(role, True)
-    own = own_settings(other(role), False)
+    (own,) = own_settings(other(role), False).security
+    assert isinstance(own, NoiseSecurity)
     peer = Handshake(other(role), own.credentials, bytes([9]) * 32)
     opened = b"".join(upgrade.output())
     upgrade.receive(HELLO + encode_token(NOISE), 0.0)

@@ -10,7 +10,7 @@ from mesh.errors import StreamReset
 from mesh.network import driver as module
 from mesh.network.driver import Driver
 from mesh.network.stream import Stream
-from mesh.protocols import multistream
+from mesh.protocols import multistream, noise
 from tests.network.live import BYTES, PATIENCE_S, Nodes, byte_driver, eventually
 from tests.network.test_stream import TAKE, Taken, both_ends
 
@@ -88,10 +88,12 @@ async def test_views_of_any_shape_are_written_as_bytes(nodes: Nodes, size: int) 
 async def test_records_fill_across_writes(nodes: Nodes, listen: str) -> None:
     near, far = await both_ends(nodes, listen)
     driver = driver_of(near)
-    before = driver.channel.send_nonce
+    channel = driver.channel
+    assert isinstance(channel, noise.Session)
+    before = channel.send_nonce
     for letter in (b"a", b"b", b"c"):
         await near.write(letter * 70_000)
-    assert driver.channel.send_nonce - before == 3, "210,000 bytes are three records and a rest"
+    assert channel.send_nonce - before == 3, "210,000 bytes are three records and a rest"
     assert driver.session.queued_bytes
     async with asyncio.timeout(PATIENCE_S):
         assert await far.read_exactly(210_000) == b"a" * 70_000 + b"b" * 70_000 + b"c" * 70_000

@@ -27,15 +27,17 @@ from tools.bench import lines
 from tools.bench.resident import resident_bytes
 
 PIECE = memoryview(bytes(256 * 1024))
-LISTEN = {"tcp": "/ip4/127.0.0.1/tcp/0", "ws": "/ip4/127.0.0.1/tcp/0/ws"}
+LISTEN = {"tcp": "/ip4/127.0.0.1/tcp/0", "tls": "/ip4/127.0.0.1/tcp/0", "ws": "/ip4/127.0.0.1/tcp/0/ws"}
 MANY = 1_000_000
 """What limits are raised to."""
 
 
-def settings(*listen: str) -> Config:
+def settings(security: str, *listen: str) -> Config:
     """Limits out of the way, as on the Go side."""
     return Config(
-        network=NetworkSection(listen=listen, max_connections=MANY, max_pending_upgrades=MANY),
+        network=NetworkSection(
+            listen=listen, security=(security,), max_connections=MANY, max_pending_upgrades=MANY
+        ),
         yamux=YamuxSection(max_inbound_streams=MANY),
         services=ServicesSection(serve=("echo", "perf")),
     )
@@ -44,8 +46,9 @@ def settings(*listen: str) -> Config:
 class Worker:
     """Answers the commands that the rows use."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, security: str) -> None:
         self._node = node
+        self._security = security
         self._held: list[Node] = []
         self.commands: lines.Commands = {
             "connect": self.connect,
@@ -118,7 +121,7 @@ class Worker:
 
     async def connections(self, addr: str, count: int, concurrency: int) -> dict[str, Any]:
         """Connect, identify, close, over and over; each worker has a node, made before the clock starts."""
-        dialers = [Node(settings()) for _ in range(min(concurrency, count))]
+        dialers = [Node(settings(self._security)) for _ in range(min(concurrency, count))]
 
         async def one(worker: int) -> None:
             connection = await dialers[worker].connect(addr)
@@ -140,7 +143,7 @@ class Worker:
         """Open connections, each from a fresh node with its own key, and keep them."""
 
         async def one(_worker: int) -> None:
-            dialer = Node(settings())
+            dialer = Node(settings(self._security))
             await dialer.start()
             self._held.append(dialer)
             connection = await dialer.connect(addr)
@@ -202,9 +205,10 @@ async def main() -> None:
     """Serve until the end of the input."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--transport", choices=LISTEN, default="tcp")
-    listen = LISTEN[parser.parse_args().transport]
-    async with Node(settings(listen)) as node:
-        worker = Worker(node)
+    transport = parser.parse_args().transport
+    security = "tls" if transport == "tls" else "noise"
+    async with Node(settings(security, LISTEN[transport])) as node:
+        worker = Worker(node, security)
         lines.say(
             {"event": "ready", "peer": str(node.peer_id), "addrs": [str(each) for each in node.listen_addrs]}
         )

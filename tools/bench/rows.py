@@ -70,25 +70,31 @@ def _streams(at_once: int, reference: float) -> Row:
     )
 
 
-def _connections(dialers: int, reference: float) -> Row:
+OVER = {"tcp": "", "tls": ", TLS", "ws": ", WebSocket"}
+"""What a worker can be told to run over, and how figures say so; TCP and WebSocket carry Noise."""
+
+
+def _connections(dialers: int, reference: float | None, transport: str = "tcp") -> Row:
     whose = "1 dialer" if dialers == 1 else f"{dialers} dialers"
-    figure = Figure(f"connections with identify, {whose}", "1/s", "per_second", reference=reference)
+    figure = Figure(
+        f"connections with identify, {whose}{OVER[transport]}", "1/s", "per_second", reference=reference
+    )
     return Row(
-        name=f"connections-{dialers}",
-        group="connections",
+        name=f"connections-{dialers}" if transport == "tcp" else f"{transport}-connections-{dialers}",
+        group="connections" if transport == "tcp" else transport,
         command="connections",
         amount="count",
         first_amount=2 * dialers,
         figures=(figure,),
         arguments={"concurrency": dialers},
         needs_connection=False,
+        transport=transport,
     )
 
 
 def _bulk(direction: str, reference: float, transport: str = "tcp") -> Row:
-    over = "" if transport == "tcp" else ", WebSocket"
     figure = Figure(
-        f"bulk {direction}, one stream{over}", "MB/s", f"{direction}_mb_per_s", reference=reference
+        f"bulk {direction}, one stream{OVER[transport]}", "MB/s", f"{direction}_mb_per_s", reference=reference
     )
     return Row(
         name=f"{'bulk' if transport == 'tcp' else transport}-{direction.removesuffix('load')}",
@@ -106,6 +112,8 @@ ROWS: tuple[Row, ...] = (
     _bulk("upload", 887),
     _bulk("download", 826, "ws"),
     _bulk("upload", 392, "ws"),
+    _bulk("download", 1188, "tls"),
+    _bulk("upload", 968, "tls"),
     Row(
         name="frames",
         group="frames",
@@ -130,6 +138,8 @@ ROWS: tuple[Row, ...] = (
     _streams(32, 17_800),
     _connections(1, 499),
     _connections(32, 1_124),
+    _connections(1, None, "tls"),
+    _connections(32, None, "tls"),
     Row(
         name="memory",
         group="memory",

@@ -6,11 +6,13 @@ cannot be authenticated ends the session: `failure` is set, nothing more is decr
 
 from __future__ import annotations
 
+from typing import Final
+
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from mesh.codecs.noise import LENGTH, MAX_PLAINTEXT_BYTES, TAG_BYTES
-from mesh.errors import PeerError, UsageError
+from mesh.errors import MeshError, PeerError, UsageError
 from mesh.protocols.machine import Buffer
 from mesh.protocols.noise.symmetric import MAX_NONCE, NONCE
 
@@ -34,6 +36,9 @@ class Session:
         "receive_nonce",
         "send_nonce",
     )
+
+    BATCH_BYTES: Final = MAX_PLAINTEXT_BYTES
+    """What fills a record."""
 
     def __init__(
         self,
@@ -120,6 +125,18 @@ class Session:
             nonce += 1
         self.send_nonce = nonce
         return records
+
+    def output(self) -> list[Buffer]:
+        """Nothing: a Noise session answers nothing by itself."""
+        return []
+
+    def close(self) -> list[Buffer]:
+        """Nothing: Noise has no word for the end."""
+        return []
+
+    def cut_off(self) -> MeshError | None:
+        """None: whether an end is a regular one is for the layer above to say."""
+        return None
 
     def _complete_partial(self, view: memoryview, plaintexts: list[bytes]) -> int:
         """Finish the record begun by earlier input; returns how many bytes of the view that took."""
