@@ -100,7 +100,7 @@ class TlsSecurity:
 
     name = "tls"
     protocol = TLS_PROTOCOL_ID
-    batch_bytes = 64 * 1024
+    batch_bytes = 128 * 1024
 
     def begin(self, role: Role, expected_peer: PeerId | None) -> Handshake:
         from mesh.network.tls_engine import TlsIdentity

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mesh.errors import Closed, CutOff, MeshError, PeerError
 from mesh.network.tls_alerts import CLOSE_NOTIFY
-from mesh.network.tls_engine import FEED_BYTES, TlsEngine
+from mesh.network.tls_engine import TlsEngine
 from mesh.protocols.machine import Buffer
 
 
@@ -22,26 +22,17 @@ class TlsChannel:
 
     def receive(self, data: Buffer) -> list[bytes]:
         """Decrypt every record that is complete. After a failure the result is what was authentic before it."""
-        plaintexts: list[bytes] = []
         if self.failure is not None:
-            return plaintexts
+            return []
         engine = self._engine
-        view = memoryview(data)
-        for start in range(0, len(view) or 1, FEED_BYTES):
-            engine.feed(view[start : start + FEED_BYTES])
-            plaintext = engine.read()
-            if plaintext:
-                plaintexts.append(plaintext)
-            if engine.failure is not None:
-                self._fail(engine.failure)
-                break
+        plaintexts = engine.read(data)
+        if engine.failure is not None:
+            self._fail(engine.failure)
         return plaintexts
 
     def seal(self, frames: list[Buffer]) -> list[Buffer]:
         """Encrypt the frames' bytes as one stream, in records as large as they go; returns buffers to send in order."""
-        engine = self._engine
-        engine.write(frames[0] if len(frames) == 1 else b"".join(frames))
-        return engine.drain()
+        return self._engine.write(frames)
 
     def output(self) -> list[Buffer]:
         """Answers to key updates, and the alert after a failure."""

@@ -2,7 +2,7 @@
 
 pyOpenSSL keeps contexts and connections. Its own calls copy each record twice more than is needed, and cannot say why a
 certificate is refused, so reading, writing and the verdict on certificates go to the library below it. What is used of
-it that is not public: `Context._context`, `Connection._ssl`, `_into_ssl` and `_from_ssl`; its version is pinned.
+it that is not public: `Context._context`, `Connection._ssl` and `_from_ssl`; its version is pinned.
 
 OpenSSL judges no certificate here: `mesh.identity.certificate` does, and its verdict becomes the alert that is sent.
 """
@@ -27,13 +27,15 @@ from mesh.protocols.machine import Buffer, Role
 
 LIBP2P: Final = "libp2p"
 """Says that the muxer is negotiated inside the connection."""
-FEED_BYTES: Final = 64 * 1024
-"""Received bytes that OpenSSL gets at a time: its buffers keep the size they once had."""
+WRITE_BYTES: Final = 64 * 1024
+"""Payload that is encrypted at a time: OpenSSL's memory for what leaves keeps the size it once had."""
+CHUNK_BYTES: Final = 128 * 1024
+"""Payload comes out in pieces of no more than this and a record."""
 MAX_IDLE_MESSAGES: Final = 64
 """Steps of the handshake layer (a key update takes two or three) in a row, without a byte of payload between them."""
 
-_SCRATCH_BYTES: Final = 2 * FEED_BYTES
-_RECORD_OVERHEAD_BYTES: Final = 22
+_RECORD_BYTES: Final = 16 * 1024
+_SCRATCH_BYTES: Final = CHUNK_BYTES + _RECORD_BYTES
 _GROUPS: Final = b"X25519:P-256:P-384"
 """Only X25519 has its share in the first message. No hybrid group: it would take another millisecond and 2 KiB, for a
 secrecy that Noise beside it does not have."""
@@ -45,6 +47,8 @@ _VERDICTS: Final = {Alert.UNSUPPORTED_CERTIFICATE: 26, Alert.CERTIFICATE_EXPIRED
 _CERT_REJECTED: Final = 28
 _READ_ALERT: Final = SSL.SSL_CB_READ | SSL.SSL_CB_ALERT
 _WRITE_ALERT: Final = SSL.SSL_CB_WRITE | SSL.SSL_CB_ALERT
+
+_NOTHING: Final = _ffi.new("char[1]")
 
 _engines: WeakValueDictionary[int, TlsEngine] = WeakValueDictionary()
 """By the address of the `SSL` they drive: what OpenSSL tells its callbacks."""
@@ -99,7 +103,7 @@ class _NoProtocol(Exception):  # noqa: N818 - never seen outside: it makes pyOpe
 
 
 class TlsEngine:
-    """One end. `feed` and `drain` move ciphertext; ``failure`` is set when nothing more can be read.
+    """One end. ``failure`` is set when nothing more can be read.
 
     ``remote_key`` is proven once `handshake` has returned True.
     """
@@ -113,7 +117,7 @@ class TlsEngine:
         "_from_ssl",
         "_identity",
         "_idle_messages",
-        "_into_ssl",
+        "_lent",
         "_native",
         "_refusal",
         "_role",
@@ -137,7 +141,7 @@ class TlsEngine:
         connection: Any = SSL.Connection(identity.context, None)
         self._connection = connection
         self._native = connection._ssl
-        self._into_ssl = connection._into_ssl
+        self._lent: Any = None
         self._from_ssl = connection._from_ssl
         self._scratch = _ffi.from_buffer(identity.scratch)
         _engines[_address(self._native)] = self
@@ -148,11 +152,32 @@ class TlsEngine:
 
     # -- ciphertext --------------------------------------------------------------------------------------------------
 
-    def feed(self, data: Buffer) -> None:
-        """Received bytes, at most `FEED_BYTES`; to be followed by `handshake` or `read` before more comes."""
-        if len(data):
-            native = _ffi.from_buffer(data)
-            _lib.BIO_write(self._into_ssl, native, len(native))
+    def handshake(self, data: Buffer) -> bool:
+        """Go on with the handshake; True when it is done, and `read` gives what came behind it."""
+        self._lend(data)
+        _lib.ERR_clear_error()
+        result = _lib.SSL_do_handshake(self._native)
+        if result == 1 and self._one_certificate():
+            self._idle_messages = 0
+            return True
+        self._note(result, "the handshake failed")
+        self._take_back()
+        return False
+
+    def _lend(self, data: Buffer) -> None:
+        """Let OpenSSL read received bytes where they are; they must stay until it is done with them."""
+        native = _ffi.from_buffer(data)
+        source = _lib.BIO_new_mem_buf(native, len(native))
+        _lib.BIO_set_mem_eof_return(source, -1)
+        _lib.SSL_set_bio(self._native, source, self._from_ssl)
+        self._lent = native
+
+    def _take_back(self) -> None:
+        """OpenSSL has read what it was lent, and keeps the beginning of a record by itself."""
+        source = _lib.BIO_new_mem_buf(_NOTHING, 0)
+        _lib.BIO_set_mem_eof_return(source, -1)
+        _lib.SSL_set_bio(self._native, source, self._from_ssl)
+        self._lent = None
 
     def drain(self) -> list[Buffer]:
         """Everything OpenSSL wants to send."""
@@ -160,18 +185,6 @@ class TlsEngine:
         while (size := _lib.BIO_read(self._from_ssl, self._scratch, _SCRATCH_BYTES)) > 0:
             out.append(bytes(self._identity.scratch_view[:size]))
         return out
-
-    # -- the handshake -----------------------------------------------------------------------------------------------
-
-    def handshake(self) -> bool:
-        """Go on with it; True when it is done."""
-        _lib.ERR_clear_error()
-        result = _lib.SSL_do_handshake(self._native)
-        if result == 1:
-            self._idle_messages = 0
-            return self._one_certificate()
-        self._note(result, "the handshake failed")
-        return False
 
     @property
     def chosen(self) -> str:
@@ -193,32 +206,66 @@ class TlsEngine:
 
     # -- payload -----------------------------------------------------------------------------------------------------
 
-    def read(self) -> bytes:
-        """All payload that was fed."""
-        total = 0
-        read, native, scratch = _lib.SSL_read, self._native, self._scratch
-        _lib.ERR_clear_error()
-        while (size := read(native, scratch + total, _SCRATCH_BYTES - total)) > 0:
-            total += size
-        if _lib.SSL_get_error(native, size) != _lib.SSL_ERROR_WANT_READ:
-            self._note(size, "a record cannot be read")
-        if total:
+    def read(self, data: Buffer) -> list[bytes]:
+        """The payload of every record that ``data`` completes."""
+        chunks: list[bytes] = []
+        if self._lent is not None:
+            self._read(chunks)
+        if len(data):
+            self._lend(data)
+            self._read(chunks)
+        if chunks:
             self._idle_messages = 0
         elif self._idle_messages > MAX_IDLE_MESSAGES and self.failure is None:
             self.failure = tls_alerts.violated(
                 f"{self._idle_messages} messages without payload, such as key updates", None
             )
-        return bytes(self._identity.scratch_view[:total])
+        return chunks
 
-    def write(self, data: Buffer) -> None:
-        """Encrypt; `drain` gives the records. After an end there is nothing to encrypt for."""
-        if self.closed or self.failure is not None:
-            return
+    def _read(self, chunks: list[bytes]) -> None:
+        total = 0
+        read, native, scratch = _lib.SSL_read, self._native, self._scratch
         _lib.ERR_clear_error()
+        while (size := read(native, scratch + total, _RECORD_BYTES)) > 0:
+            total += size
+            if total >= CHUNK_BYTES:
+                chunks.append(bytes(self._identity.scratch_view[:total]))
+                total = 0
+        if _lib.SSL_get_error(native, size) != _lib.SSL_ERROR_WANT_READ:
+            self._note(size, "a record cannot be read")
+        self._take_back()
+        if total:
+            chunks.append(bytes(self._identity.scratch_view[:total]))
+
+    def write(self, frames: list[Buffer]) -> list[Buffer]:
+        """Encrypt the frames' bytes as one stream; returns the records, and whatever else wants to leave.
+
+        After an end there is nothing to encrypt for.
+        """
+        if self.closed or self.failure is not None:
+            return self.drain()
+        _lib.ERR_clear_error()
+        out: list[Buffer] = []
+        if len(frames) == 2 and len(frames[1]) >= 2 * _RECORD_BYTES:
+            head, body = frames
+            first = _RECORD_BYTES - len(head)
+            self._write(head + body[:first], 0, out)  # type: ignore[operator]
+            self._write(body, first, out)
+        else:
+            self._write(frames[0] if len(frames) == 1 else b"".join(frames), 0, out)
+        out += self.drain()
+        return out
+
+    def _write(self, data: Buffer, start: int, out: list[Buffer]) -> None:
         native = _ffi.from_buffer(data)
         size = len(native)
-        if _lib.SSL_write(self._native, native, size) != size:
-            self._note(-1, "nothing more can be sent")
+        while start < size and self.failure is None:
+            piece = min(WRITE_BYTES, size - start)
+            if _lib.SSL_write(self._native, native + start, piece) != piece:
+                self._note(-1, "nothing more can be sent")
+            start += piece
+            if piece == WRITE_BYTES:
+                out += self.drain()
 
     def close(self) -> None:
         """Say close_notify."""
@@ -260,7 +307,7 @@ class TlsEngine:
     def _note(self, result: int, what: str) -> None:
         """Keep why an operation gave no result, unless it only waits for more."""
         error = _lib.SSL_get_error(self._native, result)
-        if error == _lib.SSL_ERROR_WANT_READ or self.failure is not None:
+        if error in (_lib.SSL_ERROR_WANT_READ, _lib.SSL_ERROR_NONE) or self.failure is not None:
             return
         reason = _lib.ERR_reason_error_string(_lib.ERR_peek_error())
         _lib.ERR_clear_error()

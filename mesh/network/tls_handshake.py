@@ -9,7 +9,7 @@ from __future__ import annotations
 from mesh.errors import PeerError, UsageError
 from mesh.identity.peer_id import PeerId
 from mesh.network.tls_channel import TlsChannel
-from mesh.network.tls_engine import FEED_BYTES, TlsEngine, TlsIdentity
+from mesh.network.tls_engine import TlsEngine, TlsIdentity
 from mesh.protocols.machine import Buffer, Role
 from mesh.protocols.noise import Established, Failed
 
@@ -17,15 +17,14 @@ from mesh.protocols.noise import Established, Failed
 class TlsHandshake:
     """One end of the handshake; ``outcome`` is set when it has ended."""
 
-    __slots__ = ("_engine", "_leftover", "_muxers", "outcome")
+    __slots__ = ("_engine", "_muxers", "outcome")
 
     def __init__(self, role: Role, identity: TlsIdentity, expected_peer: PeerId | None) -> None:
         self._engine = TlsEngine(role, identity, expected_peer)
         self._muxers = identity.muxers
-        self._leftover = b""
         self.outcome: Established | Failed | None = None
         if role is Role.INITIATOR:
-            self._go_on()
+            self._go_on(b"")
 
     def output(self) -> list[Buffer]:
         """What must leave now; empty after it was taken."""
@@ -35,23 +34,17 @@ class TlsHandshake:
         """Take bytes in, cut anywhere. What follows the handshake is the channel's: see `finish`."""
         if self.outcome is not None:
             raise UsageError("tls: the handshake has ended")
-        view = memoryview(data)
-        for start in range(0, len(view), FEED_BYTES):
-            self._engine.feed(view[start : start + FEED_BYTES])
-            self._go_on()
-            if self.outcome is not None:
-                self._leftover = bytes(view[start + FEED_BYTES :])
-                return
+        self._go_on(data)
 
     def finish(self) -> tuple[TlsChannel, bytes]:
-        """The channel, and bytes for it that came behind the handshake; only after `Established`."""
+        """The channel, which has what came behind the handshake; only after `Established`."""
         if not isinstance(self.outcome, Established):
             raise UsageError("tls: the handshake is not established")
-        return TlsChannel(self._engine), self._leftover
+        return TlsChannel(self._engine), b""
 
-    def _go_on(self) -> None:
+    def _go_on(self, data: Buffer) -> None:
         engine = self._engine
-        if engine.handshake():
+        if engine.handshake(data):
             key = engine.remote_key
             assert key is not None
             muxer = engine.chosen
