@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final
 
 from cryptography import x509
@@ -130,45 +131,55 @@ def verify(chain: Sequence[bytes], now: float) -> PublicKey:
         raise _refused(Alert.CERTIFICATE_REQUIRED, "no certificate was sent")
     if len(chain) > 1:
         raise _refused(Alert.BAD_CERTIFICATE, f"{len(chain)} certificates instead of one")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # oddities that are no errors: whoever connects could fill the log
-        certificate, extensions = _parse(chain[0])
-        _check_validity(certificate, now)
-        key_info = _check_self_signature(certificate)
-        value = _extension_value(extensions)
-    return _peer_key(value, key_info)
-
-
-def _parse(der: bytes) -> tuple[x509.Certificate, x509.Extensions]:
+    der = bytes(chain[0])
     if len(der) > MAX_CERTIFICATE_BYTES:
         raise _refused(Alert.BAD_CERTIFICATE, f"{len(der)} bytes, at most {MAX_CERTIFICATE_BYTES}")
-    try:
-        certificate = x509.load_der_x509_certificate(bytes(der))
-        extensions = certificate.extensions
-    except (
-        ValueError,
-        x509.DuplicateExtension,
-        x509.UnsupportedGeneralNameType,
-        x509.InvalidVersion,
-    ) as error:
-        raise _refused(Alert.BAD_CERTIFICATE, f"not a certificate: {_words(error)}") from None
-    if certificate.version is not x509.Version.v3:
-        raise _refused(Alert.BAD_CERTIFICATE, "version 1, which has no extensions")
-    return certificate, extensions
+    proven = _prove(der)
+    _check_validity(proven, datetime.fromtimestamp(now, UTC))
+    return proven.peer_key
 
 
-def _check_validity(certificate: x509.Certificate, now: float) -> None:
-    moment = datetime.fromtimestamp(now, UTC)
-    try:
-        start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    except ValueError as error:
-        raise _refused(Alert.BAD_CERTIFICATE, f"its period of validity: {_words(error)}") from None
-    if moment < start:
+@dataclass(frozen=True, slots=True)
+class _Proven:
+    """What a certificate proves at any time of its period."""
+
+    peer_key: PublicKey
+    start: datetime
+    end: datetime
+
+
+@lru_cache(maxsize=256)
+def _prove(der: bytes) -> _Proven:
+    """All of `verify` but the time. A peer shows the same certificate each time, so good ones are remembered."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # oddities that are no errors: whoever connects could fill the log
+        try:
+            certificate = x509.load_der_x509_certificate(der)
+            extensions = certificate.extensions
+            start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        except (
+            ValueError,
+            x509.DuplicateExtension,
+            x509.UnsupportedGeneralNameType,
+            x509.InvalidVersion,
+        ) as error:
+            raise _refused(Alert.BAD_CERTIFICATE, f"not a certificate: {_words(error)}") from None
+        if certificate.version is not x509.Version.v3:
+            raise _refused(Alert.BAD_CERTIFICATE, "version 1, which has no extensions")
+        key_info = _check_self_signature(certificate)
+        return _Proven(_peer_key(_extension_value(extensions), key_info), start, end)
+
+
+def _check_validity(proven: _Proven, moment: datetime) -> None:
+    if moment < proven.start:
         raise _refused(
-            Alert.CERTIFICATE_EXPIRED, f"not valid before {start:%Y-%m-%d %H:%M} UTC; check both clocks"
+            Alert.CERTIFICATE_EXPIRED,
+            f"not valid before {proven.start:%Y-%m-%d %H:%M} UTC; check both clocks",
         )
-    if moment > end:
-        raise _refused(Alert.CERTIFICATE_EXPIRED, f"expired {end:%Y-%m-%d %H:%M} UTC; check both clocks")
+    if moment > proven.end:
+        raise _refused(
+            Alert.CERTIFICATE_EXPIRED, f"expired {proven.end:%Y-%m-%d %H:%M} UTC; check both clocks"
+        )
 
 
 def _check_self_signature(certificate: x509.Certificate) -> bytes:
