@@ -16,10 +16,11 @@ from typing import Final
 
 from mesh.identity import certificate
 from mesh.identity.keys import PrivateKey, PublicKey
+from mesh.network.quic.aioquic_engine import AioquicEngine
 from mesh.network.quic.engine import Address, Engine, MakeEngine, Settings, Termination
 from mesh.network.quic.qh3_engine import Qh3Engine
 
-ENGINES: Final[dict[str, MakeEngine]] = {"qh3": Qh3Engine}
+ENGINES: Final[dict[str, MakeEngine]] = {"qh3": Qh3Engine, "aioquic": AioquicEngine}
 PAIRINGS: Final = {
     f"{dialer}-{listener}": (ENGINES[dialer], ENGINES[listener])
     for dialer, listener in product(ENGINES, repeat=2)
