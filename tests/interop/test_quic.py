@@ -132,7 +132,7 @@ async def exchange_part(stream: Stream, payload: bytes) -> bytes:
 @DIRECTIONS
 async def test_the_sudden_death_of_go(nodes: Nodes, go: GoPeer, engine: str, we_dial: bool) -> None:
     """Nothing tells of it: the next thing sent does, or the idle timeout."""
-    node = await nodes.start(QUIC, engine=engine, idle_timeout_s=1.5, keepalive_s=0.5)
+    node = await nodes.start(QUIC, engine=engine, idle_timeout_s=1.5, quic_keepalive_s=0.5)
     connection = await meet(node, go, we_dial=we_dial)
     stream = await node.open(connection, echo.PROTOCOL_ID)
     assert await exchange_part(stream, b"alive") == b"alive"

@@ -110,6 +110,7 @@ def configured(*listen: str, serve: tuple[str, ...] = (), **settings: Any) -> Co
     }
     renamed = {"identify_timeout_s": ("identify", "timeout_s"), "ping_timeout_s": ("ping", "timeout_s")}
     renamed["connection_held_bytes"] = ("yamux", "max_held_bytes")
+    renamed["quic_keepalive_s"] = ("quic", "keepalive_s")
     for name, value in settings.items():
         home, field = renamed.get(name, ("", name))
         home = home or next(key for key, (kind, _) in sections.items() if field in kind.__dataclass_fields__)

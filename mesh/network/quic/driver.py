@@ -22,7 +22,7 @@ from mesh.network.dial_causes import CONNECT
 from mesh.network.memory_counter import MemoryCounter
 from mesh.network.quic.endings import BAD_CERTIFICATE, close_code, error_of, error_of_network
 from mesh.network.quic.endpoint import Endpoint
-from mesh.network.quic.engine import Address, Engine, MakeEngine, Settings
+from mesh.network.quic.engine import Address, Engine, MakeEngine, Settings, Termination
 from mesh.network.quic.session import Session
 from mesh.network.wakefulness import wakefulness
 
@@ -154,21 +154,22 @@ class QuicDriver:
         self._address = address
         self._ids = set(self._engine.connection_ids)
 
-    def begin(self, local: Multiaddr, remote: Multiaddr, *, dialer: bool) -> bool:
-        """Route datagrams here and start the upgrade; whether the owner took it."""
+    def begin(self, local: Multiaddr, remote: Multiaddr, *, dialer: bool) -> None:
+        """Route datagrams here and start the upgrade. A dialer that is refused is told so once its Initial was read."""
         for connection_id in self._ids:
             self._endpoint.register(connection_id, self)
         try:
             self._owner.began(local, remote)
         except MeshError as refusal:
-            self.abort(refusal)
-            return False
+            self._ending = refusal
+            if dialer:
+                self._lose(refusal)
+            return
         if dialer:
             self._endpoint.watch(self._address, self._unreachable)
             self._engine.start(time.monotonic())
             self.flush()
         self.arm()
-        return True
 
     # -- the endpoint's side -------------------------------------------------------------------------------------------
 
@@ -201,25 +202,21 @@ class QuicDriver:
         """Act on what the engine has told, send what there is, and re-arm the timer."""
         if self._lost:
             return
-        session, owner = self.session, self._owner
+        if self._ending is not None and self._upgrade_deadline is not None:
+            self._finish()
+            return
+        session = self.session
         self._processing = True
         try:
-            while True:
+            while session.eventful or session.ready:
                 if session.eventful:
                     self._take_events()
-                    if self._lost:
-                        return
-                if not session.ready:
-                    break
-                ready = session.ready[:]
-                session.ready.clear()
-                for stream in ready:
-                    stream.touched = False
-                    owner.stream_ready(stream)
-                self.count_held()
+                self._tell_ready()
         finally:
             self._processing = False
-        if self._deferred:
+        if session.termination is not None and not self._lost:
+            self._take_end(session.termination)
+        elif self._deferred:
             self._deferred = False
             self.schedule_flush()
         else:
@@ -253,17 +250,14 @@ class QuicDriver:
         """Send what the engine gives, as far as the socket takes it."""
         if self._lost:
             return
-        engine, endpoint, session = self._engine, self._endpoint, self.session
+        endpoint, session = self._endpoint, self.session
         now = time.monotonic()
         for _ in range(MAX_BATCHES):
             if endpoint.blocked:
                 endpoint.when_writable(self._resume)
                 break
-            datagrams = engine.transmit(now, BATCH_DATAGRAMS)
-            if not datagrams:
+            if not self._send_batch(now):
                 break
-            self.sent_bytes += sum(len(each) for each, _ in datagrams)
-            endpoint.send(datagrams)
         else:
             self.schedule_flush()
         session.note_sent()
@@ -374,10 +368,25 @@ class QuicDriver:
         if session.more_streams and not self._lost:
             session.more_streams = False
             self._owner.openable()
-        if session.termination is not None and not self._lost:
-            cause = self._ending or self._refusal or error_of(session.termination, self.stage)
+
+    def _tell_ready(self) -> None:
+        session, owner = self.session, self._owner
+        ready = session.ready[:]
+        session.ready.clear()
+        for stream in ready:
+            stream.touched = False
+            owner.stream_ready(stream)
+        self.count_held()
+
+    def _take_end(self, how: Termination) -> None:
+        """The engine is done. What came before is read first: tasks get a turn until the connection is lost."""
+        cause = self._ending or self._refusal or error_of(how, self.stage)
+        if self._ending is None:
+            self._ending = cause
             self.flush()
-            self._lose(cause)
+            self.session.end(cause)
+            self._tell_ready()
+        self._loop.call_soon(self._lose, cause)
 
     def _finish_upgrade(self, key: PublicKey) -> None:
         result = Upgraded(self.session, key, PeerId.from_public_key(key))
@@ -441,17 +450,26 @@ class QuicDriver:
         self.settle()
 
     def _finish(self) -> None:
-        """Say that it is over, and be gone."""
+        """Say that it is over, and be gone. A peer that cannot read the last word yet gets the handshake before it."""
         if self._lost:
             return
         error = self._ending
         assert error is not None
         now = time.monotonic()
+        if self.stage != "established":
+            self._send_batch(now)
         self._engine.close(close_code(error), "", now)
-        datagrams = self._engine.transmit(now, BATCH_DATAGRAMS)
-        if datagrams:
-            self._endpoint.send(datagrams)
+        self._send_batch(now)
         self._lose(error)
+
+    def _send_batch(self, now: float) -> bool:
+        """Whether there was anything to send."""
+        datagrams = self._engine.transmit(now, BATCH_DATAGRAMS)
+        if not datagrams:
+            return False
+        self.sent_bytes += sum(len(each) for each, _ in datagrams)
+        self._endpoint.send(datagrams)
+        return True
 
     def _lose(self, cause: MeshError) -> None:
         if self._lost:
@@ -466,16 +484,9 @@ class QuicDriver:
         self._route()
         for connection_id in self._ids:
             self._endpoint.forget(connection_id)
-        session = self.session
-        session.end(cause)
+        self.session.end(cause)
         self._owner.lost(cause, stage)
-        ready = session.ready[:]
-        session.ready.clear()
-        for stream in ready:
-            stream.touched = False
-            self._owner.stream_ready(stream)
-            session.drop(stream)
-        self.count_held()
+        self._tell_ready()
         self._release_writers()
         self.on_gone()
 

@@ -19,6 +19,8 @@ PROTOCOL_VIOLATION: Final = 0x1003
 SHUTDOWN: Final = 0x1006
 GATED: Final = 0x1007
 CONNECTION_REFUSED: Final = 0x2
+APPLICATION_ERROR: Final = 0xC
+"""What an application's code becomes before its packets can be read (RFC 9000 section 10.2.3)."""
 FIRST_ALERT: Final = 0x100
 BAD_CERTIFICATE: Final = 42
 
@@ -46,7 +48,7 @@ _TRANSPORT: Final = {
     0x9: "connection id limit error",
     0xA: "protocol violation",
     0xB: "invalid token",
-    0xC: "application error",
+    APPLICATION_ERROR: "application error",
     0xD: "crypto buffer exceeded",
     0xE: "key update error",
     0xF: "AEAD limit reached",
@@ -85,7 +87,7 @@ def error_of(how: Termination, stage: str) -> MeshError:
         if during and how.code in _TURNS_AWAY:
             return TurnedAway(f"the peer closed the connection{during}{text}")
         return Closed(f"the peer closed the connection{during}{text}")
-    if how.by_peer and how.code == CONNECTION_REFUSED:
+    if how.by_peer and not how.application and how.code in (CONNECTION_REFUSED, APPLICATION_ERROR):
         return TurnedAway(f"the peer refused the connection{during}")
     who = "the peer" if how.by_peer else "this side"
     return PeerError(

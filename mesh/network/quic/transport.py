@@ -189,8 +189,8 @@ class QuicTransport:
         original_id: bytes,
         retry_id: bytes,
         _now: float,
-    ) -> QuicDriver | None:
-        """A stranger's Initial: the driver of a new connection, None when it was refused."""
+    ) -> QuicDriver:
+        """A stranger's Initial: the driver of a new connection."""
         from mesh.network.quic.driver import QuicDriver
 
         connection = accept()
@@ -203,15 +203,16 @@ class QuicTransport:
             original_id=original_id,
             retry_id=retry_id,
         )
-        return driver if self._carry(port, connection, driver, address, quic_address(address)) else None
+        self._carry(port, connection, driver, address, quic_address(address))
+        return driver
 
     def _carry(
         self, port: Port, connection: Connection, driver: QuicDriver, where: Address, remote: Multiaddr
-    ) -> bool:
+    ) -> None:
         port.use()
         driver.on_gone = port.release
         connection.take_streams(driver)
-        return driver.begin(port.towards(where), remote, dialer=not connection.inbound)
+        driver.begin(port.towards(where), remote, dialer=not connection.inbound)
 
     def _prepare(self) -> Terms:
         if self._terms is None:
