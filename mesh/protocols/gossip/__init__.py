@@ -14,6 +14,7 @@ module                    what it is
 ``mesh``                  `Meshes`: who joins and leaves a mesh: GRAFT, PRUNE, backoff, the heartbeat's maintenance
 ``gossip``                `Gossip`: IHAVE, IWANT, IDONTWANT, and the promises they make
 ``intake``                `Intake`: which messages of an RPC may be new, and those being verified
+``forwarding``            `Forwarding`: accepted messages on their way to other peers
 ``scores``                `Scores`: P1 to P7 of every peer, and their decay; its parts are in ``score_topics``,
                           ``delivery_records`` (who brought what), ``colocation`` (P6), ``score_checks``
 ``router``                `Router`: the machine that holds all of these
@@ -27,7 +28,7 @@ How a message comes in. `Router.receive` takes an RPC a peer sent, acts on what 
 an `Incoming` for each message that may be new. The owner checks the signature of each and calls `Router.verified`: that
 marks the id as seen, and says whether this copy was the first (before it, a forgery would keep out the real one). Then
 validators are asked, at leisure, and `Router.settle` forwards an accepted message, or charges a rejected one to its
-sender. What has to leave waits in a `SendQueue` per peer; `Router.take_dirty` names the peers whose queue got something.
+sender; `Router.accept` forwards many at once. What has to leave waits in a `SendQueue` per peer; `Router.take_dirty` names the peers whose queue got something.
 The owner takes from a queue only what its stream accepts.
 
 Most copies of a message are recognised by their bytes alone, before anything of them is decoded (``intake``); those that

@@ -73,20 +73,13 @@ class Intake(Generic[PeerT]):
     def take(self, peer: PeerT, wires: Sequence[bytes], now: float) -> list[Incoming[PeerT]]:
         """Those that may be new. What came lately byte for byte is told by that alone, without decoding."""
         scores, counts = self._all.scores, self._all.counts
-        recent, pending, seen, joined = self.recent, self.pending, self._seen, self._all.joined
-        young, old, longest = recent.young, recent.old, recent.longest
+        pending, seen, joined = self.pending, self._seen, self._all.joined
         functions, id_of, author_of = self.id_functions, self._id_of, self._author_of
         own_id, most = self._own_id, self._all.settings.limits.pending
         fresh: list[Incoming[PeerT]] = []
-        duplicates = 0
-        for wire in wires:
-            if len(wire) <= longest:
-                known = young.get(wire) or old.get(wire)
-                if known is not None:
-                    duplicates += 1
-                    if scores is not None:
-                        scores.duplicate(peer, known[0], known[1], now)
-                    continue
+        unknown = self._unknown(peer, wires, now)
+        duplicates = len(wires) - len(unknown)
+        for wire in unknown:
             if wire in pending:
                 duplicates += 1
                 self._note_copy(pending[wire], peer)
@@ -120,6 +113,18 @@ class Intake(Generic[PeerT]):
                 fresh.append(incoming)
         counts["duplicates"] += duplicates
         return fresh
+
+    def _unknown(self, peer: PeerT, wires: Sequence[bytes], now: float) -> list[bytes]:
+        """Those that did not come lately byte for byte."""
+        young, old, longest = self.recent.young, self.recent.old, self.recent.longest
+        unknown = [wire for wire in wires if len(wire) > longest or (wire not in young and wire not in old)]
+        scores = self._all.scores
+        if scores is not None and len(unknown) < len(wires):
+            for wire in wires:
+                known = (young.get(wire) or old.get(wire)) if len(wire) <= longest else None
+                if known is not None:
+                    scores.duplicate(peer, known[0], known[1], now)
+        return unknown
 
     def settle(self, incoming: Incoming[PeerT]) -> None:
         """Ends a verification. Raises UsageError for a message that is in none."""

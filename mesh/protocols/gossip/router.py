@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Generic
 from mesh.codecs.gossip import Control, ExchangedPeer, Extensions, Message, Rpc, Subscription
 from mesh.errors import UsageError
 from mesh.protocols.gossip.events import DirectMissing, Event, PeerExtends
+from mesh.protocols.gossip.forwarding import Forwarding
 from mesh.protocols.gossip.gossip import Gossip
 from mesh.protocols.gossip.intake import MAX_ID_BYTES, Intake
 from mesh.protocols.gossip.mesh import Meshes, check_settings
@@ -82,6 +83,7 @@ class Router(Generic[PeerT]):
         self._cache: MessageCache[PeerT] = MessageCache(gossip.history, gossip.gossip, limits.cache_bytes)
         self._meshes: Meshes[PeerT] = Meshes(self._all, record_of)
         self._gossip: Gossip[PeerT] = Gossip(self._all, self._cache, self._seen)
+        self._forwarding: Forwarding[PeerT] = Forwarding(self._all, self._cache)
         self._next_beat = now + settings.mesh.first_heartbeat_s
         self.queues = self._all.queues
         """What waits for whom; an owner takes from them what its streams accept."""
@@ -207,7 +209,7 @@ class Router(Generic[PeerT]):
         self._gossip.arrived(id)
         targets = self._targets(topic, now)
         self._all.counts["published"] += 1
-        return self._send(targets, id, field, own=True)
+        return self._send(targets, id, field)
 
     def room(self, topic: str, now: float) -> list[PeerT]:
         """Peers that `publish` would send to and whose queue is full: wait for them before publishing."""
@@ -232,7 +234,7 @@ class Router(Generic[PeerT]):
         floor = self.settings.thresholds.publish
         if self.settings.mesh.flood_publish:
             chosen = [state for state in chosen if self._all.score(state, now) >= floor]
-        return [*chosen, *self._always(members.always, now)]
+        return [*chosen, *self._all.fair(members.always, now)]
 
     def _spare(self, joined: TopicState[PeerT], now: float) -> list[PeerState[PeerT]]:
         """Until the heartbeat has filled a mesh, own messages go to others in the topic as well, by turns (as rust does):
@@ -247,10 +249,6 @@ class Router(Generic[PeerT]):
             if state not in mesh and self._all.score(state, now) >= floor:
                 found.append(state)
         return found
-
-    def _always(self, always: Iterable[PeerState[PeerT]], now: float) -> list[PeerState[PeerT]]:
-        floor = self.settings.thresholds.publish
-        return [state for state in always if state.direct or self._all.score(state, now) >= floor]
 
     # --- what comes in
 
@@ -323,63 +321,31 @@ class Router(Generic[PeerT]):
     def settle(self, incoming: Incoming[PeerT], verdict: Verdict, now: float) -> int:
         """What validators said of a verified message; an accepted one is passed on. Returns to how many peers."""
         topic, id, source = incoming.message.topic, incoming.id, incoming.source
-        scores, counts = self._scores, self._all.counts
-        if verdict is not Verdict.ACCEPT:
-            rejected = verdict is Verdict.REJECT
-            counts["rejected" if rejected else "ignored"] += 1
-            if scores is not None:
-                (scores.rejected if rejected else scores.ignored)(source, topic, id, now)
-            return 0
-        counts["delivered"] += 1
-        if scores is not None:
-            scores.delivered(source, topic, id, now)
-        joined = self._all.joined.get(topic)
-        if joined is None:
-            return 0
-        field = as_field(incoming.wire)
-        self._cache.put(id, topic, field)
-        targets: Iterable[PeerState[PeerT]] = joined.mesh
-        always = joined.members.always
-        if always:
-            targets = [*targets, *(always if scores is None else self._always(always, now))]
-        peers = self._all.peers
-        return self._send(
-            targets,
-            id,
-            field,
-            False,
-            peers.get(source),
-            None if incoming.author is None else peers.get(incoming.author),
-        )
+        if verdict is Verdict.ACCEPT:
+            return self.accept((incoming,), now)
+        rejected = verdict is Verdict.REJECT
+        self._all.counts["rejected" if rejected else "ignored"] += 1
+        if self._scores is not None:
+            (self._scores.rejected if rejected else self._scores.ignored)(source, topic, id, now)
+        return 0
 
-    def _send(
-        self,
-        targets: Iterable[PeerState[PeerT]],
-        id: bytes,
-        field: bytes,
-        own: bool,
-        source: PeerState[PeerT] | None = None,
-        author: PeerState[PeerT] | None = None,
-    ) -> int:
-        """Queues a message for those who may want it, neither whom it came from nor who wrote it."""
-        counts, dirty = self._all.counts, self._all.dirty
-        sent = full = declined = 0
+    def accept(self, messages: Iterable[Incoming[PeerT]], now: float) -> int:
+        """`settle` of many messages with `Verdict.ACCEPT`; returns how many copies were queued."""
+        return self._forwarding.accept(messages, now)
+
+    def _send(self, targets: Iterable[PeerState[PeerT]], id: bytes, field: bytes) -> int:
+        """Queues an own message for those who may want it."""
+        counts = self._all.counts
+        sent = 0
         for state in targets:
-            if state is source or state is author:
-                continue
-            if state.declined and id in state.declined:
-                declined += 1
-            elif state.queue.publish(field, own):
+            if id in state.declined:
+                counts["declined"] += 1
+            elif state.queue.publish(field, own=True):
                 sent += 1
-                if not state.dirty:
-                    state.dirty = True
-                    dirty.append(state)
+                self._all.touch(state)
             else:
-                full += 1
+                counts["dropped_full"] += 1
         counts["forwarded"] += sent
-        if full or declined:
-            counts["dropped_full"] += full
-            counts["declined"] += declined
         return sent
 
     def _subscription(self, state: PeerState[PeerT], subscription: Subscription, now: float) -> None:

@@ -214,18 +214,38 @@ class SendQueue:
             self.dropped["own" if own else "forwarded"] += 1
             return False
         size = len(field)
-        filled = self._last_bytes + size
-        if filled > self._most_batch_bytes or len(self._last) > BATCH_MESSAGES:
-            if self._batches:
-                self._sizes.append(self._last_bytes)
-            self._last = [b""]  # the place of the length
-            self._batches.append(self._last)
-            filled = size
+        if self._last_bytes + size > self._most_batch_bytes or len(self._last) > BATCH_MESSAGES:
+            self._begin_batch()
         self._last.append(field)
-        self._last_bytes = filled
+        self._last_bytes += size
         self._held_bytes += size
         self._held_messages += 1
         return True
+
+    def pass_on(self, fields: list[bytes]) -> int:
+        """`publish` of messages that are passed on; returns how many were taken."""
+        size, count = sum(map(len, fields)), len(fields)
+        if (
+            self._held_bytes + size > self._forward_bytes
+            or self._held_messages + count > self._forward_messages
+            or size > self._most_batch_bytes
+            or count > BATCH_MESSAGES
+        ):
+            return sum(self.publish(field, own=False) for field in fields)
+        if self._last_bytes + size > self._most_batch_bytes or len(self._last) + count > BATCH_MESSAGES + 1:
+            self._begin_batch()
+        self._last += fields
+        self._last_bytes += size
+        self._held_bytes += size
+        self._held_messages += count
+        return count
+
+    def _begin_batch(self) -> None:
+        if self._batches:
+            self._sizes.append(self._last_bytes)
+        self._last = [b""]  # the place of the length
+        self._batches.append(self._last)
+        self._last_bytes = 0
 
     def answer(self, field: bytes) -> bool:
         """Queue a message that the peer asked for; False when it was dropped for want of room."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic
 
@@ -162,6 +162,11 @@ class Neighbourhood(Generic[PeerT]):
     def score(self, state: PeerState[PeerT], now: float) -> float:
         """Its score; 0 when nobody keeps any."""
         return 0.0 if self.scores is None else self.scores.score(state.peer, now)
+
+    def fair(self, states: Iterable[PeerState[PeerT]], now: float) -> list[PeerState[PeerT]]:
+        """Those that are sent messages outside a mesh: direct ones, and with a score not below the publish threshold."""
+        floor = self.settings.thresholds.publish
+        return [state for state in states if state.direct or self.score(state, now) >= floor]
 
     def touch(self, state: PeerState[PeerT]) -> None:
         """Its queue got something."""

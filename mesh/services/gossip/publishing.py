@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from mesh.codecs.gossip import Message
@@ -28,7 +28,8 @@ ENVELOPE_BYTES: Final = 8192
 
 class Publishing:
     """The way out. ``patience_s`` is how long a publisher waits for one peer that does not read at all: then it is left
-    out, and its copies are dropped and counted, until it has read again."""
+    out, and its copies are dropped and counted, until it has read again. ``awaited`` tells that RPCs are about to be
+    looked at in this turn, which ends with a `flush`: own messages leave together with those passed on."""
 
     def __init__(
         self,
@@ -39,6 +40,7 @@ class Publishing:
         max_rpc_bytes: int,
         patience_s: float,
         counters: Counters,
+        awaited: Callable[[], bool],
     ) -> None:
         self._router = router
         self._links = links
@@ -48,6 +50,7 @@ class Publishing:
         self._max_rpc_bytes = max_rpc_bytes
         self._patience_s = patience_s
         self._counters = counters
+        self._awaited = awaited
         self._seqno = time.time_ns()
         self._waiters: list[asyncio.Future[None]] = []
         self._scheduled = False
@@ -145,5 +148,5 @@ class Publishing:
 
     def _end_turn(self) -> None:
         self._scheduled = False
-        if not self._stopped:
+        if not self._stopped and not self._awaited():
             self.flush()

@@ -60,7 +60,8 @@ class Reception:
         self._tracer = tracer
         self._after = after
         self._active: deque[Link] = deque()
-        self._scheduled = False
+        self.scheduled = False
+        """A pass is due in this turn of the loop or the next."""
         self._stopped = False
 
     def add(self, link: Link) -> None:
@@ -76,12 +77,12 @@ class Reception:
         self._active.clear()
 
     def _schedule(self) -> None:
-        if not self._scheduled and not self._stopped:
-            self._scheduled = True
+        if not self.scheduled and not self._stopped:
+            self.scheduled = True
             asyncio.get_running_loop().call_soon(self._pass)
 
     def _pass(self) -> None:
-        self._scheduled = False
+        self.scheduled = False
         now = time.monotonic()
         until = now + SLICE_S
         try:
@@ -166,6 +167,7 @@ class Reception:
                 router.forged(incoming, now)
             else:
                 allowed.append(incoming)
+        accepted = []
         for incoming, good in zip(allowed, self._verifier.verify(allowed), strict=True):
             if not good:
                 self._trace_rejection(incoming, "invalid signature")
@@ -177,14 +179,17 @@ class Reception:
                 elif incoming.message.seqno is None and policy is Policy.STRICT_SIGN:
                     self._settle(topic, incoming, Verdict.IGNORE, now)
                 elif topic.validator is None:
-                    self._accept(topic, incoming, now)
+                    accepted.append(incoming)
+                    self._hand_out(topic, incoming)
                 else:
                     self._validate(topic, incoming, now)
             elif self._tracer is not None:
                 self._tracer.duplicate(incoming.id, incoming.source, incoming.message.topic)
+        if accepted:
+            router.accept(accepted, now)
 
-    def _accept(self, topic: Topic, incoming: Incoming[PeerId], now: float) -> None:
-        self._router.settle(incoming, Verdict.ACCEPT, now)
+    def _hand_out(self, topic: Topic, incoming: Incoming[PeerId]) -> None:
+        """Give an accepted message to its readers."""
         if self._tracer is not None:
             self._tracer.deliver(incoming.id, incoming.source, topic.name)
         if topic.heard:
@@ -211,7 +216,8 @@ class Reception:
 
     def _settle(self, topic: Topic, incoming: Incoming[PeerId], verdict: Verdict, now: float) -> None:
         if verdict is Verdict.ACCEPT:
-            self._accept(topic, incoming, now)
+            self._router.settle(incoming, verdict, now)
+            self._hand_out(topic, incoming)
             return
         rejected = verdict is Verdict.REJECT
         self._trace_rejection(incoming, "validation failed" if rejected else "validation ignored")

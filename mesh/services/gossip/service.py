@@ -368,6 +368,7 @@ class _Parts:
             settings.max_rpc_bytes,
             settings.publish_patience_s,
             counters,
+            lambda: self.reception.scheduled,
         )
         self.verifier = Verifier(min(2, os.cpu_count() or 1))
         self.validation = Validation(scope, counters)

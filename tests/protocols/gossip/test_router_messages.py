@@ -53,6 +53,26 @@ def test_not_to_its_author() -> None:
     assert 3 not in receivers(alone, message(3, 1)[1])
 
 
+def test_not_to_those_who_sent_it_meanwhile() -> None:
+    alone = meshed()
+    wire = message(20, 1)[1]
+    (incoming,) = alone.bring(1, wire)
+    assert alone.bring(3, wire) == []
+    assert alone.router.verified(incoming, alone.now)
+    assert alone.router.accept([incoming], alone.now) == 2
+    assert receivers(alone, wire) == [2, 4]
+
+
+def test_many_are_passed_on_in_their_order_to_each_but_their_senders() -> None:
+    alone = meshed()
+    wires = [message(20, number)[1] for number in range(4)]
+    incoming = [alone.bring(1 + number % 2, wire)[0] for number, wire in enumerate(wires)]
+    assert all(alone.router.verified(each, alone.now) for each in incoming)
+    assert alone.router.accept(incoming, alone.now) == 12
+    said = alone.said()
+    assert [said[peer].wires for peer in (1, 2, 3, 4)] == [wires[1::2], wires[::2], wires, wires]
+
+
 def test_not_in_the_mesh_may_bring_messages_too() -> None:
     alone = meshed()
     alone.peer(9)

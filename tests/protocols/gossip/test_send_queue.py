@@ -232,6 +232,20 @@ def test_the_number_of_messages_is_limited_too() -> None:
     assert results == [True] * 25 + [False] * 5
 
 
+@given(st.lists(st.lists(st.sampled_from([1, 100, 20_000, 60_000]), min_size=1, max_size=9), max_size=9))
+def test_many_passed_on_at_once_are_as_many_passed_on_one_by_one(groups: list[list[int]]) -> None:
+    limits = Limits(queue_bytes=400_000, queue_messages=40)
+    together, singly = queue_of(limits), queue_of(limits)
+    for number, sizes in enumerate(groups):
+        fields = [as_field(message(number, size)) for size in sizes]
+        accepted = [singly.publish(field, own=False) for field in fields]
+        assert together.pass_on(fields) == accepted.count(True)
+    assert together.dropped == singly.dropped
+    assert together.waiting_bytes == singly.waiting_bytes
+    published = [[wire for rpc in taken(queue) for wire in rpc.publish] for queue in (together, singly)]
+    assert published[0] == published[1]
+
+
 def test_gossip_is_dropped_first_but_not_what_was_asked_for() -> None:
     queue = queue_of(SMALL)
     assert queue.ihave("t", [bytes(46)] * 20)
