@@ -28,8 +28,8 @@ How a message comes in. `Router.receive` takes an RPC a peer sent, acts on what 
 an `Incoming` for each message that may be new. The owner checks the signature of each and calls `Router.verified`: that
 marks the id as seen, and says whether this copy was the first (before it, a forgery would keep out the real one). Then
 validators are asked, at leisure, and `Router.settle` forwards an accepted message, or charges a rejected one to its
-sender; `Router.accept` forwards many at once. What has to leave waits in a `SendQueue` per peer; `Router.take_dirty` names the peers whose queue got something.
-The owner takes from a queue only what its stream accepts.
+sender; `Router.accept` forwards many at once. What has to leave waits in a `SendQueue` per peer; `Router.take_dirty`
+names the peers whose queue got something. The owner takes from a queue only what its stream accepts.
 
 Most copies of a message are recognised by their bytes alone, before anything of them is decoded (``intake``); those that
 are not, by their id.
