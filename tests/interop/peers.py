@@ -25,6 +25,8 @@ from tools.interop_peers.process import Answer, PeerProcess
 LIFETIME_S = 110
 """The Go process ends by itself after this, whatever becomes of the test."""
 DAEMON_S = 15.0
+SECURITY = pytest.mark.parametrize("security", ["noise", "tls"])
+"""What the Go peer speaks alone; this node speaks both, and proposes Noise first."""
 DIRECTIONS = pytest.mark.parametrize("we_dial", [True, False], ids=["we-dial", "go-dials"])
 
 

@@ -12,9 +12,9 @@ from mesh.identity.peer_id import PeerId
 from mesh.network.connection import Connection
 from mesh.node import Node
 from mesh.services.identify import PeerInfo
-from tests.interop.peers import DIRECTIONS, GoPeer, meet
+from tests.interop.peers import DIRECTIONS, SECURITY, GoPeer, meet
 from tests.network.live import Nodes, eventually
-from tools.interop_peers.process import Answer
+from tools.interop_peers.process import Answer, CommandFailed
 
 pytestmark = pytest.mark.interop
 
@@ -30,6 +30,13 @@ GO_PROTOCOLS = frozenset(
         "/perf/1.0.0",
     }
 )
+
+
+PROTOCOLS = {"noise": "/noise", "tls": "/tls/1.0.0"}
+PAIRS = [("noise", ours, theirs) for ours in KEY_TYPES for theirs in KEY_TYPES] + [
+    ("tls", ours, theirs) for ours, theirs in zip(KEY_TYPES, reversed(KEY_TYPES), strict=True)
+]
+"""Every pair over Noise; over TLS, where either end's key is proven by itself, each type on each end."""
 
 
 def new_key(name: str) -> PrivateKey:
@@ -69,12 +76,15 @@ def check_what_go_learned(told: Answer, event: Answer, node: Node, connection: C
     assert event["observed_addr"] == str(connection.remote)
 
 
-async def check_both_ways(node: Node, go: GoPeer, our_key: str, go_key: str, *, we_dial: bool) -> None:
+async def check_both_ways(
+    node: Node, go: GoPeer, security: str, our_key: str, go_key: str, *, we_dial: bool
+) -> None:
     connection = await meet(node, go, we_dial=we_dial)
+    assert (connection.security, connection.muxer) == (security, "yamux")
     agreed = await go.call("connect", addr=str(node.listen_addrs[0]))
     assert agreed["dialed"] is False
     assert agreed["early_muxer"] is connection.early_muxer is True
-    assert (agreed["security"], agreed["muxer"]) == ("/noise", "/yamux/1.0.0")
+    assert (agreed["security"], agreed["muxer"]) == (PROTOCOLS[security], "/yamux/1.0.0")
     assert connection.remote_key.type is KeyType[go_key.upper()]
     check_what_we_learned(connection, go)
     told = await go.about(node)
@@ -87,30 +97,43 @@ async def check_both_ways(node: Node, go: GoPeer, our_key: str, go_key: str, *, 
     await eventually(lambda: not node.connections, "the end of the connection")
 
 
-@pytest.mark.parametrize("our_key", KEY_TYPES)
-@pytest.mark.parametrize("go_key", KEY_TYPES)
+@pytest.mark.parametrize(("security", "our_key", "go_key"), PAIRS)
 async def test_every_pair_of_key_types_meets_in_both_directions(
-    nodes: Nodes, our_key: str, go_key: str
+    nodes: Nodes, security: str, our_key: str, go_key: str
 ) -> None:
-    async with GoPeer("--key", go_key) as go:
+    async with GoPeer("--security", security, "--key", go_key) as go:
         for we_dial in (True, False):
             node = await nodes.start(key=new_key(our_key))
-            await check_both_ways(node, go, our_key, go_key, we_dial=we_dial)
+            await check_both_ways(node, go, security, our_key, go_key, we_dial=we_dial)
 
 
 @pytest.mark.both_loops
+@SECURITY
 @DIRECTIONS
-async def test_both_loops_connect_and_identify(nodes: Nodes, go: GoPeer, we_dial: bool) -> None:
+async def test_both_loops_connect_and_identify(nodes: Nodes, security: str, we_dial: bool) -> None:
     node = await nodes.start(key=new_key("ed25519"))
-    await check_both_ways(node, go, "ed25519", "ed25519", we_dial=we_dial)
+    async with GoPeer("--security", security) as go:
+        await check_both_ways(node, go, security, "ed25519", "ed25519", we_dial=we_dial)
 
 
+@pytest.mark.parametrize("ours", [("noise", "tls"), ("tls", "noise"), ("tls",)], ids="-".join)
+@DIRECTIONS
+async def test_the_dialer_has_the_choice(nodes: Nodes, ours: tuple[str, ...], we_dial: bool) -> None:
+    """Where both ends speak both; go prefers TLS."""
+    node = await nodes.start(security=ours)
+    async with GoPeer("--security", "both") as go:
+        connection = await meet(node, go, we_dial=we_dial)
+        assert connection.security == (ours[0] if we_dial else "tls")
+        assert connection.early_muxer
+
+
+@SECURITY
 @DIRECTIONS
 async def test_muxer_is_negotiated_on_the_secured_connection_when_not_in_the_handshake(
-    nodes: Nodes, we_dial: bool
+    nodes: Nodes, security: str, we_dial: bool
 ) -> None:
     node = await nodes.start()
-    async with GoPeer("--no-early-muxer") as go:
+    async with GoPeer("--security", security, "--no-early-muxer") as go:
         connection = await meet(node, go, we_dial=we_dial)
         agreed = await go.call("connect", addr=str(node.listen_addrs[0]))
         assert agreed["early_muxer"] is connection.early_muxer is False
@@ -125,13 +148,27 @@ async def test_asking_again_tells_the_same(nodes: Nodes, go: GoPeer) -> None:
     assert await node.identify(connection) == connection.remote_info
 
 
-async def test_wrong_peer_id_in_the_address_is_refused(nodes: Nodes, go: GoPeer) -> None:
-    node = await nodes.start()
+@SECURITY
+async def test_wrong_peer_id_in_the_address_is_refused(nodes: Nodes, security: str) -> None:
+    node = await nodes.start(security=(security,))
     stranger = PeerId.from_public_key(new_key("ed25519").public)
-    with pytest.raises(DialError, match="noise"):
-        await node.connect(f"{without_peer(go.address)}/p2p/{stranger}")
+    async with GoPeer("--security", security) as go:
+        with pytest.raises(DialError, match=f"{security}: dialled {stranger} but {go.peer} answered"):
+            await node.connect(f"{without_peer(go.address)}/p2p/{stranger}")
+        assert not node.connections
+        await meet(node, go)
+
+
+@SECURITY
+async def test_a_peer_that_speaks_nothing_of_ours_says_so(nodes: Nodes, security: str) -> None:
+    other = "noise" if security == "tls" else "tls"
+    node = await nodes.start(security=(other,))
+    async with GoPeer("--security", security) as go:
+        with pytest.raises(DialError, match="the peer supports none of"):
+            await node.connect(go.address)
+        with pytest.raises(CommandFailed):
+            await go.call("connect", addr=str(node.listen_addrs[0]))
     assert not node.connections
-    await meet(node, go)
 
 
 async def test_protocol_handled_after_connecting_is_pushed(nodes: Nodes, go: GoPeer) -> None:

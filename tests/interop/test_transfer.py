@@ -12,7 +12,7 @@ import pytest
 from mesh.codecs.perf import Request
 from mesh.network.stream import Stream
 from mesh.services import echo, perf
-from tests.interop.peers import DIRECTIONS, GoPeer, meet
+from tests.interop.peers import DIRECTIONS, SECURITY, GoPeer, meet
 from tests.network.live import Nodes
 
 pytestmark = pytest.mark.interop
@@ -70,6 +70,22 @@ async def test_gibibyte_from_go_through_our_echo(nodes: Nodes, go: GoPeer) -> No
     assert connection.driver.session.held_bytes == 0
 
 
+@pytest.mark.both_loops
+@DIRECTIONS
+async def test_echo_over_tls_both_ways(nodes: Nodes, we_dial: bool) -> None:
+    node = await nodes.start()
+    async with GoPeer("--security", "tls") as go:
+        connection = await meet(node, go, we_dial=we_dial)
+        assert connection.security == "tls"
+        async with asyncio.timeout(TRANSFER_S), await node.open(connection, echo.PROTOCOL_ID) as stream:
+            sent, (size, received) = await asyncio.gather(send(stream, GIB // 4), receive(stream))
+        assert (size, received) == (GIB // 4, sent)
+        size = GIB // 4
+        answer = await go.call("echo", peer=str(node.peer_id), bytes=size, seed=7, within_s=TRANSFER_S)
+        assert answer["bytes"] == size
+        assert connection.driver.session.held_bytes == 0
+
+
 @DIRECTIONS
 async def test_go_counts_and_digests_what_we_send(nodes: Nodes, go: GoPeer, we_dial: bool) -> None:
     node = await nodes.start()
@@ -81,25 +97,32 @@ async def test_go_counts_and_digests_what_we_send(nodes: Nodes, go: GoPeer, we_d
     assert answer[8:].hex() == sent
 
 
-@pytest.mark.parametrize(("upload", "download"), [(128 * MIB, 0), (0, 128 * MIB), (64 * MIB + 1, 5)])
-async def test_perf_of_go_against_us(nodes: Nodes, go: GoPeer, upload: int, download: int) -> None:
+AMOUNTS = pytest.mark.parametrize(("upload", "download"), [(128 * MIB, 0), (0, 128 * MIB), (64 * MIB + 1, 5)])
+
+
+@SECURITY
+@AMOUNTS
+async def test_perf_of_go_against_us(nodes: Nodes, security: str, upload: int, download: int) -> None:
     node = await nodes.start(serve=("perf",))
-    await meet(node, go, we_dial=False)
-    answer = await go.call("perf", peer=str(node.peer_id), upload=upload, download=download)
+    async with GoPeer("--security", security) as go:
+        await meet(node, go, we_dial=False)
+        answer = await go.call("perf", peer=str(node.peer_id), upload=upload, download=download)
     assert (answer["upload_bytes"], answer["download_bytes"]) == (upload, download)
 
 
-@pytest.mark.parametrize(("upload", "download"), [(128 * MIB, 0), (0, 128 * MIB), (64 * MIB + 1, 5)])
-async def test_our_perf_against_go(nodes: Nodes, go: GoPeer, upload: int, download: int) -> None:
+@SECURITY
+@AMOUNTS
+async def test_our_perf_against_go(nodes: Nodes, security: str, upload: int, download: int) -> None:
     node = await nodes.start()
-    connection = await meet(node, go)
-    async with asyncio.timeout(TRANSFER_S), await node.open(connection, perf.PROTOCOL_ID) as stream:
-        await stream.write(Request(download).encode())
-        await perf.send_zeros(stream, upload)
-        await stream.close_write()
-        size = 0
-        while chunk := await stream.read_chunk():
-            size += len(chunk)
+    async with GoPeer("--security", security) as go:
+        connection = await meet(node, go)
+        async with asyncio.timeout(TRANSFER_S), await node.open(connection, perf.PROTOCOL_ID) as stream:
+            await stream.write(Request(download).encode())
+            await perf.send_zeros(stream, upload)
+            await stream.close_write()
+            size = 0
+            while chunk := await stream.read_chunk():
+                size += len(chunk)
     assert size == download
 
 
