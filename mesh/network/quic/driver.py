@@ -26,7 +26,8 @@ from mesh.network.quic.engine import Address, Engine, MakeEngine, Settings, Term
 from mesh.network.quic.session import Session
 from mesh.network.wakefulness import wakefulness
 
-BATCH_DATAGRAMS = 64
+BATCH_BYTES = 65_507
+MAX_BATCH_DATAGRAMS = 64
 """Asked of the engine at a time: what segmentation offload sends in one call."""
 MAX_BATCHES = 16
 """Sent in one turn of the loop; the rest waits for the next."""
@@ -75,6 +76,7 @@ class QuicDriver:
 
     __slots__ = (
         "_address",
+        "_batch",
         "_closing_at",
         "_deferred",
         "_drained",
@@ -152,6 +154,7 @@ class QuicDriver:
         )
         self.session.attach(self._engine)
         self._address = address
+        self._batch = min(MAX_BATCH_DATAGRAMS, BATCH_BYTES // terms.settings.max_datagram_bytes)
         self._ids = set(self._engine.connection_ids)
 
     def begin(self, local: Multiaddr, remote: Multiaddr, *, dialer: bool) -> None:
@@ -464,7 +467,7 @@ class QuicDriver:
 
     def _send_batch(self, now: float) -> bool:
         """Whether there was anything to send."""
-        datagrams = self._engine.transmit(now, BATCH_DATAGRAMS)
+        datagrams = self._engine.transmit(now, self._batch)
         if not datagrams:
             return False
         self.sent_bytes += sum(len(each) for each, _ in datagrams)
