@@ -114,7 +114,10 @@ class Qh3Engine:
         return opened < limit
 
     def unsent_bytes(self, stream_id: int) -> int:
-        return 0 if self.core is None else self.core.get_send_buffer_size(stream_id)
+        if self.core is None:
+            return 0
+        staged = 0 if self._trial is None else self._trial.staged_bytes(stream_id)
+        return self.core.get_send_buffer_size(stream_id) + staged
 
     # --- datagrams and time -------------------------------------------------------------------------------------------
 
@@ -171,8 +174,9 @@ class Qh3Engine:
             self.core = None
             reason = "the peer does not speak version 1 of QUIC"
             self._end(Termination(VERSION_NEGOTIATION_ERROR, reason, False, by_peer=True))
-        elif trial is not None and self.core is not None and trial.decided(self.core):
+        elif trial is not None and trial.decided():
             self._trial = None
+            self._command(trial.release)
 
     def transmit(self, now: float, most: int) -> list[tuple[bytes, Address]]:
         core = self.core
@@ -188,19 +192,22 @@ class Qh3Engine:
         sent: list[tuple[bytes, Address]] = []
         append = sent.append
         poll = core.poll_transmit
+        trial = self._trial
         try:
-            for _ in range(most):
+            while len(sent) < most:
+                if trial is not None:
+                    trial.feed()
                 datagram = poll(now)
                 if datagram is None:
                     break
                 append(datagram[:2])
+                if trial is not None:
+                    trial.note(datagram[0])
         except CORE_ERRORS as error:
             self._fail(INTERNAL_ERROR, str(error))
         if self.dialer and self._handshake is not None and not core.received_authenticated_packet:
             # A repeated hello is followed by a datagram without one: a listener that sees it first may end all.
             del sent[1:]
-        if self._trial is not None:
-            self._trial.note(core, sent)
         return sent
 
     def deadline(self) -> float | None:
@@ -229,7 +236,8 @@ class Qh3Engine:
             stream.writing = False
         elif not data:
             return
-        self._command(self.core.send_stream, stream_id, data, fin)
+        send = self.core.send_stream if self._trial is None else self._trial.write
+        self._command(send, stream_id, data, fin)
 
     def consumed(self, stream_id: int, size: int) -> None:
         self._streams.release(stream_id, size)
@@ -238,6 +246,7 @@ class Qh3Engine:
         stream = self._streams.table.get(stream_id)
         if stream is not None and not stream.finished and self.core is not None:
             stream.writing = False
+            self._drop_staged(stream_id)
             self._command(self.core.reset_stream, stream_id, code)
 
     def stop(self, stream_id: int, code: int) -> None:
@@ -375,6 +384,7 @@ class Qh3Engine:
                 return
             stream = self._streams.add(stream_id, told=False)
         stream.writing = False
+        self._drop_staged(stream_id)
         if stream.told:
             self._owner.stream_stopped(stream_id, code)
         else:
@@ -398,12 +408,18 @@ class Qh3Engine:
             self._settle(handshake, handshake.peer_key)
 
     def _settle(self, handshake: Handshake, key: PublicKey) -> None:
-        settings = self._settings
-        if settings.max_datagram_bytes > settings.datagram_bytes:
-            self._trial = Trial(settings.datagram_bytes, handshake.shrinking(settings.datagram_bytes))
+        assert self.core is not None
+        small = self._settings.datagram_bytes
+        large = self.core.active_path[5]
+        if large > small:
+            self._trial = Trial(self.core, small, large, handshake.shrinking(small))
         self._handshake = None
         handshake.release()
         self._owner.handshake_finished(key)
+
+    def _drop_staged(self, stream_id: int) -> None:
+        if self._trial is not None:
+            self._trial.drop(stream_id)
 
     def _fail(self, code: int, reason: str) -> None:
         """End the connection with a transport error of ours."""

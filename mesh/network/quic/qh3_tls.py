@@ -231,7 +231,10 @@ class MutualContext(tls.Context):
         ):
             if group in offered:
                 pair = exchange()
-                return (group, pair.public_key()), pair.exchange(offered[group])
+                try:
+                    return (group, pair.public_key()), pair.exchange(offered[group])
+                except CryptoError as error:
+                    raise tls.AlertIllegalParameter(str(error)) from error
         raise tls.AlertHandshakeFailure("no key share of X25519 or P-256")
 
     def _send_server_flight(self, buf: Buffer, accepted: list[int] | None) -> None:

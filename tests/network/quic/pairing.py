@@ -57,13 +57,13 @@ def make_settings(identity: PrivateKey | None = None, **changes: object) -> Sett
 
 @dataclass
 class End:
-    """An owner that writes everything down, and reads at once unless a stream's id is in ``resting``."""
+    """An owner that writes everything down, and reads at once unless it ``rests``."""
 
     name: str
     engine: Engine | None = None
     key: PublicKey | None = None
-    data: dict[int, bytearray] = field(default_factory=dict)
-    ended: dict[int, int] = field(default_factory=dict)
+    data: dict[int, bytearray] = field(default_factory=dict, repr=False)
+    ended: set[int] = field(default_factory=set, repr=False)
     resets: list[tuple[int, int]] = field(default_factory=list)
     stops: list[tuple[int, int]] = field(default_factory=list)
     openings: int = 0
@@ -72,7 +72,6 @@ class End:
     terminations: list[Termination] = field(default_factory=list)
     rests: bool = False
     unread: dict[int, int] = field(default_factory=dict)
-    order: list[int] = field(default_factory=list)
     echoes: bool = False
     keeps: bool = True
     received: int = 0
@@ -106,14 +105,12 @@ class End:
         assert self.key is not None, "data before the handshake"
         assert data or fin, "nothing to tell"
         assert stream_id not in self.ended, "data after the end"
-        if stream_id not in self.data:
-            self.order.append(stream_id)
         held = self.data.setdefault(stream_id, bytearray())
         if self.keeps:
             held += data
         self.received += len(data)
         if fin:
-            self.ended[stream_id] = 1
+            self.ended.add(stream_id)
         if self.rests:
             self.unread[stream_id] = self.unread.get(stream_id, 0) + len(data)
         else:

@@ -70,6 +70,8 @@ CORE = {
     "get_send_buffer_size": "stream_id=None",
 }
 CORE_PROPERTIES = (
+    "active_path",
+    "congestion_window",
     "bytes_in_flight",
     "smoothed_rtt",
     "state",
