@@ -79,7 +79,7 @@ class Trial:
         for stream_id, (data, _) in self._staged.items():
             if core.get_send_buffer_size(stream_id):
                 continue
-            if self._trying is not None or len(data) <= self._small:
+            if self._trying is not None or len(data) < self._large:
                 self._pass_on(stream_id, self._small - FRAME_OVERHEAD_BYTES)
             elif core.congestion_window - core.bytes_in_flight >= self._large:
                 self._trying = stream_id
@@ -98,8 +98,9 @@ class Trial:
 
     def note(self, datagram: bytes) -> None:
         """This is about to leave."""
-        if self._packet is None and len(datagram) > self._small:
-            large = [n for n, size, _ in self._core.outstanding_application_packets if size > self._small]
+        full = max(self._small, self._large - FRAME_OVERHEAD_BYTES)
+        if self._packet is None and self._trying is not None and len(datagram) > full:
+            large = [n for n, size, _ in self._core.outstanding_application_packets if size > full]
             self._packet = large[0] if large else None
 
     def decided(self) -> bool:

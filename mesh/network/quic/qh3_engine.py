@@ -37,6 +37,8 @@ MAX_REASON_BYTES: Final = 256
 """The most of a reason that is sent: a close must fit in one datagram."""
 MAX_STALE_EVENTS: Final = 1024
 """How often a peer may send on streams that were over long ago."""
+NO_ROOM: Final = "packet builder capacity exhausted"
+"""What the core says when a frame does not fit in what may be sent to an address that is not validated yet: it waits."""
 _ROUNDING_S: Final = 1e-6
 """A deadline is rounded to a float: a wake at exactly that instant could come a nanosecond early."""
 
@@ -204,7 +206,8 @@ class Qh3Engine:
                 if trial is not None:
                     trial.note(datagram[0])
         except CORE_ERRORS as error:
-            self._fail(INTERNAL_ERROR, str(error))
+            if str(error) != NO_ROOM:
+                self._fail(INTERNAL_ERROR, str(error))
         if self.dialer and self._handshake is not None and not core.received_authenticated_packet:
             # A repeated hello is followed by a datagram without one: a listener that sees it first may end all.
             del sent[1:]
