@@ -20,6 +20,7 @@ from mesh.codecs.wire import (
     refused_count,
     refused_size,
     skip_field,
+    take_run,
     too_long,
 )
 from mesh.errors import Malformed
@@ -109,6 +110,8 @@ class Identify(Record):
                     if len(listen_addrs) >= 500:
                         raise Malformed("Identify.listen_addrs", offset, "more than 500")
                     listen_addrs.append(data[offset:stop])
+                    if length < 128 and stop + 1 < end and data[stop] == 18 and data[stop + 1] == length:
+                        stop = take_run(listen_addrs, data, stop, end, 18, length, 500)
                 elif tag == 26:
                     if len(protocols) >= 1024:
                         raise Malformed("Identify.protocols", offset, "more than 1024")

@@ -25,6 +25,7 @@ from mesh.codecs.wire import (
     refused_number,
     refused_size,
     skip_field,
+    take_run,
     too_long,
 )
 from mesh.errors import Malformed, Truncated
@@ -198,6 +199,8 @@ class Peer(Record):
                     if len(addrs) >= 500:
                         raise Malformed("Peer.addrs", offset, "more than 500")
                     addrs.append(data[offset:stop])
+                    if length < 128 and stop + 1 < end and data[stop] == 18 and data[stop + 1] == length:
+                        stop = take_run(addrs, data, stop, end, 18, length, 500)
                 offset = stop
             elif tag == 24:
                 if offset < end and (number := data[offset]) < 128:
@@ -278,7 +281,7 @@ class Message(Record):
     def _read(cls, data: bytes, offset: int, end: int) -> Self:
         if end - offset > 4194304:
             raise too_long("Message", offset, end - offset, 4194304)
-        type: MessageType = MessageType(0)
+        type: MessageType = _MESSAGE_TYPE[0]
         key: bytes = b""
         record_spans: list[tuple[int, int]] = []
         closer_peers: list[Peer] = []
@@ -430,7 +433,7 @@ class Answer(Record):
     def _read(cls, data: bytes, offset: int, end: int) -> Self:
         if end - offset > 4194304:
             raise too_long("Answer", offset, end - offset, 4194304)
-        type: MessageType = MessageType(0)
+        type: MessageType = _MESSAGE_TYPE[0]
         key: bytes = b""
         record_spans: list[tuple[int, int]] = []
         closer_peers: list[bytes] = []
@@ -462,6 +465,8 @@ class Answer(Record):
                     if len(closer_peers) >= 64:
                         raise Malformed("Answer.closer_peers", offset, "more than 64")
                     closer_peers.append(data[offset:stop])
+                    if length < 128 and stop + 1 < end and data[stop] == 66 and data[stop + 1] == length:
+                        stop = take_run(closer_peers, data, stop, end, 66, length, 64)
                 elif tag == 74:
                     if len(provider_peers) >= 1024:
                         raise Malformed("Answer.provider_peers", offset, "more than 1024")

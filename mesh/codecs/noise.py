@@ -24,6 +24,7 @@ from mesh.codecs.wire import (
     refused_count,
     refused_size,
     skip_field,
+    take_run,
     too_long,
 )
 from mesh.errors import Malformed, Truncated
@@ -83,6 +84,8 @@ class NoiseExtensions(Record):
                     if len(webtransport_certhashes) >= 1024:
                         raise Malformed("NoiseExtensions.webtransport_certhashes", offset, "more than 1024")
                     webtransport_certhashes.append(data[offset:stop])
+                    if length < 128 and stop + 1 < end and data[stop] == 10 and data[stop + 1] == length:
+                        stop = take_run(webtransport_certhashes, data, stop, end, 10, length, 1024)
                 elif tag == 18:
                     if length > 1024:
                         raise too_long("NoiseExtensions.stream_muxers", offset, length, 1024)

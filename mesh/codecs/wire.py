@@ -1,5 +1,5 @@
 # GENERATED from tools/spec_compiler/wire.template by tools.spec_compiler; do not edit.
-# Schema d0204f4c31a2775b
+# Schema 98ab66cfce78c416
 """What the generated codecs share: varints, skipping of unknown fields, errors in words.
 
 Two varints live here. `encode_uvarint` and `decode_uvarint` are the multiformats kind: minimal, at most 9
@@ -178,6 +178,8 @@ def read_tag(data: bytes, offset: int, end: int, field: str) -> tuple[int, int]:
 
 def skip_field(data: bytes, tag: int, offset: int, end: int, field: str) -> int:
     """The offset after the value of an unknown field; a group ends with its own end tag."""
+    if not tag & 7 and offset < end and data[offset] < 128:
+        return offset + 1
     start = offset
     groups: list[int] = []
     while True:
@@ -330,6 +332,8 @@ class Record:
         """
         if end is None:
             end = len(data)
+            if type(data) is bytes and not offset:
+                return cls._read(data, 0, end)
         if not 0 <= offset <= end <= len(data):
             raise UsageError(f"{cls.__name__}: no region {offset} to {end} in {len(data)} bytes")
         if not isinstance(data, bytes):

@@ -28,7 +28,7 @@ def encode(n: int) -> bytes:
     return bytes(out)
 
 
-def decode_if_whole(data: bytes) -> tuple[int, int]:
+def decode_if_whole(data: bytes | bytearray | memoryview) -> tuple[int, int]:
     """Value and length of a canonical varint of one or two bytes at the start; length 0 for anything else."""
     first = data[0]
     if first < 0x80:

@@ -214,12 +214,12 @@ class Driver(asyncio.BufferedProtocol):
             while True:
                 if session.eventful:
                     self._take_events(session)
-                ready = session.ready[:]
-                session.ready.clear()
+                ready, session.ready = session.ready, []
                 for stream in ready:
                     stream.touched = False
                     owner.stream_ready(stream)
-                self.count_held()
+                if session.held_bytes != self._held_bytes:
+                    self._count_held()
                 if not session.ready and not session.eventful:
                     break
             if session.can_open:
@@ -274,6 +274,9 @@ class Driver(asyncio.BufferedProtocol):
         if not (batches or self._unsent) or self._lost:
             return
         channel = self.channel
+        if len(batches) == 1 and not self._unsent:
+            self._write(channel.seal(batches[0]))
+            return
         records = self._unsent[:]
         self._unsent.clear()
         for batch in batches:
@@ -283,8 +286,12 @@ class Driver(asyncio.BufferedProtocol):
     def count_held(self) -> None:
         """Report the change in held bytes to the node's counter; shed load when it grew while the node holds too much.
 
-        It grows only by what `settle` counts, which also tells the streams that were shed.
+        It grows only by what `settle` counts, which also tells the streams that were shed, and counts once all is done.
         """
+        if not self._processing:
+            self._count_held()
+
+    def _count_held(self) -> None:
         session = self.session
         grown = session.held_bytes > self._held_bytes
         while (held := session.held_bytes) != self._held_bytes:

@@ -102,6 +102,14 @@ class Stream:
         """Whether the peer opened it."""
         return self._state.inbound
 
+    @property
+    def pending(self) -> bool:
+        """Whether a reader would not have to wait: there are bytes, the end, or an error."""
+        state = self._state
+        if self._failure is not None or state.reset_code is not None or self._leftover:
+            return True
+        return self._negotiation is None and (state.queued_bytes > 0 or state.read_closed)
+
     # -- reading -----------------------------------------------------------------------------------------------------
 
     async def read_chunk(self, max_bytes: int = READ_BYTES) -> Buffer:
@@ -158,17 +166,16 @@ class Stream:
         """One message behind its uvarint length, at most ``max`` bytes; `Malformed` when it is longer, `EndOfStream`
         when the peer ended the stream before it. A cancelled call takes nothing."""
         message = self.take_message(max)
-        if message is None and not self._readable:
+        if message is None and not self.pending:
             await self.readable()
             message = self.take_message(max)
         return await self._read_long_message(max) if message is None else message
 
     def readable(self) -> asyncio.Future[None]:
         """Done when there is something to read, the stream has ended or it has failed."""
-        if self._on_readable is not None or (self._reader is not None and not self._reader.done()):
-            raise UsageError(f"{self.protocol}: another task is reading this stream")
+        self._check_unread()
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if self._readable:
+        if self.pending:
             waiter.set_result(None)
         else:
             self._reader = waiter
@@ -177,36 +184,41 @@ class Stream:
     def when_readable(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` once, in a turn of its own, when there is something to read, the stream has ended or it has
         failed: for an owner of many streams who would otherwise keep a task waiting at each."""
-        if self._readable:
+        if self.pending:
             asyncio.get_running_loop().call_soon(callback)
-        elif self._on_readable is not None or (self._reader is not None and not self._reader.done()):
-            raise UsageError(f"{self.protocol}: another task is reading this stream")
         else:
+            self._check_unread()
             self._on_readable = callback
 
     def follow(self, callback: Callable[[], None] | None) -> None:
         """Call ``callback`` from now on whenever there may be something to read, the stream has ended or it has failed:
-        within the very turn in which that came, so it must be short, take with `take_chunk` and raise nothing. None ends
-        it."""
+        within the very turn in which that came, so it must be short, wait for nothing and raise nothing. None ends it."""
         self._follower = callback
 
     def take_message(self, max: int) -> bytes | None:
         """The next message as `read_message` gives it, if all of it is here and it is short; else None, and nothing is
         lost: `read_message` waits for it, or raises what is wrong."""
-        state, held = self._state, self._leftover
+        state = self._state
+        held: Buffer = self._leftover
         while True:
-            size, start = varint.decode_if_whole(held) if held else (0, 0)
-            if start and size <= max and (end := start + size) <= len(held):
-                self._leftover = held[end:]
-                return held[start:end]
+            if held:
+                size, start = varint.decode_if_whole(held)
+                if start and size <= max and (end := start + size) <= len(held):
+                    self._leftover = bytes(held[end:])
+                    return bytes(held[start:end])
             if len(held) >= TOKEN_BYTES or self._negotiation is not None or not state.queued_bytes:
+                self._leftover = bytes(held)
                 return None
             driver = self._driver
             chunk = driver.session.take(state, MESSAGE_BYTES)
             driver.count_held()
             if driver.session.queued_bytes:
                 driver.request_flush()
-            self._leftover = held = b"".join((held, chunk))
+            held = b"".join((held, chunk)) if held else chunk
+
+    def _check_unread(self) -> None:
+        if self._on_readable is not None or (self._reader is not None and not self._reader.done()):
+            raise UsageError(f"{self.protocol}: another task is reading this stream")
 
     async def _read_long_message(self, max: int) -> bytes:
         """A message that did not come in one piece, is too long, or does not come."""
@@ -452,14 +464,6 @@ class Stream:
             if driver.session.own_queued():
                 driver.schedule_flush()
 
-    @property
-    def _readable(self) -> bool:
-        """Whether a reader would not have to wait: for bytes, the end, or an error."""
-        state = self._state
-        if self._failure is not None or state.reset_code is not None or self._leftover:
-            return True
-        return self._negotiation is None and (state.queued_bytes > 0 or state.read_closed)
-
     async def _wait_writable(self) -> None:
         self._writer = asyncio.get_running_loop().create_future()
         try:
@@ -469,10 +473,10 @@ class Stream:
 
     def _wake(self) -> None:
         reader, writer = self._reader, self._writer
-        callback = self._on_readable
         if self._follower is not None:
             self._follower()
-        if callback is not None and self._readable:
+        callback = self._on_readable
+        if callback is not None and self.pending:
             self._on_readable = None
             asyncio.get_running_loop().call_soon(callback)
         if reader is not None and not reader.done():

@@ -16,7 +16,7 @@ from tools.spec_compiler.records import (
 )
 from tools.spec_compiler.writer import Source, literal, local, upper
 
-LONG_LIST = 4096
+LONG_LIST = 64
 """With so many elements possible, alike ones are read many at a time."""
 
 PYTHON_TYPES = {"bytes": "bytes", "string": "str", "bool": "bool", "double": "float"}
@@ -128,7 +128,10 @@ def _write_start(out: Source, field: Field) -> None:
     elif isinstance(field.kind, Message):
         out(f"{field.name}_spans: list[tuple[int, int]] = []")
     elif field.presence == "implicit":
-        out(f"{name}: {element} = {_parameter(field).default}")
+        default = _parameter(field).default
+        if isinstance(field.kind, Enum) and field.kind.closed:
+            default = f"{out.enum(field.kind)}[{field.default}]"
+        out(f"{name}: {element} = {default}")
     else:
         out(f"{name}: {element} | None = None")
 

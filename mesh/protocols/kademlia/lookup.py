@@ -34,6 +34,7 @@ TIMEOUT = "timeout"
 """The cause of a failure by `request_limit_s`."""
 
 _UNCLAIMED = -1
+_EVERYWHERE = 2**KEY_BITS
 
 
 class _Status(IntEnum):
@@ -83,6 +84,8 @@ class Lookup(Generic[PeerT]):
 
     __slots__ = (
         "_answers",
+        "_awaited",
+        "_boundary",
         "_clock",
         "_ending",
         "_events",
@@ -104,6 +107,8 @@ class Lookup(Generic[PeerT]):
         "_stopped_at",
         "_trace",
         "_window",
+        "changes",
+        "forgotten",
         "target_key",
     )
 
@@ -140,6 +145,12 @@ class Lookup(Generic[PeerT]):
         self._events: list[Step[PeerT]] = []
         self._clock: list[tuple[float, int]] = []
         self._following_up = False
+        self._awaited = 0
+        self._boundary = 0
+        self.changes = 0
+        """How often a peer was added to, or taken from, those that may be near."""
+        self.forgotten = 0
+        """How often a peer was dropped; it counts again when another names it."""
         self._ending: Ending | None = None
         self._requests = self._answers = self._failures = self._late = self._overdue = 0
         for number, seed in enumerate(sorted(seeds, key=lambda each: each.key ^ target_key)):
@@ -159,11 +170,17 @@ class Lookup(Generic[PeerT]):
         self._outbox = []
         return outbox
 
-    def answered(self, peer: PeerT, closer: Sequence[Candidate[PeerT]], now: float) -> None:
-        """A peer answered and named `closer` ones. Raises UsageError if it was not asked; too late is ignored."""
+    @property
+    def wants_repeats(self) -> bool:
+        """Whether `answered` needs peers that were named before as well, and not new ones alone."""
+        return self._trace or len(self._paths) > 1 or self._settings.max_per_group > 0
+
+    def answered(self, peer: PeerT, closer: Sequence[Candidate[PeerT]], now: float) -> bool:
+        """A peer answered and named `closer` ones. Raises UsageError if it was not asked; too late is ignored, which the
+        result tells."""
         known = self._asked(peer)
         if self._ending is not None or known.status not in (_WAITING, _OVERDUE):
-            return
+            return False
         late = known.status is _OVERDUE
         rtt_s = now - known.asked_at
         self._round_trips.observed(peer, rtt_s)
@@ -172,6 +189,8 @@ class Lookup(Generic[PeerT]):
             self._reach(known.distance, known.path)
         else:
             self._running[known.path] -= 1
+            if self._awaited and known.distance <= self._boundary:
+                self._awaited -= 1
         known.status = _ANSWERED
         self._answers += 1
         if known.named_by is not None:
@@ -181,7 +200,9 @@ class Lookup(Generic[PeerT]):
         if self._trace:
             new = len(self._known) - before
             self._events.append(Answered(now, peer, known.hop, rtt_s, len(closer), new, late))
-        self._advance(now)
+        if not self._awaited:
+            self._advance(now)
+        return True
 
     def failed(self, peer: PeerT, now: float, cause: str = "") -> None:
         """A peer could not be dialled or did not answer. Raises UsageError if it was not asked."""
@@ -282,9 +303,7 @@ class Lookup(Generic[PeerT]):
             self._known[far] = known
             if source is not None:
                 source.named.append(far)
-            insort(self._reachable, far)
-            if len(self._paths) > 1:
-                insort(self._paths[path], far)
+            self._reach(far, path)
         elif len(self._paths) > 1 and known.status is _HEARD:
             heard = self._paths[path]
             at = bisect_left(heard, far)
@@ -307,14 +326,20 @@ class Lookup(Generic[PeerT]):
         """Forget a peer that was not asked, as if nobody had named it."""
         self._unreach(known.distance)
         del self._known[known.distance]
+        self.forgotten += 1
 
     def _reach(self, far: int, path: int) -> None:
         insort(self._reachable, far)
+        self.changes += 1
+        if far < self._boundary:
+            self._awaited = 0
         if len(self._paths) > 1:
             insort(self._paths[path], far)
 
     def _unreach(self, far: int) -> None:
         del self._reachable[bisect_left(self._reachable, far)]
+        self.changes += 1
+        self._awaited = 0
         if len(self._paths) > 1:
             for heard in self._paths:
                 at = bisect_left(heard, far)
@@ -360,11 +385,13 @@ class Lookup(Generic[PeerT]):
         return self._running[path] > 0
 
     def _conclude(self, now: float) -> None:
-        """Ask the rest of the k closest, and end when all of them have answered or failed."""
+        """Ask the rest of the k closest, and end when all of them have answered or failed: `_awaited` have not, and as
+        long as the k closest stay the same there is nothing else to do."""
         settings, known = self._settings, self._known
         waiting = 0
         if settings.follow_up:
-            for far in self._reachable[: settings.k]:
+            closest = self._reachable[: settings.k]
+            for far in closest:
                 each = known[far]
                 if each.status is _HEARD:
                     if self._requests >= settings.max_requests:
@@ -372,6 +399,8 @@ class Lookup(Generic[PeerT]):
                     self._ask(each, 0, now)
                 if each.status is _WAITING:
                     waiting += 1
+            self._awaited = waiting
+            self._boundary = closest[-1] if len(closest) == settings.k else _EVERYWHERE
         if waiting or (self._answers < settings.beta and self._overdue):
             return  # with hardly an answer yet the estimates are wrong rather than the peers dead
         beta = [known[far].status for far in self._reachable[: settings.beta]]

@@ -28,7 +28,7 @@ _EVERYWHERE = 2**KEY_BITS - 1
 class Placement(Generic[PeerT]):
     """One record on its way to `count` peers; `needed` acknowledgements make the quorum, their majority by default."""
 
-    __slots__ = ("_acknowledgements", "_connected", "_count", "_lookup", "_needed", "_reach")
+    __slots__ = ("_acknowledgements", "_connected", "_count", "_lookup", "_needed", "_reach", "_seen")
 
     def __init__(self, lookup: Lookup[PeerT], reach: int, count: int = K, needed: int | None = None) -> None:
         """`lookup` searches the record's key, without follow-up; `reach` is that of the table for `count`."""
@@ -37,12 +37,14 @@ class Placement(Generic[PeerT]):
         self._count = count
         self._needed = needed
         self._connected: set[PeerT] = set()
+        self._seen = -1
         self._acknowledgements: Acknowledgements | None = None
 
     def connections(self) -> list[PeerT]:
         """Peers to connect to now, each named once; the lookup may be asking some of them already."""
-        if self._lookup.finished:
+        if self._lookup.finished or self._seen == self._lookup.changes:
             return []
+        self._seen = self._lookup.changes
         nearest = self._lookup.nearest(self._count)
         whole = len(nearest) == self._count
         if (nearest[-1].key ^ self._lookup.target_key if whole else _EVERYWHERE) > self._reach:

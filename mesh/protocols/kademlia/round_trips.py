@@ -48,6 +48,11 @@ class RoundTrips(Generic[PeerT]):
         """The smoothed round trip over all peers, None before the first answer."""
         return None if self._of_all is None else self._of_all[0]
 
+    @property
+    def least_timeout_s(self) -> float:
+        """No timeout is shorter."""
+        return self._settings.min_timeout_s
+
     def timeout_s(self, peer: PeerT) -> float:
         """How long a request to a peer may take before another is asked instead."""
         settings = self._settings

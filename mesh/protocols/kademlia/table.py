@@ -211,12 +211,14 @@ class RoutingTable(Generic[PeerT]):
 
     # --- liveness ----------------------------------------------------------------------------------------------------
 
-    def useful(self, peer: PeerT, now: float) -> None:
-        """A member answered a request of ours; others are ignored."""
+    def useful(self, peer: PeerT, now: float) -> bool:
+        """A member answered a request of ours; others are ignored. Returns whether it is one."""
         entry = self._by_peer.get(peer)
-        if entry is not None:
-            entry.useful_at = now
-            entry.failures = 0
+        if entry is None:
+            return False
+        entry.useful_at = now
+        entry.failures = 0
+        return True
 
     def failed(self, peer: PeerT, now: float) -> bool:
         """A member could not be reached or did not answer; others are ignored.
@@ -267,15 +269,12 @@ class RoutingTable(Generic[PeerT]):
 
     def closest(self, key: int, count: int = K, exclude: Collection[int] = ()) -> list[Entry[PeerT]]:
         """Up to `count` members nearest to `key`, nearest first, without those whose keys are in `exclude`."""
-        by_key = self._by_key
         found = self._nearest(key, count + len(exclude))
-        if exclude:
-            for each in exclude:
-                at = bisect_left(found, each ^ key)
-                if at < len(found) and found[at] == each ^ key:
-                    del found[at]
-            del found[count:]
-        return [by_key[far ^ key] for far in found]
+        for each in exclude:
+            if each in found:
+                found.remove(each)
+        del found[count:]
+        return list(map(self._by_key.__getitem__, found))
 
     def reach(self, count: int = K) -> int:
         """How far the `count` nearest members lie from us, which is how far those of any key will: keys are uniform.
@@ -283,7 +282,7 @@ class RoutingTable(Generic[PeerT]):
         The whole keyspace with fewer members. For 20 it is within a factor of two, whatever the network's size.
         """
         found = self._nearest(self.local_key, count)
-        return found[-1] if len(found) == count else 2**KEY_BITS - 1
+        return found[-1] ^ self.local_key if len(found) == count else 2**KEY_BITS - 1
 
     def rows(self, now: float) -> list[BucketRow[PeerT]]:
         """Every bucket that has members or replacements, shortest prefix first."""
@@ -302,7 +301,7 @@ class RoutingTable(Generic[PeerT]):
         ]
 
     def _nearest(self, target: int, count: int) -> list[int]:
-        """The `count` least distances from `target`, sorted.
+        """Up to `count` keys nearest to `target`, nearest first.
 
         A slice of keys that share a prefix is split at its next bit; the half on the target's side is nearer in
         whole than the other, so it is done first. A half that is small enough is sorted.
@@ -314,7 +313,7 @@ class RoutingTable(Generic[PeerT]):
         while True:
             size = high - low
             if size <= _SORTED_AT_ONCE or size <= count - len(found):
-                found += sorted([key ^ target for key in keys[low:high]])
+                found += sorted(keys[low:high], key=target.__xor__)
                 if len(found) >= count or not rest:
                     return found[:count]
                 low, high, bit, prefix = rest.pop()

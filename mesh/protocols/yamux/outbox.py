@@ -67,11 +67,12 @@ class Outbox:
         """Every batch, oldest first; the box is empty afterwards."""
         if self._batch:
             self._close()
-        batches = self._batches[:]
-        self._batches.clear()
+        batches = self._batches
+        if batches:
+            self._batches = []
         return batches
 
     def _close(self) -> None:
-        self._batches.append(self._batch[:])
-        self._batch.clear()
+        self._batches.append(self._batch)
+        self._batch = []
         self._batch_bytes = 0

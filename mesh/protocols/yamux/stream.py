@@ -63,7 +63,7 @@ class Stream:
         self.receive_window = INITIAL_WINDOW_BYTES
         self.window_bytes = INITIAL_WINDOW_BYTES
         self.updated_at = now
-        self.queue: deque[memoryview | bytearray] | None = None
+        self.queue: deque[memoryview | bytearray | bytes] | None = None
         self.queued_bytes = 0
         self.held_bytes = 0
         self.read_closed = False
@@ -94,10 +94,13 @@ class Stream:
             queue.append(memoryview(record)[start:end])
             held = len(record)
         else:
-            if queue and type(queue[-1]) is bytearray:
-                queue[-1] += record[start:end]
+            last = queue[-1] if queue else None
+            if last is None or type(last) is memoryview:
+                queue.append(record[start:end])
+            elif type(last) is bytearray:
+                last += record[start:end]
             else:
-                queue.append(bytearray(record[start:end]))
+                queue[-1] = bytearray(last) + record[start:end]
             held = size
         self.queued_bytes += size
         self.held_bytes += held
@@ -120,7 +123,10 @@ class Stream:
             size, released = max_bytes, 0
         else:
             payload = bytes(memoryview(chunk)[:max_bytes])
-            del chunk[:max_bytes]
+            if type(chunk) is bytearray:
+                del chunk[:max_bytes]
+            else:
+                queue[0] = bytearray(memoryview(chunk)[max_bytes:])
             size = released = max_bytes
         self.queued_bytes -= size
         self.held_bytes -= released

@@ -30,7 +30,7 @@ _NO_ANSWER: Final = Answer()
 
 Outcome = Answer | MeshError
 OnOutcome = Callable[[Outcome], None]
-"""Told once what became of a request, in a turn of the loop of its own."""
+"""Told once what became of a request, after it was made. It must not raise."""
 
 
 class Links:
@@ -40,6 +40,7 @@ class Links:
         "_counters",
         "_host",
         "_kept",
+        "_loop",
         "_protocols",
         "_spawn",
         "_timer",
@@ -55,6 +56,7 @@ class Links:
         self._spawn = spawn
         self._kept: dict[PeerId, Stream] = {}
         self._under_way: dict[Exchange, None] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self.stopped = False
@@ -120,6 +122,7 @@ class Links:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._loop = None
 
     def _start(
         self,
@@ -131,7 +134,9 @@ class Links:
         event: str,
     ) -> Exchange:
         self._count(event, message)
-        loop = asyncio.get_running_loop()
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()
         exchange = Exchange(self, peer, message, limit_s, loop.time() + limit_s, on_outcome, event)
         self._under_way[exchange] = None
         if self.stopped:
@@ -143,7 +148,10 @@ class Links:
         if kept is not None and kept.try_write(exchange.framed):
             exchange.stream = kept
             if event == "sent":
-                kept.when_readable(exchange.readable)
+                if kept.pending:
+                    loop.call_soon(exchange.readable)
+                else:
+                    kept.follow(exchange.readable)
             else:
                 loop.call_soon(exchange.finish, _NO_ANSWER)
         else:
@@ -242,8 +250,9 @@ class Exchange:
     def readable(self) -> None:
         """Something has come over the kept stream, or its end."""
         stream = self.stream
-        if stream is None or self not in self._links._under_way:
+        if stream is None or self not in self._links._under_way or not stream.pending:
             return
+        stream.follow(None)
         payload = stream.take_message(Answer.MAX_BYTES)
         if payload is None:
             self._task = self._links._spawn(self._read_on(stream), "kademlia answer")

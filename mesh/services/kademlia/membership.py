@@ -84,11 +84,9 @@ class Membership:
         self._links.forget(peer)
         self._rename(peer)
 
-    def answered(self, peer: PeerId) -> None:
+    def answered(self, peer: PeerId, now: float) -> None:
         """A peer answered a request of ours."""
-        now = time.monotonic()
-        if self._table.get(peer) is not None:
-            self._table.useful(peer, now)
+        if self._table.useful(peer, now):
             return
         if now < self._turned_away.get(peer, 0.0):
             return
@@ -115,7 +113,7 @@ class Membership:
         except MeshError:
             self.failed(peer)
             return False
-        self.answered(peer)
+        self.answered(peer, time.monotonic())
         return True
 
     # -- what is said of peers ---------------------------------------------------------------------------------------

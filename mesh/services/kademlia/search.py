@@ -11,12 +11,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from itertools import filterfalse
 from typing import Final, NamedTuple
 
 from mesh.codecs.kademlia import Answer, Message, MessageType, Peer
 from mesh.errors import Closed, DecodeError, MeshError
 from mesh.identity.peer_id import PeerId
 from mesh.multiformats.multiaddr import Multiaddr
+from mesh.network.scope import supervised
 from mesh.protocols.kademlia import (
     Candidate,
     Lookup,
@@ -69,7 +71,7 @@ class Search:
     ) -> Result[PeerId]:
         """Look up the key of ``target`` by sending ``message`` to ever closer peers."""
         running = _Running(self, target, message.encode(), on_answer, on_step, self.settings)
-        running.go_on()
+        running.go_on(time.monotonic())
         try:
             result = await running.done
             self.counters.count(f"kademlia.lookup:{result.ending.name.lower()}")
@@ -102,7 +104,9 @@ class _Running:
 
     __slots__ = (
         "_addresses",
+        "_forgotten",
         "_heard",
+        "_least_wait_s",
         "_message",
         "_on_answer",
         "_on_step",
@@ -131,6 +135,8 @@ class _Running:
         self._on_step = on_step
         self._addresses: dict[int, list[bytes]] = {}
         self._heard: dict[bytes, Candidate[PeerId]] = {}
+        self._forgotten = 0
+        self._least_wait_s = min(search.round_trips.least_timeout_s, settings.request_limit_s)
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self.done: asyncio.Future[Result[PeerId]] = asyncio.get_running_loop().create_future()
@@ -150,7 +156,7 @@ class _Running:
         """Search in order to write at what is found."""
         table, k = self._search.table, self._search.settings.k
         self._placement = Placement(self.lookup, table.reach(k), k)
-        self.go_on()
+        self.go_on(time.monotonic())
 
     def stores(self) -> list[PeerId]:
         """Where to write."""
@@ -163,7 +169,7 @@ class _Running:
         if self._timer is not None:
             self._timer.cancel()
 
-    def go_on(self) -> None:
+    def go_on(self, now: float) -> None:
         """Send the requests that are due and see to the next deadline, or tell that it is over."""
         lookup = self.lookup
         links, limit_s = self._search.links, self._search.settings.request_limit_s
@@ -174,11 +180,13 @@ class _Running:
                 links.prepare(peer, self.known_addresses(peer))
         if self._on_step is not None:
             for step in lookup.events():
-                self._on_step(step)
+                supervised(self._on_step, step, "kademlia step")
         if self.done.done():
             return
         if lookup.finished:
             self.done.set_result(lookup.result())
+            return
+        if self._timer is not None and self._timer_at <= now + self._least_wait_s:
             return
         deadline = lookup.deadline()
         if deadline is None or (self._timer is not None and self._timer_at <= deadline):
@@ -186,13 +194,14 @@ class _Running:
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at = deadline
-        delay = max(0.0, deadline - time.monotonic())
+        delay = max(0.0, deadline - now)
         self._timer = asyncio.get_running_loop().call_later(delay, self._wake)
 
     def _wake(self) -> None:
         self._timer = None
-        self.lookup.wake(time.monotonic())
-        self.go_on()
+        now = time.monotonic()
+        self.lookup.wake(now)
+        self.go_on(now)
 
     def _told(self, peer: PeerId, outcome: Outcome) -> None:
         """What became of a request."""
@@ -206,28 +215,41 @@ class _Running:
             lookup.failed(peer, now, str(outcome))
             search.membership.failed(peer)
         else:
-            search.membership.answered(peer)
-            lookup.answered(peer, self._candidates(outcome.closer_peers), now)
-            if self._on_answer is not None and not self.done.done() and self._on_answer(peer, outcome):
-                lookup.stop(now)
-        self.go_on()
+            search.membership.answered(peer, now)
+            fresh: dict[bytes, Candidate[PeerId]] = {}
+            if lookup.answered(peer, self._candidates(outcome.closer_peers, fresh), now) and fresh:
+                self._remember(fresh)
+            if self._on_answer is not None and not self.done.done():
+                on_answer = partial(self._on_answer, peer)
+                if supervised(on_answer, outcome, "kademlia answer"):
+                    lookup.stop(now)
+        self.go_on(now)
 
-    def _candidates(self, encoded: Sequence[bytes]) -> list[Candidate[PeerId]]:
-        """Those of an answer that have a valid id and an address to go to."""
-        heard = self._heard
+    def _candidates(
+        self, encoded: Sequence[bytes], fresh: dict[bytes, Candidate[PeerId]]
+    ) -> list[Candidate[PeerId]]:
+        """Those of an answer that have a valid id and an address to go to; new ones are put into ``fresh``. Most were
+        named before, and are left out unless the lookup wants them again."""
+        lookup, heard = self.lookup, self._heard
+        if lookup.forgotten != self._forgotten:
+            self._forgotten = lookup.forgotten
+            heard.clear()
+        encoded = encoded[: self._search.settings.max_per_answer]
         found: list[Candidate[PeerId]] = []
-        for each in encoded:
+        for each in encoded if lookup.wants_repeats else filterfalse(heard.__contains__, encoded):
             candidate = heard.get(each)
             if candidate is None:
                 named = read_named(each)
                 if named is None:
                     continue
-                candidate = named.candidate
+                fresh[each] = candidate = named.candidate
                 self._addresses.setdefault(candidate.key, named.addresses)
-                if len(heard) < MAX_HEARD:
-                    heard[each] = candidate
             found.append(candidate)
         return found
+
+    def _remember(self, fresh: dict[bytes, Candidate[PeerId]]) -> None:
+        if len(self._heard) < MAX_HEARD:
+            self._heard.update(fresh)
 
     def known_addresses(self, peer: PeerId) -> Iterator[Multiaddr]:
         """What others said of where a peer is; read only if it has to be dialled."""

@@ -1,19 +1,26 @@
-"""Answers (libp2p specs kad-dht, "RPC messages"): several requests may follow on a stream; a bad one resets it."""
+"""Answers (libp2p specs kad-dht, "RPC messages"): several requests may follow on a stream; a bad one resets it.
+
+A request is answered in the turn of the loop in which it comes. A stream's task wakes only for the rest: what has to wait
+for the disk or for a slow reader, what came in pieces, and the end.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
 from mesh.codecs.kademlia import Message, MessageType, Peer
 from mesh.errors import EndOfStream, MeshError, PeerError
 from mesh.identity.peer_id import PeerId
+from mesh.multiformats import varint
+from mesh.network.scope import supervised
 from mesh.network.stream import Stream
 from mesh.protocols.kademlia import RoutingTable, key_of, providers, records
 from mesh.protocols.kademlia.reply import answer
 from mesh.protocols.kademlia.settings import K
 from mesh.protocols.kademlia.validators import Validators
+from mesh.services.kademlia.head_start import HeadStart
 from mesh.services.kademlia.membership import Membership
 from mesh.storage.provider_store import ProviderStore
 from mesh.storage.record_store import RecordStore
@@ -21,8 +28,6 @@ from mesh.telemetry.counters import Counters
 
 IDLE_S: Final = 60.0
 """A stream without a request for this long is reset (go's limit)."""
-IDLE_STEP_S: Final = 5.0
-"""How precisely that is kept: setting a timer for every request would cost more than some requests."""
 
 _ASKED: Final = {kind: f"kademlia.asked:{kind.name.lower()}" for kind in MessageType}
 _REFUSED: Final = {kind: f"kademlia.refused:{kind.name.lower()}" for kind in MessageType}
@@ -61,23 +66,18 @@ class Server:
 
     async def serve(self, stream: Stream) -> None:
         """Answer one stream until the peer ends it. What a request does wrong is raised and so resets the stream."""
-        asker = stream.connection.peer
-        loop = asyncio.get_running_loop()
-        heard_at = loop.time()
+        asking = _Asking(stream, self._answer, self._max_request_bytes)
         try:
-            async with asyncio.timeout(IDLE_S) as idle:
-                while True:
-                    reply = await self._answer(asker, await stream.read_message(self._max_request_bytes))
-                    if reply is not None:
-                        await stream.write_message(reply)
-                    now = loop.time()
-                    if now - heard_at > IDLE_STEP_S:
-                        heard_at = now
-                        idle.reschedule(now + IDLE_S)
+            while True:
+                await asking.listen()
+                async with asyncio.timeout(IDLE_S):
+                    await asking.finish()
         except EndOfStream:
             return
         except TimeoutError:
             stream.reset()
+        finally:
+            asking.drop()
 
     async def _answer(self, asker: PeerId, request: bytes) -> bytes | None:
         message = Message.decode(request)
@@ -142,8 +142,132 @@ class Server:
     def _closer(self, asker: PeerId, key: bytes) -> list[bytes]:
         """The closest members, encoded, without the asker."""
         member = self._table.get(asker)
-        exclude = (member.key,) if member is not None else ()
+        exclude = (member.candidate.key,) if member is not None else ()
         return [each.payload for each in self._table.closest(key_of(key), K, exclude)]
+
+
+class _Asking:
+    """One stream of a peer that asks. What one request leaves to be done is done before the next is taken."""
+
+    __slots__ = (
+        "_answer",
+        "_asker",
+        "_heard_at",
+        "_loop",
+        "_max_bytes",
+        "_refused",
+        "_reply",
+        "_request",
+        "_stream",
+        "_woken",
+        "_work",
+    )
+
+    def __init__(
+        self,
+        stream: Stream,
+        answer: Callable[[PeerId, bytes], Coroutine[Any, None, bytes | None]],
+        max_bytes: int,
+    ) -> None:
+        self._stream = stream
+        self._asker = stream.connection.peer
+        self._answer = answer
+        self._max_bytes = max_bytes
+        self._loop = asyncio.get_running_loop()
+        self._heard_at = self._loop.time()
+        self._request: bytes | None = None
+        self._woken: asyncio.Future[None]
+        self._work: HeadStart[bytes | None] | None = None
+        self._reply: bytes | None = None
+        self._refused: MeshError | None = None
+
+    async def listen(self) -> None:
+        """Answer what can be answered at once, until something is left to `finish`. Raises `TimeoutError` when nothing
+        was asked for `IDLE_S`, and what `Stream.read_message` does."""
+        while True:
+            try:
+                async with asyncio.timeout_at(self._heard_at + IDLE_S):
+                    await self._answer_at_once()
+                    if self._settled:
+                        self._request = await self._stream.read_message(self._max_bytes)
+                    return
+            except TimeoutError:
+                if self._loop.time() >= self._heard_at + IDLE_S:
+                    raise
+
+    async def finish(self) -> None:
+        """Do what was left, waiting as needed. Raises what was wrong with the request."""
+        request, work, reply, refused = self._request, self._work, self._reply, self._refused
+        self._request = self._work = self._reply = self._refused = None
+        if refused is not None:
+            raise refused
+        if work is not None:
+            reply = await work
+        elif reply is None and request is not None:
+            reply = await self._answer(self._asker, request)
+        if reply is not None:
+            await self._stream.write_message(reply)
+        self._heard_at = self._loop.time()
+
+    def drop(self) -> None:
+        """The stream has ended."""
+        if self._work is not None:
+            self._work.drop()
+
+    @property
+    def _settled(self) -> bool:
+        """Whether nothing was left by the last request."""
+        return self._request is None
+
+    async def _answer_at_once(self) -> None:
+        """Answer requests as they come, until one leaves something to be done or something else comes."""
+        if not self._take_all():
+            return
+        self._woken = self._loop.create_future()
+        self._stream.follow(self._come)
+        try:
+            await self._woken
+        finally:
+            self._stream.follow(None)
+
+    def _come(self) -> None:
+        if self._stream.pending and not self._take_all():
+            self._stream.follow(None)
+            if not self._woken.done():
+                self._woken.set_result(None)
+
+    def _take_all(self) -> bool:
+        """Answer what is here; whether that was all."""
+        stream = self._stream
+        while (request := stream.take_message(self._max_bytes)) is not None:
+            if not self._take(request):
+                return False
+            if not stream.pending:
+                return True
+        return not stream.pending
+
+    def _take(self, request: bytes) -> bool:
+        """Whether all was done. What crashes is begun again by `finish`, whose supervisor deals with it."""
+        self._heard_at = self._loop.time()
+        if supervised(self._begin, request, "kademlia answer"):
+            return True
+        self._request = request
+        return False
+
+    def _begin(self, request: bytes) -> bool:
+        work = self._answer(self._asker, request)
+        try:
+            waiting = work.send(None)
+        except StopIteration as end:
+            reply = end.value
+            if reply is None or self._stream.try_write(b"".join((varint.encode(len(reply)), reply))):
+                return True
+            self._reply = reply
+        except MeshError as error:
+            self._refused = error
+        else:
+            self._work = HeadStart(work, waiting)
+        return False
 
 
 def _refusal(what: str) -> PeerError:
