@@ -21,6 +21,7 @@ from protocol_specs import (
     perf,
     ping,
     quic,
+    relay,
     tls_identity,
     uvarint,
     yamux,
@@ -46,6 +47,7 @@ MODULES = (
     kademlia.MODULE,
     gossip.MODULE,
     quic.MODULE,
+    relay.MODULE,
 )
 
 VECTORS = {
@@ -70,6 +72,9 @@ VECTORS = {
     "quic.initial": "quic",
     "quic.retry": "quic",
     "quic.long_header": "quic",
+    "relay.hop": "circuit_v2",
+    "relay.stop": "circuit_v2",
+    "relay.voucher": "envelopes",
 }
 """The group of recorded vectors that holds a format, by the format's name."""
 

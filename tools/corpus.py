@@ -38,6 +38,15 @@ GOSSIP_PARTS = {
 }
 """Parts of pubsub RPCs, each alone."""
 
+RELAY_PARTS = {
+    "peer": ("0a06002408011220120804c0000201060fa1", "0a00"),
+    "reservation": ("0880b1ef8607120804c0000201060fa11a03010203",),
+    "limit": ("087810808008", "0800"),
+    "hop": ("08021a0008ff", "2864"),
+    "stop": ("", "080120ac02"),
+}
+"""Parts of messages to and from relays, each alone, and messages that lack some."""
+
 
 def seeds() -> dict[str, list[bytes]]:
     """Inputs for every format of the catalogue, valid ones first."""
@@ -89,11 +98,24 @@ def seeds() -> dict[str, list[bytes]]:
     take("quic.version_negotiation", [{"bytes": "80000000000008f067a5502a4262b500000001"}], "bytes")
     take("quic.version_negotiation", [{"bytes": "c000000000088394c8f03e515708001a2a3a4a00000001"}], "bytes")
     take("quic.retry_token", [{"bytes": "00000000000186a0088394c8f03e515708f067a5502a4262b5"}], "bytes")
+    found |= _relay_messages()
     found["ping.ping"] = [bytes(range(32)), bytes(31)]
     found["perf.request"] = [bytes(8), b"\xff" * 8, bytes(7)]
     for name, entry in CATALOGUE.items():
         if isinstance(entry.schema, Message):
             found[name] += _variations(found[name][0])
+    return found
+
+
+def _relay_messages() -> dict[str, list[bytes]]:
+    """Recorded messages of both kinds and vouchers, then the parts that are listed above."""
+    vouchers = [bytes.fromhex(each["payload"]) for each in cases("envelopes") if "relay" in each]
+    found = {"relay.voucher": vouchers}
+    for kind in ("hop", "stop"):
+        recorded = [case for case in cases("circuit_v2") if case["name"].startswith(kind)]
+        found[f"relay.{kind}"] = [bytes.fromhex(case["protobuf"]) for case in recorded]
+    for part, encodings in RELAY_PARTS.items():
+        found.setdefault(f"relay.{part}", []).extend(map(bytes.fromhex, encodings))
     return found
 
 

@@ -6,7 +6,19 @@ from typing import Any
 
 import pytest
 
-from mesh.codecs import envelope, identify, keys, multistream, noise, peer_record, perf, ping, quic, yamux
+from mesh.codecs import (
+    envelope,
+    identify,
+    keys,
+    multistream,
+    noise,
+    peer_record,
+    perf,
+    ping,
+    quic,
+    relay,
+    yamux,
+)
 from mesh.codecs.wire import Record, decode_uvarint, encode_uvarint, encode_varint62, read_varint62
 from mesh.errors import DecodeError, Malformed, Truncated
 from tests.vectors import cases, load
@@ -175,3 +187,39 @@ def test_ping_and_perf() -> None:
     assert ping.decode_ping(bytes(range(40))) == (bytes(range(32)), 32)
     assert perf.Request(download_bytes=258).encode() == bytes.fromhex("0000000000000102")
     assert perf.Request.decode(bytes.fromhex("0000000000000102")).download_bytes == 258
+
+
+@pytest.mark.parametrize("case", cases("circuit_v2"), ids=lambda case: case["name"])
+def test_circuit_relay(case: dict[str, Any]) -> None:
+    data = bytes.fromhex(case["protobuf"])
+    kind = relay.HopMessage if case["name"].startswith("hop") else relay.StopMessage
+    found = kind.decode(data)
+    assert found.encode() == data
+    assert encode_uvarint(len(data)) + data == bytes.fromhex(case["framed"])
+    if "data" in case["fields"]:
+        assert found.limit == relay.Limit(case["fields"]["duration"], case["fields"]["data"])
+    if "status" in case["fields"]:
+        assert found.status == case["fields"]["status"]
+
+
+def test_a_relay_message_of_type_0_says_so() -> None:
+    assert relay.HopMessage(type=relay.HopType.RESERVE).encode() == b"\x08\x00"
+    assert relay.StopMessage(type=relay.StopType.CONNECT).encode() == b"\x08\x00"
+    assert relay.HopMessage.decode(b"").type is None
+
+
+def test_a_relay_message_has_4096_bytes_at_most() -> None:
+    longest = relay.HopMessage(relay.HopType.CONNECT, relay.Peer(id=bytes(4096 - 2 - 6)))
+    assert len(longest.encode()) == 4096
+    with pytest.raises(Malformed):
+        relay.HopMessage.decode(longest.encode() + b"\x28\x64")
+    with pytest.raises(Malformed, match="type"):
+        relay.HopMessage.decode(b"\x08\x03")
+
+
+@pytest.mark.parametrize("case", [each for each in cases("envelopes") if "relay" in each])
+def test_vouchers(case: dict[str, Any]) -> None:
+    data = bytes.fromhex(case["payload"])
+    found = relay.Voucher.decode(data)
+    assert found.encode() == data
+    assert found.expiration == case["expiration"]
