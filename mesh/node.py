@@ -28,27 +28,14 @@ from mesh.identity.keys import PrivateKey
 from mesh.identity.peer_id import PeerId
 from mesh.multiformats.multiaddr import Multiaddr
 from mesh.network.allocator import keep_freed_memory
+from mesh.network.assembly import make_swarm
 from mesh.network.collector import collect_less_often
 from mesh.network.connection import Connection, Handler
-from mesh.network.connection_manager import ConnectionManager
-from mesh.network.connection_manager import Settings as Watermarks
-from mesh.network.gater import Gater
 from mesh.network.interfaces import expand_unspecified
-from mesh.network.machine_size import machine_size
 from mesh.network.memory import MemoryTransport
-from mesh.network.memory_counter import MemoryCounter
-from mesh.network.quic.transport import QuicTransport
-from mesh.network.resource_limits import Limits, scaled_limits, unlimited
-from mesh.network.resources import Resources
 from mesh.network.scope import Scope
-from mesh.network.security import make_security
 from mesh.network.stream import Stream
 from mesh.network.swarm import Swarm
-from mesh.network.tcp import TcpTransport
-from mesh.network.transport import Transport
-from mesh.network.upgrade import UpgradeSettings
-from mesh.network.websocket import WebSocketTransport
-from mesh.protocols import yamux
 from mesh.services import echo, identify, perf, ping
 from mesh.services.bootstrap import Bootstrap
 from mesh.services.identify import Identify, PeerInfo
@@ -293,52 +280,8 @@ class Node:
     # -- within ------------------------------------------------------------------------------------------------------
 
     def _make_swarm(self, scope: Scope) -> Swarm:
-        config = self.config
-        limits = config.yamux
-        upgrade = UpgradeSettings(
-            security=make_security(config.network.security, self.key, [yamux.PROTOCOL_ID]),
-            yamux=yamux.Settings(
-                max_window_bytes=limits.max_window_bytes,
-                max_growth_bytes=limits.max_growth_bytes,
-                max_held_bytes=limits.max_held_bytes,
-                max_inbound_streams=limits.max_inbound_streams,
-                accept_backlog=limits.accept_backlog,
-                keepalive_s=limits.keepalive_s,
-                keepalive_timeout_s=limits.keepalive_timeout_s,
-            ),
-            memory=MemoryCounter(config.network.max_held_bytes),
-        )
-        transports: list[Transport] = [
-            QuicTransport(
-                config.quic,
-                self.key,
-                upgrade.memory,
-                self.counters,
-                upgrade_s=config.network.upgrade_timeout_s,
-                max_pending=config.network.max_pending_upgrades,
-            ),
-            TcpTransport(config.network.listen_backlog),
-            WebSocketTransport(
-                config.network.listen_backlog,
-                certificate=config.network.tls_certificate,
-                key=config.network.tls_key,
-                trust=config.network.tls_trust,
-            ),
-            self._memory_transport or MemoryTransport(),
-        ]
-        folder, marks = config.node.path, config.connections
-        swarm = Swarm(
-            self.peer_id,
-            config.network,
-            upgrade,
-            self._registry,
-            transports,
-            scope,
-            self.counters,
-            Resources(_limits(config)),
-            Gater(folder / "gater.json" if folder is not None else None),
-            ConnectionManager(Watermarks(marks.low, marks.high, marks.grace_s)),
-        )
+        memory = self._memory_transport or MemoryTransport()
+        swarm = make_swarm(self.config, self.key, self._registry, scope, self.counters, memory)
         swarm.observers.connected.append(self._connected)
         swarm.observers.disconnected.append(self._disconnected)
         return swarm
@@ -437,29 +380,6 @@ class _Host:
     @property
     def directory(self) -> Kademlia | None:
         return self._node._dht
-
-
-def _limits(config: Config) -> Limits:
-    """The limits of every resource scope: this machine's, then this node's own settings."""
-    network, section = config.network, config.limits
-    if section.scale == "unlimited":
-        limits = unlimited()
-    else:
-        limits = scaled_limits(*machine_size()).with_settings(
-            {
-                "limits.system.conns": network.max_connections,
-                "limits.system.conns_inbound": network.max_connections,
-                "limits.system.conns_outbound": network.max_connections,
-                "limits.transient.conns": 2 * network.max_pending_upgrades,
-                "limits.transient.conns_inbound": network.max_pending_upgrades,
-                "limits.transient.conns_outbound": network.max_pending_upgrades,
-            }
-        )
-    overrides: dict[str, object] = {}
-    for text in section.overrides:
-        key, _, value = text.partition("=")
-        overrides[f"limits.{key.strip()}"] = int(value) if value.strip().isdecimal() else value.strip()
-    return limits.with_settings(overrides)
 
 
 def _load_key(config: Config) -> PrivateKey:
