@@ -26,6 +26,8 @@ from mesh.identity import certificate
 from mesh.identity.keys import PrivateKey
 from mesh.network.memory_counter import MemoryCounter
 from mesh.network.security import NoiseSecurity
+from mesh.network.tls_engine import TlsIdentity
+from mesh.network.tls_handshake import TlsHandshake
 from mesh.network.upgrade import Failed, Upgrade, Upgraded, UpgradeSettings
 from mesh.protocols import multistream, noise, yamux
 from mesh.protocols.machine import Role
@@ -89,6 +91,16 @@ def live_handshake(role: Role, parts: Sequence[bytes]) -> object:
     if isinstance(machine.outcome, noise.Established):
         return out, machine.outcome.remote_peer, machine.outcome.muxer, machine.finish()[1] + rest
     return out, machine.outcome is None
+
+
+def live_tls(parts: Sequence[bytes]) -> object:
+    """What a listener makes of a hello; its own words differ each time."""
+    machine = TlsHandshake(Role.RESPONDER, tls_identity(Role.RESPONDER), None)
+    for part in parts:
+        if machine.outcome is None:
+            machine.receive(part)
+            joined(machine.output())
+    return str(machine.outcome)
 
 
 def live_channel(parts: Sequence[bytes]) -> object:
@@ -183,6 +195,11 @@ def own(role: Role, muxers: tuple[str, ...] = MUXERS) -> noise.Credentials:
     return noise.credentials(PrivateKey.from_seed(seed), seed, muxers)
 
 
+@cache
+def tls_identity(role: Role) -> TlsIdentity:
+    return TlsIdentity(PrivateKey.from_seed(secret(role)), MUXERS, lambda: CERTIFICATES_AT)
+
+
 def upgrade_settings(role: Role, muxers: tuple[str, ...]) -> UpgradeSettings:
     security = NoiseSecurity(own(role, muxers), lambda _: secret(role))
     return UpgradeSettings((security,), SETTINGS, MemoryCounter(1 << 30))
@@ -218,6 +235,12 @@ def frames(rng: random.Random) -> Conversation:
 def records(rng: random.Random) -> Conversation:
     channel = noise.Session(bytes(32), bytes(32), b"")
     return tuple(joined(channel.seal([each])) for each in (b"a", b"bc" * 200, b"", *frames(rng)) if each)
+
+
+def tls_hello(rng: random.Random) -> Conversation:
+    """A dialer's first message, and two records that make no sense behind it."""
+    hello = joined(TlsHandshake(Role.INITIATOR, tls_identity(Role.INITIATOR), None).output())
+    return hello, b"\x14\x03\x03\x00\x01\x01", b"\x17\x03\x03\x00\x20" + rng.randbytes(32)
 
 
 def handshake_of(role: Role, rng: random.Random) -> Conversation:
@@ -269,6 +292,7 @@ def machines() -> dict[str, Machine]:
         Machine("noise-session", records, live_channel),
         Machine("yamux-session", frames, live_yamux),
         Machine("certificate", certificates, live_certificate),
+        Machine("tls-listener", tls_hello, live_tls),
         Machine("dht-server", dht_server.requests, dht_server.live_server),
         Machine("quic-endpoint", quic_endpoint.commands, quic_endpoint.live_endpoint),
         Machine("gossip-send-queue", send_queue.commands, send_queue.live_send_queue),
