@@ -15,7 +15,7 @@ from mesh.identity.keys import PrivateKey
 from mesh.identity.peer_id import PeerId
 from mesh.node import Node
 from tests.api.test_guard import check_problem
-from tests.network.live import connected, eventually, identified
+from tests.network.live import Nodes, connected, eventually, identified
 
 OPERATIONS = (
     "add_bootstrap allow check_bootstrap connect deny disconnect drop_allowed drop_denied find_closest find_peer"
@@ -56,6 +56,7 @@ async def test_connect_list_disconnect(caller: httpx.AsyncClient, node: Node, pe
     assert again.json() == made.json()
     (listed,) = (await caller.get("/v0/swarm/peers")).json()["peers"]
     assert (listed["peer"], listed["transport"]) == (str(peer.peer_id), "tcp")
+    assert (listed["security"], listed["muxer"]) == ("noise", "yamux")
     assert listed["agent_version"].startswith("mesh/")
     addresses = (await caller.get("/v0/swarm/addrs")).json()
     assert addresses["own"] == [str(address) for address in node.listen_addrs]
@@ -205,6 +206,16 @@ async def test_metrics(caller: httpx.AsyncClient, node: Node, peer: Node) -> Non
     assert samples["libp2p_rcmgr_connections", ("dir", "inbound"), ("scope", "system")] == 1
     assert samples[("mesh_connections",)] == 1
     assert ("mesh_loop_lag_seconds", ("quantile", "0.99")) in samples
+
+
+async def test_tls_has_its_label(caller: httpx.AsyncClient, nodes: Nodes, node: Node) -> None:
+    dialer = await nodes.start("", security=("tls",))
+    await dialer.connect(node.listen_addrs[0])
+    await connected(node, dialer)
+    (listed,) = (await caller.get("/v0/swarm/peers")).json()["peers"]
+    assert listed["security"] == "tls"
+    opened = 'opened_total{dir="inbound",muxer="yamux",security="tls",transport="tcp"} 1.0'
+    assert opened in (await caller.get("/v0/metrics")).text
 
 
 @pytest.mark.parametrize("times", [2])

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from OpenSSL import SSL
 
+from mesh.codecs.tls_identity import SignedKey, encode_extension
 from mesh.errors import CertificateRefused, Closed, ConfigError, CutOff, MeshError, PeerError, UsageError
-from mesh.identity.certificate import EXTENSION_OID, Certificate, issue
+from mesh.identity.certificate import EXTENSION_OID, SIGNING_PREFIX, Certificate, issue
 from mesh.identity.keys import KeyType, PrivateKey
 from mesh.identity.peer_id import PeerId
 from mesh.network.security import NoiseSecurity, make_security
@@ -137,6 +142,11 @@ def test_protocols_by_name() -> None:
     assert isinstance(made[1], NoiseSecurity)
     with pytest.raises(ConfigError, match=r"network\.security"):
         make_security([], ALICE, [])
+
+
+def test_openssl_loads_with_the_first_handshake() -> None:
+    probe = "import sys, mesh.node; sys.exit('OpenSSL' in sys.modules or 'cryptography.x509' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", probe], check=False, timeout=30).returncode == 0
 
 
 # --- ALPN, versions, names ----------------------------------------------------------------------------------
@@ -268,6 +278,7 @@ def rebuilt(
     extensions: Sequence[x509.Extension[x509.ExtensionType]],
     signer: ec.EllipticCurvePrivateKey,
     end_s: float = NOW + DAY,
+    digest: Any = hashes.SHA256(),  # noqa: B008 - immutable
 ) -> x509.Certificate:
     read = good.certificate
     builder = (
@@ -277,7 +288,32 @@ def rebuilt(
     )
     for each in extensions:
         builder = builder.add_extension(each.value, each.critical)
-    return builder.sign(signer, hashes.SHA256())
+    return builder.sign(signer, digest)
+
+
+def certified(key: Any, digest: Any) -> Certificate:
+    """With a key of another kind than ours."""
+    info = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    signed = SignedKey(STRANGER.public.to_protobuf(), STRANGER.sign(SIGNING_PREFIX + info))
+    value = x509.UnrecognizedExtension(EXTENSION_OID, encode_extension(signed))
+    extensions = [x509.Extension(EXTENSION_OID, True, value)]
+    return Certificate(rebuilt(issue(STRANGER, NOW), key, extensions, key, digest=digest), key)
+
+
+KINDS: dict[str, Callable[[], Certificate]] = {
+    "P-384": lambda: certified(ec.generate_private_key(ec.SECP384R1()), hashes.SHA384()),
+    "P-521": lambda: certified(ec.generate_private_key(ec.SECP521R1()), hashes.SHA512()),
+    "Ed25519": lambda: certified(ed25519.Ed25519PrivateKey.generate(), None),
+    "RSA": lambda: certified(rsa.generate_private_key(65537, 2048), hashes.SHA256()),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@BOTH_ROLES
+def test_certificates_with_other_kinds_of_keys(role: Role, kind: str) -> None:
+    upgrade = Upgrade(role, settings(BOB))
+    meet(RawTls(other(role), certificate=KINDS[kind]()), upgrade)
+    assert upgraded(upgrade).remote_peer == peer_of(STRANGER)
 
 
 BAD: dict[str, tuple[Callable[[], Certificate], int, str]] = {
