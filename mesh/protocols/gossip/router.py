@@ -199,6 +199,19 @@ class Router(Generic[PeerT]):
 
         0 when a message of that id was seen. Ask `room` first: a full queue drops even own messages.
         """
+        return self._publish(self._targets(topic, now), topic, id, wire, now)
+
+    def publish_if_room(self, topic: str, id: bytes, wire: bytes, now: float) -> int | None:
+        """`publish`, but None, and nothing happens, when somebody it would be sent to has a full queue."""
+        targets = self._targets(topic, now)
+        for state in targets:
+            if not state.queue.has_room:
+                return None
+        return self._publish(targets, topic, id, wire, now)
+
+    def _publish(
+        self, targets: list[PeerState[PeerT]], topic: str, id: bytes, wire: bytes, now: float
+    ) -> int:
         _check_topic(topic, self._all.admits)
         if not id or len(id) > MAX_ID_BYTES:
             raise UsageError(f"a message id has 1 to {MAX_ID_BYTES} bytes, not {len(id)}")
@@ -206,8 +219,8 @@ class Router(Generic[PeerT]):
             return 0
         field = as_field(wire)
         self._cache.put(id, topic, field)
-        self._gossip.arrived(id)
-        targets = self._targets(topic, now)
+        if self._gossip.promises:
+            self._gossip.arrived(id)
         self._all.counts["published"] += 1
         return self._send(targets, id, field)
 
@@ -338,7 +351,7 @@ class Router(Generic[PeerT]):
         counts = self._all.counts
         sent = 0
         for state in targets:
-            if id in state.declined:
+            if state.declined and id in state.declined:
                 counts["declined"] += 1
             elif state.queue.publish(field, own=True):
                 sent += 1

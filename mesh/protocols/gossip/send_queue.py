@@ -260,13 +260,17 @@ class SendQueue:
 
     def _makes_room(self, own: bool) -> bool:
         """Drop what can be dropped; whether another message may come then."""
+        if self._ihave or self._declined:
+            self._drop_gossip()
+        if own:
+            return self.has_room
+        return self._held_bytes < self._forward_bytes and self._held_messages < self._forward_messages
+
+    def _drop_gossip(self) -> None:
         for kind, waiting in (("ihave", self._ihave), ("idontwant", self._declined)):
             self.dropped[kind] += len(waiting)
             self._held_bytes -= sum(map(len, waiting))
             waiting.clear()
-        if own:
-            return self.has_room
-        return self._held_bytes < self._forward_bytes and self._held_messages < self._forward_messages
 
     # --- gossip -----------------------------------------------------------------------------------------
 

@@ -40,13 +40,8 @@ class Policy(StrEnum):
     LAX_SIGN = "lax-sign"
     LAX_NO_SIGN = "lax-no-sign"
 
-    @property
-    def signs(self) -> bool:
-        """Whether own messages are signed."""
-        return self in (Policy.STRICT_SIGN, Policy.LAX_SIGN)
 
-
-_STRICT_SIGN, _STRICT_NO_SIGN = Policy.STRICT_SIGN, Policy.STRICT_NO_SIGN
+_STRICT_SIGN, _STRICT_NO_SIGN, _LAX_SIGN = Policy.STRICT_SIGN, Policy.STRICT_NO_SIGN, Policy.LAX_SIGN
 
 
 # --- own messages --------------------------------------------------------------------------------------
@@ -61,26 +56,23 @@ def seal(
     neither is written. Raises UsageError without a key to sign with, for a key that is not the sender's, and for what
     is over the codec's limits.
     """
-    if policy is Policy.STRICT_NO_SIGN:
+    if policy is _STRICT_NO_SIGN:
         message = Message(data=data, topic=topic)
         return message, message.encode()
     message = Message(sender, data, seqno, topic)
     wire = message.encode()
-    if not policy.signs:
+    if policy is not _STRICT_SIGN and policy is not _LAX_SIGN:
         return message, wire
     if key is None:
         raise UsageError(f"the policy {policy} needs a key to sign with")
-    message.key = _attached_key(sender, key.public)
-    message.signature = key.sign(PREFIX + wire)
-    wire = b"".join((wire, *_field(_SIGNATURE, message.signature), *_field(_KEY, message.key)))
+    attached = message.key = _attached_key(sender, key.public)
+    signature = message.signature = key.sign(PREFIX + wire)
+    wire = b"".join((wire, b"\x2a", encode_varint(len(signature)), signature))
+    if attached is not None:
+        wire = b"".join((wire, b"\x32", encode_varint(len(attached)), attached))
     if len(wire) > Message.MAX_BYTES:
         raise UsageError(f"a message of {len(wire)} bytes, at most {Message.MAX_BYTES}")
     return message, wire
-
-
-def _field(tag: int, value: bytes | None) -> tuple[bytes, ...]:
-    """A field behind what is signed; nothing when it is absent."""
-    return () if value is None else (encode_varint(tag), encode_varint(len(value)), value)
 
 
 @lru_cache(maxsize=16)
@@ -121,7 +113,7 @@ def verify(message: Message, wire: bytes) -> bool:
     if signature is None:
         return False
     try:
-        key = author_key(message)
+        key = _inlined_key(message.sender or b"") if message.key is None else author_key(message)
         signed = signed_part(message, wire)
     except (DecodeError, PeerError):
         return False

@@ -82,6 +82,12 @@ class Publishing:
         what = f"a message, its envelope included (here {len(data)} bytes without it),"
         raise LimitError("pubsub", what, limit, "gossip.max_rpc_bytes")
 
+    def send(self, topic: str, id: bytes, wire: bytes) -> int | None:
+        """Publish; returns to how many peers, or None when one has no room: wait for `room`."""
+        if self._stopped:
+            raise Closed("pubsub was stopped")
+        return self._router.publish_if_room(topic, id, wire, time.monotonic())
+
     async def room(self, topic: str) -> None:
         """Wait until every peer that a message of a topic would go to has room for it, or is not waited for."""
         full = self._full(topic)
@@ -121,14 +127,15 @@ class Publishing:
 
     # -- sending -----------------------------------------------------------------------------------------------------
 
-    async def queued(self, size: int) -> None:
-        """A message of so many bytes was published: it leaves soon, at the turn's end at the latest."""
-        self.flush_soon()
+    def queued(self, size: int) -> bool:
+        """A message of so many bytes was published: it leaves soon, at the turn's end at the latest. Returns whether it
+        is time to give others their turn."""
+        if not self._scheduled:
+            self.flush_soon()
         self._unsent_bytes += size
         if self._unsent_bytes >= FLUSH_BYTES:
             self.flush()
-        if time.monotonic() - self._turn_at > SLICE_S:
-            await asyncio.sleep(0)
+        return time.monotonic() - self._turn_at > SLICE_S
 
     def flush_soon(self) -> None:
         """Send what waits at the end of this turn of the loop."""

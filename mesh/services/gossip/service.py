@@ -187,13 +187,16 @@ class Pubsub:
                 verdict = await parts.validation.ask_now(joined.validator, message)
                 if verdict is not Verdict.ACCEPT:
                     raise UsageError(f"the validator of {topic!r} says {verdict.value} to this own message")
-        await parts.publishing.room(topic)
-        count = parts.router.publish(topic, id, wire, time.monotonic())
+        count = parts.publishing.send(topic, id, wire)
+        if count is None:
+            await parts.publishing.room(topic)
+            count = parts.router.publish(topic, id, wire, time.monotonic())
         if parts.tracer is not None:
             parts.tracer.publish(id, topic)
         if joined is not None and message is not None:
             joined.deliver(message, own=True)
-        await parts.publishing.queued(len(wire))
+        if parts.publishing.queued(len(wire)):
+            await asyncio.sleep(0)
         return count
 
     # -- views -------------------------------------------------------------------------------------------------------
