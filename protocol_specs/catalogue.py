@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from protocol_specs import (
+    autonat,
     cid,
     envelope,
     gossip,
@@ -22,6 +23,7 @@ from protocol_specs import (
     ping,
     quic,
     relay,
+    stun,
     tls_identity,
     uvarint,
     yamux,
@@ -48,6 +50,8 @@ MODULES = (
     gossip.MODULE,
     quic.MODULE,
     relay.MODULE,
+    autonat.MODULE,
+    stun.MODULE,
 )
 
 VECTORS = {
@@ -75,6 +79,9 @@ VECTORS = {
     "relay.hop": "circuit_v2",
     "relay.stop": "circuit_v2",
     "relay.voucher": "envelopes",
+    "autonat.message_v1": "autonat_v1",
+    "autonat.message_v2": "autonat_v2",
+    "stun.message": "stun",
 }
 """The group of recorded vectors that holds a format, by the format's name."""
 

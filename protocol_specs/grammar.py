@@ -224,10 +224,32 @@ class Repeat(Vocabulary, construct.Subconstruct):  # type: ignore[misc]
             raise refuse(f"{count} elements, wants {self.min_count} to {self.max_count}", path)
 
 
-class Tlv(Vocabulary, construct.Construct):  # type: ignore[misc]
-    """Up to `max_count` times type, length and value to the end of the region: a list of (type, bytes)."""
+class _Aligned(construct.Subconstruct):  # type: ignore[misc]
+    """Bytes, then as many that mean nothing as make their number a multiple of `align`; zeros are written."""
 
-    described = ("kind", "length", "max_bytes", "max_count")
+    def __init__(self, subcon: Any, align: int) -> None:
+        super().__init__(subcon)
+        self.align = align
+
+    def _parse(self, stream: Any, context: Any, path: str) -> Any:
+        value = self.subcon._parsereport(stream, context, path)
+        construct.stream_read(stream, -len(value) % self.align, path)
+        return value
+
+    def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
+        self.subcon._build(obj, stream, context, path)
+        padding = bytes(-len(obj) % self.align)
+        construct.stream_write(stream, padding, len(padding), path)
+        return obj
+
+
+class Tlv(Vocabulary, construct.Construct):  # type: ignore[misc]
+    """Up to `max_count` times type, length and value to the end of the region: a list of (type, bytes).
+
+    Behind each value stand bytes without meaning up to a multiple of `align`, which the length leaves out.
+    """
+
+    described = ("kind", "length", "max_bytes", "max_count", "align")
 
     def __init__(
         self,
@@ -236,13 +258,15 @@ class Tlv(Vocabulary, construct.Construct):  # type: ignore[misc]
         length: Uint | UVarint,
         max_bytes: int | None,
         max_count: int | None,
+        align: int = 1,
     ) -> None:
         super().__init__()
         self.kind = kind
         self.length = length
         self.max_bytes = max_bytes
         self.max_count = max_count
-        self._entry = construct.Sequence(kind, Delimited(max_bytes, length=length))
+        self.align = align
+        self._entry = construct.Sequence(kind, _Aligned(Delimited(max_bytes, length=length), align))
         self._entries = Repeat(self._entry, max_count=max_count)
 
     def _parse(self, stream: Any, context: Any, path: str) -> list[tuple[int, bytes]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,25 @@ RELAY_PARTS = {
     "stop": ("", "080120ac02"),
 }
 """Parts of messages to and from relays, each alone, and messages that lack some."""
+
+AUTONAT_PARTS = {
+    "peer_v1": ("0a060024080112201208" + "04c0000201060fa1",),
+    "dial_v1": ("0a0c0a00120804c0000201060fa1",),
+    "dial_response_v1": ("08001a0804c0000201060fa1", "0864120b6469616c206661696c6564"),
+    "dial_request": ("0a0804c0000201060fa1110807060504030201",),
+    "dial_response": ("08c80118c801", "0865"),
+    "dial_data_request": ("10c0b802", "080110b0ea01"),
+    "dial_data_response": ("0a0400000000",),
+    "dial_back": ("090807060504030201",),
+    "dial_back_response": ("", "0801"),
+}
+STUN_PARTS = {
+    "error_code": ("00000414556e6b6e6f776e20417474726962757465", "00000300"),
+    "unknown_attributes": ("00030027", ""),
+    "change_request": ("00000006",),
+    "fingerprint": ("e57a3bcf",),
+}
+"""Parts of AutoNAT and STUN messages, each alone."""
 
 
 def seeds() -> dict[str, list[bytes]]:
@@ -90,6 +109,7 @@ def seeds() -> dict[str, list[bytes]]:
     take("gossip.rpc", [{"bytes": "1217120c68656c6c6f20676f737369702207766563746f7273"}], "bytes")
     for part, encodings in GOSSIP_PARTS.items():
         take(f"gossip.{part}", [{"bytes": encoding} for encoding in encodings], "bytes")
+    _take_reachability(take)
     quic = cases("quic", "quic")
     take("quic.initial", quic, "initial")
     take("quic.retry", quic, "retry")
@@ -117,6 +137,22 @@ def _relay_messages() -> dict[str, list[bytes]]:
     for part, encodings in RELAY_PARTS.items():
         found.setdefault(f"relay.{part}", []).extend(map(bytes.fromhex, encodings))
     return found
+
+
+def _take_reachability(take: Callable[..., None]) -> None:
+    """AutoNAT and STUN."""
+    take("autonat.message_v1", cases("autonat_v1"), "protobuf")
+    take(
+        "autonat.message_v2",
+        [case for case in cases("autonat_v2") if "DialBack" not in case["name"]],
+        "protobuf",
+    )
+    for part, encodings in AUTONAT_PARTS.items():
+        take(f"autonat.{part}", [{"bytes": encoding} for encoding in encodings], "bytes")
+    take("stun.message", cases("stun", "stun"), "message")
+    take("stun.address", cases("stun", "stun"), "address")
+    for part, encodings in STUN_PARTS.items():
+        take(f"stun.{part}", [{"bytes": encoding} for encoding in encodings], "bytes")
 
 
 def _certificate_extensions() -> list[bytes]:

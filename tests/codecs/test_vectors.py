@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mesh.codecs import (
+    autonat,
     envelope,
     identify,
     keys,
@@ -17,6 +18,7 @@ from mesh.codecs import (
     ping,
     quic,
     relay,
+    stun,
     yamux,
 )
 from mesh.codecs.wire import Record, decode_uvarint, encode_uvarint, encode_varint62, read_varint62
@@ -180,6 +182,40 @@ def test_quic_numbers(case: dict[str, Any]) -> None:
     assert (encode_varint62(case["value"]) == data) is not case.get("longer", False)
     with pytest.raises(Truncated):
         read_varint62(data, 0, len(data) - 1, 0, 2**62 - 1, "n")
+
+
+@pytest.mark.parametrize("case", [*cases("autonat_v1"), *cases("autonat_v2")], ids=lambda case: case["name"])
+def test_autonat(case: dict[str, Any]) -> None:
+    data = bytes.fromhex(case["protobuf"])
+    name = case["name"]
+    kind: type[Record] = autonat.MessageV1 if case in cases("autonat_v1") else autonat.MessageV2
+    if name.startswith("DialBack"):
+        kind = autonat.DialBackResponse if name.startswith("DialBackResponse") else autonat.DialBack
+    assert kind.decode(data).encode() == data
+
+
+def test_what_the_autonat_vectors_say() -> None:
+    by_name = {case["name"]: bytes.fromhex(case["protobuf"]) for case in cases("autonat_v2")}
+    request = autonat.MessageV2.decode(by_name["DialRequest"]).dial_request
+    assert request is not None
+    assert (request.nonce, len(request.addrs)) == (0x0102030405060708, 1)
+    answer = autonat.MessageV2.decode(by_name["DialResponse OK/OK"]).dial_response
+    assert answer == autonat.DialResponse(200, 0, 200)
+    price = autonat.MessageV2.decode(by_name["DialDataRequest idx 0, 40000 bytes"]).dial_data_request
+    assert price == autonat.DialDataRequest(0, 40_000)
+
+
+@pytest.mark.parametrize("case", cases("stun", "stun"), ids=lambda case: case["name"])
+def test_stun(case: dict[str, Any]) -> None:
+    data = bytes.fromhex(case["message"])
+    message = stun.Message.decode(data)
+    values = dict(message.attributes)
+    assert message.length == len(data) - stun.HEADER_LENGTH == len(message.encode()) - stun.HEADER_LENGTH
+    assert values[stun.AttributeType.SOFTWARE].decode() == case["software"]
+    assert stun.Fingerprint.decode(values[stun.AttributeType.FINGERPRINT]).encode() == data[-4:]
+    if "address" in case:
+        address = stun.Address.decode(values[stun.AttributeType.XOR_MAPPED_ADDRESS])
+        assert address.encode() == bytes.fromhex(case["address"])
 
 
 def test_ping_and_perf() -> None:

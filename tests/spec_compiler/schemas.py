@@ -86,6 +86,7 @@ EMPTY = Message("Empty", max_bytes=32)
 VARINTS = Message("Varints", field(1, "only", "uint64"), max_bytes=32)
 
 TLV = Tlv(kind=U8, length=U16, max_bytes=12, max_count=3)
+ALIGNED_TLV = Tlv(kind=U16, length=U16, max_bytes=9, max_count=4, align=4)
 VARINT_TLV = Tlv(kind=UVarint(500), length=UVarint(), max_bytes=300, max_count=4)
 
 PACKET = Layout(
@@ -120,9 +121,23 @@ SIGNED = Layout(
     "point" / Der(0x30, 4, POINT),
     "number" / Delimited(70_000, length=DerLength(), min_bytes=3),
 )
+ALIGNED = Layout("Aligned", "id" / U8, "entries" / ALIGNED_TLV)
 LABEL = Layout("Label", "id" / UVarint(127), "text" / Text(10, ending="\r\n"))
 
-CLASSES: list[Any] = [LEAF, BRANCH, NUMBERS, LISTS, EMPTY, VARINTS, PACKET, POINT, FRAME, SIGNED, LABEL]
+CLASSES: list[Any] = [
+    LEAF,
+    BRANCH,
+    NUMBERS,
+    LISTS,
+    EMPTY,
+    VARINTS,
+    PACKET,
+    POINT,
+    FRAME,
+    SIGNED,
+    ALIGNED,
+    LABEL,
+]
 FUNCTIONS: dict[str, Any] = {
     "line": Delimited(200, Text(ending="\n"), min_bytes=1),
     "byte_block": Delimited(10, length=U8),
@@ -136,6 +151,7 @@ FUNCTIONS: dict[str, Any] = {
     "pair": FixedBytes(2),
     "wide": Uint(64, little=True, maximum=2**60),
     "entries": Delimited(30, TLV),
+    "aligned": Delimited(40, ALIGNED_TLV),
     "point_box": Delimited(4, POINT, length=U8),
     "leaf_box": Delimited(40, LEAF),
     "points": Repeat(POINT, max_count=3),

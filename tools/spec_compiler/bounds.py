@@ -61,7 +61,7 @@ def check_bounds(element: Any, path: str, region: int | None = None) -> int:
         each = (
             check_bounds(element.kind, path) + UVARINT_BYTES + _wanted(element.max_bytes, path, "max_bytes")
         )
-        return _wanted(element.max_count, path, "max_count") * each
+        return _wanted(element.max_count, path, "max_count") * (each + element.align - 1)
     if isinstance(element, Choice):
         cases = [*element.choices.items(), ("default", element.otherwise)]
         return max(

@@ -213,4 +213,7 @@ def _write_tlv(out: Source, element: Tlv, target: str, path: str, end: str, leve
         )
         write_read(out, element.kind, kind, path, end)
         write_read(out, Delimited(element.max_bytes, length=element.length), item, path, end, f"{level}_in")
+        if element.align > 1:
+            out(f"offset += -len({item}) % {element.align}")
+            out.raises(f"offset > {end}", f'Truncated("{path}", {end})')
         out(f"{target}.append(({kind}, {item}))")

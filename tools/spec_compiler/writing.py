@@ -81,6 +81,8 @@ def write_bytes(out: Source, element: Any, value: str, path: str, to: str = "out
         with out.block(f"for kind, content in {value}:"):
             write_bytes(out, element.kind, "kind", path, to)
             write_bytes(out, Delimited(element.max_bytes, length=element.length), "content", path, to)
+            if element.align > 1:
+                out(f"{to}.append(bytes(-len(content) % {element.align}))")
     elif isinstance(element, Layout | Message):
         out(f"{to}.append({value}.encode())")
 
