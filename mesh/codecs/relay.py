@@ -25,6 +25,7 @@ from mesh.codecs.wire import (
     refused_number,
     refused_size,
     skip_field,
+    take_run,
     too_long,
 )
 from mesh.errors import Malformed, Truncated
@@ -116,6 +117,8 @@ class Peer(Record):
                     if len(addrs) >= 500:
                         raise Malformed("Peer.addrs", offset, "more than 500")
                     addrs.append(data[offset:stop])
+                    if length < 128 and stop + 1 < end and data[stop] == 18 and data[stop + 1] == length:
+                        stop = take_run(addrs, data, stop, end, 18, length, 500)
                 offset = stop
             else:
                 offset = skip_field(data, tag, offset, end, "Peer")
@@ -201,6 +204,8 @@ class Reservation(Record):
                     if len(addrs) >= 500:
                         raise Malformed("Reservation.addrs", offset, "more than 500")
                     addrs.append(data[offset:stop])
+                    if length < 128 and stop + 1 < end and data[stop] == 18 and data[stop + 1] == length:
+                        stop = take_run(addrs, data, stop, end, 18, length, 500)
                 elif tag == 26:
                     voucher = data[offset:stop]
                 offset = stop
