@@ -122,6 +122,7 @@ class TlsEngine:
         "_refusal",
         "_role",
         "_scratch",
+        "_source",
         "closed",
         "failure",
         "remote_key",
@@ -142,6 +143,8 @@ class TlsEngine:
         self._connection = connection
         self._native = connection._ssl
         self._lent: Any = None
+        self._source: Any = None
+        _lib.SSL_clear_mode(self._native, _lib.SSL_MODE_AUTO_RETRY)
         self._from_ssl = connection._from_ssl
         self._scratch = _ffi.from_buffer(identity.scratch)
         _engines[_address(self._native)] = self
@@ -170,6 +173,7 @@ class TlsEngine:
         source = _lib.BIO_new_mem_buf(native, len(native))
         _lib.BIO_set_mem_eof_return(source, -1)
         _lib.SSL_set_bio(self._native, source, self._from_ssl)
+        self._source = source
         self._lent = native
 
     def _take_back(self) -> None:
@@ -214,9 +218,7 @@ class TlsEngine:
         if len(data):
             self._lend(data)
             self._read(chunks)
-        if chunks:
-            self._idle_messages = 0
-        elif self._idle_messages > MAX_IDLE_MESSAGES and self.failure is None:
+        if self._idle_messages > MAX_IDLE_MESSAGES and self.failure is None:
             self.failure = tls_alerts.violated(
                 f"{self._idle_messages} messages without payload, such as key updates", None
             )
@@ -226,7 +228,10 @@ class TlsEngine:
         total = 0
         read, native, scratch = _lib.SSL_read, self._native, self._scratch
         _lib.ERR_clear_error()
-        while (size := read(native, scratch + total, _RECORD_BYTES)) > 0:
+        while (size := read(native, scratch + total, _RECORD_BYTES)) > 0 or self._more():
+            if size <= 0:
+                continue
+            self._idle_messages = 0
             total += size
             if total >= CHUNK_BYTES:
                 chunks.append(bytes(self._identity.scratch_view[:total]))
@@ -236,6 +241,14 @@ class TlsEngine:
         self._take_back()
         if total:
             chunks.append(bytes(self._identity.scratch_view[:total]))
+
+    def _more(self) -> bool:
+        """Whether to read on after a record without payload: OpenSSL stops at each, so that many can be too many."""
+        return bool(
+            self._idle_messages <= MAX_IDLE_MESSAGES
+            and _lib.BIO_get_mem_data(self._source, _ffi.NULL) > 0
+            and _lib.SSL_get_error(self._native, -1) == _lib.SSL_ERROR_WANT_READ
+        )
 
     def write(self, frames: list[Buffer]) -> list[Buffer]:
         """Encrypt the frames' bytes as one stream; returns the records, and whatever else wants to leave.

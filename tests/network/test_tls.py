@@ -471,6 +471,8 @@ def test_key_updates_with_payload_between_them_may_go_on() -> None:
     forger = Forger(raw.secrets["CLIENT_TRAFFIC_SECRET_0"])
     for _ in range(100):
         assert outcome.channel.receive(forger.key_update(asked=True) + forger.record(23, b"x")) == [b"x"]
+    mixed = b"".join(forger.key_update(asked=False) + forger.record(23, b"y") for _ in range(100))
+    assert b"".join(outcome.channel.receive(mixed)) == b"y" * 100
     assert outcome.channel.failure is None
 
 
@@ -485,3 +487,4 @@ def test_a_flood_of_key_updates(together: bool) -> None:
     assert isinstance(channel, TlsChannel)
     assert isinstance(channel.failure, PeerError)
     assert "without payload" in str(channel.failure)
+    assert channel._engine._idle_messages < 70, "it did not go on to the end of the flood"
