@@ -18,7 +18,7 @@ from typing import Any
 import uvloop
 
 from mesh.codecs.perf import Request
-from mesh.config import Config, NetworkSection, ServicesSection, YamuxSection
+from mesh.config import Config, NetworkSection, QuicSection, ServicesSection, YamuxSection
 from mesh.errors import MeshError
 from mesh.identity.peer_id import PeerId
 from mesh.node import Node
@@ -27,17 +27,23 @@ from tools.bench import lines
 from tools.bench.resident import resident_bytes
 
 PIECE = memoryview(bytes(256 * 1024))
-LISTEN = {"tcp": "/ip4/127.0.0.1/tcp/0", "tls": "/ip4/127.0.0.1/tcp/0", "ws": "/ip4/127.0.0.1/tcp/0/ws"}
+LISTEN = {
+    "tcp": "/ip4/127.0.0.1/tcp/0",
+    "tls": "/ip4/127.0.0.1/tcp/0",
+    "ws": "/ip4/127.0.0.1/tcp/0/ws",
+    "quic": "/ip4/127.0.0.1/udp/0/quic-v1",
+}
 MANY = 1_000_000
 """What limits are raised to."""
 
 
-def settings(security: str, *listen: str) -> Config:
-    """Limits out of the way, as on the Go side."""
+def settings(security: str, engine: str, *listen: str) -> Config:
+    """Limits out of the way, as on the Go side; QUIC's are go-libp2p's."""
     return Config(
         network=NetworkSection(
             listen=listen, security=(security,), max_connections=MANY, max_pending_upgrades=MANY
         ),
+        quic=QuicSection(engine=engine),
         yamux=YamuxSection(max_inbound_streams=MANY),
         services=ServicesSection(serve=("echo", "perf")),
     )
@@ -46,9 +52,9 @@ def settings(security: str, *listen: str) -> Config:
 class Worker:
     """Answers the commands that the rows use."""
 
-    def __init__(self, node: Node, security: str) -> None:
+    def __init__(self, node: Node, dialing: Config) -> None:
         self._node = node
-        self._security = security
+        self._dialing = dialing
         self._held: list[Node] = []
         self.commands: lines.Commands = {
             "connect": self.connect,
@@ -121,7 +127,7 @@ class Worker:
 
     async def connections(self, addr: str, count: int, concurrency: int) -> dict[str, Any]:
         """Connect, identify, close, over and over; each worker has a node, made before the clock starts."""
-        dialers = [Node(settings(self._security)) for _ in range(min(concurrency, count))]
+        dialers = [Node(self._dialing) for _ in range(min(concurrency, count))]
 
         async def one(worker: int) -> None:
             connection = await dialers[worker].connect(addr)
@@ -143,7 +149,7 @@ class Worker:
         """Open connections, each from a fresh node with its own key, and keep them."""
 
         async def one(_worker: int) -> None:
-            dialer = Node(settings(self._security))
+            dialer = Node(self._dialing)
             await dialer.start()
             self._held.append(dialer)
             connection = await dialer.connect(addr)
@@ -205,10 +211,11 @@ async def main() -> None:
     """Serve until the end of the input."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--transport", choices=LISTEN, default="tcp")
-    transport = parser.parse_args().transport
-    security = "tls" if transport == "tls" else "noise"
-    async with Node(settings(security, LISTEN[transport])) as node:
-        worker = Worker(node, security)
+    parser.add_argument("--engine", default="auto", help="what speaks QUIC, as quic.engine")
+    options = parser.parse_args()
+    security = "tls" if options.transport == "tls" else "noise"
+    async with Node(settings(security, options.engine, LISTEN[options.transport])) as node:
+        worker = Worker(node, settings(security, options.engine))
         lines.say(
             {"event": "ready", "peer": str(node.peer_id), "addrs": [str(each) for each in node.listen_addrs]}
         )

@@ -14,20 +14,34 @@ from tools.interop_peers.process import PeerProcess
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """How to start a program that listens on a transport; ``groups`` are the rows it can run, None for all."""
+    """How to start a program that listens on a transport; ``groups`` are those whose rows it can run, None for all, but
+    for ``lacks``."""
 
     command: Callable[[str], list[str]]
     groups: frozenset[str] | None = None
+    lacks: frozenset[str] = frozenset()
+
+    def runs(self, row: Row) -> bool:
+        return (self.groups is None or row.group in self.groups) and row.name not in self.lacks
 
 
 def _mesh_command(transport: str) -> list[str]:
     return [sys.executable, "-m", "tools.bench.mesh_worker", "--transport", transport]
 
 
+def _aioquic_command(transport: str) -> list[str]:
+    return [*_mesh_command(transport), "--engine", "aioquic"]
+
+
 PROGRAMS = {
     "mesh": Program(_mesh_command),
+    "aioquic": Program(_aioquic_command, frozenset({"quic"})),
     "go": Program(go_worker.command),
-    "py": Program(py_libp2p.command, frozenset({"bulk", "ping", "streams", "connections"})),
+    "py": Program(
+        py_libp2p.command,
+        frozenset({"bulk", "ping", "streams", "connections", "quic"}),
+        lacks=frozenset({"quic-memory"}),
+    ),
 }
 
 
@@ -45,8 +59,7 @@ class Pair:
 
     def runs(self, row: Row) -> bool:
         """Whether both ends know the row."""
-        groups = (PROGRAMS[each].groups for each in (self.client, self.server))
-        return all(each is None or row.group in each for each in groups)
+        return all(PROGRAMS[each].runs(row) for each in (self.client, self.server))
 
     @contextlib.asynccontextmanager
     async def started(self, transport: str) -> AsyncIterator[tuple[PeerProcess, PeerProcess]]:
@@ -61,8 +74,11 @@ class Pair:
 BASELINE = Pair("go", "go")
 ALONE = Pair("mesh", "")
 PAIRS = (Pair("mesh", "mesh"), Pair("mesh", "go"), Pair("go", "mesh"), BASELINE)
-OPTIONAL = {"py-libp2p": (Pair("mesh", "py"), Pair("py", "mesh"), Pair("py", "py"))}
-"""Pairs with peers that are asked for by name."""
+OPTIONAL = {
+    "py-libp2p": (Pair("mesh", "py"), Pair("py", "mesh"), Pair("py", "py")),
+    "aioquic": (Pair("aioquic", "aioquic"), Pair("aioquic", "go"), Pair("go", "aioquic")),
+}
+"""Pairs with peers that are asked for by name; ``aioquic`` is this node with that engine for QUIC."""
 
 
 def known(peers: Sequence[str]) -> list[Pair]:

@@ -19,10 +19,10 @@ MESSAGE_LETTERS = 400
 
 
 def command(transport: str) -> list[str]:
-    """Noise and yamux over TCP."""
-    if transport != "tcp":
+    """Noise and yamux over TCP, or QUIC."""
+    if transport not in ("tcp", "quic"):
         raise PeerMissing(f"py-libp2p is not run over {transport}")
-    return [str(PYTHON), str(WORKER)]
+    return [str(PYTHON), str(WORKER), "--transport", transport]
 
 
 def ensure_installed() -> None:

@@ -1,4 +1,4 @@
-"""py-libp2p as a worker (see `lines`): bulk, ping, streams, connections over Noise and yamux.
+"""py-libp2p as a worker (see `lines`): bulk, ping, streams, connections over TCP with Noise and yamux, or over QUIC.
 
 It runs in an environment of its own and imports nothing of this project.
 """
@@ -28,14 +28,16 @@ from libp2p.rcmgr import ResourceLimits, ResourceManager  # type: ignore[import-
 from libp2p.rcmgr.connection_limits import new_connection_limits  # type: ignore[import-not-found]
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE  # type: ignore[import-not-found]
 from libp2p.security.noise.transport import Transport as Noise
+from libp2p.transport.quic.config import QUICTransportConfig  # type: ignore[import-not-found]
 
 ECHO, PERF, PING, IDENTIFY = "/echo/1.0.0", "/perf/1.0.0", "/ipfs/ping/1.0.0", "/ipfs/id/1.0.0"
+LISTEN = {"tcp": "/ip4/127.0.0.1/tcp/0", "quic": "/ip4/127.0.0.1/udp/0/quic-v1"}
 PIECE = bytes(64 * 1024)
 MANY = 1_000_000
 
 
-def make_host() -> Any:
-    """Limits out of the way, Noise alone."""
+def make_host(quic: bool) -> Any:
+    """Limits out of the way; Noise alone, or QUIC alone."""
     key = generate_new_ed25519_identity()
     limits = ResourceLimits(max_connections=MANY, max_streams=MANY, max_memory_mb=1 << 20)
     return new_host(
@@ -50,7 +52,9 @@ def make_host() -> Any:
             enable_graceful_degradation=False,
             enable_rate_limiting=False,
         ),
-        connection_config=ConnectionConfig(max_connections=MANY),
+        enable_quic=quic,
+        enable_tcp=not quic,
+        connection_config=(QUICTransportConfig if quic else ConnectionConfig)(max_connections=MANY),
     )
 
 
@@ -72,8 +76,9 @@ async def serve_echo(stream: Any) -> None:
 class Worker:
     """Answers the commands that the rows use."""
 
-    def __init__(self, host: Any) -> None:
+    def __init__(self, host: Any, quic: bool) -> None:
         self._host = host
+        self._quic = quic
         self.commands: dict[str, Callable[..., Awaitable[dict[str, Any]]]] = {
             "connect": self.connect,
             "connections": self.connections,
@@ -146,7 +151,7 @@ class Worker:
     async def connections(self, addr: str, count: int, concurrency: int) -> dict[str, Any]:
         """Connect, identify, close; each worker has a host, made before the clock starts."""
         info = info_from_p2p_addr(multiaddr.Multiaddr(addr))
-        dialers = [make_host() for _ in range(min(concurrency, count))]
+        dialers = [make_host(self._quic) for _ in range(min(concurrency, count))]
 
         async def one(worker: int) -> None:
             host = dialers[worker]
@@ -219,16 +224,18 @@ async def answer(worker: Worker, line: bytes) -> None:
 
 async def main() -> None:
     """Serve until the end of the input."""
-    argparse.ArgumentParser(description=__doc__).parse_args()
-    host = make_host()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--transport", choices=LISTEN, default="tcp")
+    transport = parser.parse_args().transport
+    host = make_host(transport == "quic")
     async with (
-        host.run(listen_addrs=[multiaddr.Multiaddr("/ip4/127.0.0.1/tcp/0")]),
+        host.run(listen_addrs=[multiaddr.Multiaddr(LISTEN[transport])]),
         trio.open_nursery() as nursery,
     ):
         host.set_stream_handler(ECHO, serve_echo)
         host.set_stream_handler(PING, handle_ping)
         await PerfService(host).start()
-        worker = Worker(host)
+        worker = Worker(host, transport == "quic")
         peer = str(host.get_id())
         addresses = [str(each).split("/p2p/")[0] for each in host.get_transport_addrs()]
         say({"event": "ready", "peer": peer, "addrs": [f"{each}/p2p/{peer}" for each in addresses]})

@@ -57,11 +57,24 @@ class Row:
     probe: Probe = Probe.WORK
 
 
-def _streams(at_once: int, reference: float) -> Row:
-    figure = Figure(f"new streams, {at_once} at once", "1/s", "per_second", reference=reference)
+OVER = {"tcp": "", "tls": ", TLS", "ws": ", WebSocket", "quic": ", QUIC"}
+"""What a worker can be told to run over, and how figures say so; TCP and WebSocket carry Noise."""
+
+
+def _called(name: str, group: str, transport: str) -> tuple[str, str]:
+    """Name and group, which say so when a row runs over something else than TCP with Noise."""
+    return (name, group) if transport == "tcp" else (f"{transport}-{name}", transport)
+
+
+def _streams(at_once: int, reference: float | None, transport: str = "tcp") -> Row:
+    figure = Figure(
+        f"new streams, {at_once} at once{OVER[transport]}", "1/s", "per_second", reference=reference
+    )
+    name, group = _called(f"streams-{at_once}", "streams", transport)
     return Row(
-        name=f"streams-{at_once}",
-        group="streams",
+        name=name,
+        group=group,
+        transport=transport,
         command="streams",
         amount="count",
         first_amount=200,
@@ -70,40 +83,72 @@ def _streams(at_once: int, reference: float) -> Row:
     )
 
 
-OVER = {"tcp": "", "tls": ", TLS", "ws": ", WebSocket"}
-"""What a worker can be told to run over, and how figures say so; TCP and WebSocket carry Noise."""
-
-
 def _connections(dialers: int, reference: float | None, transport: str = "tcp") -> Row:
     whose = "1 dialer" if dialers == 1 else f"{dialers} dialers"
     figure = Figure(
         f"connections with identify, {whose}{OVER[transport]}", "1/s", "per_second", reference=reference
     )
+    name, group = _called(f"connections-{dialers}", "connections", transport)
     return Row(
-        name=f"connections-{dialers}" if transport == "tcp" else f"{transport}-connections-{dialers}",
-        group="connections" if transport == "tcp" else transport,
+        name=name,
+        group=group,
+        transport=transport,
         command="connections",
         amount="count",
         first_amount=2 * dialers,
         figures=(figure,),
         arguments={"concurrency": dialers},
         needs_connection=False,
-        transport=transport,
     )
 
 
-def _bulk(direction: str, reference: float, transport: str = "tcp") -> Row:
+def _bulk(direction: str, reference: float | None, transport: str = "tcp") -> Row:
     figure = Figure(
         f"bulk {direction}, one stream{OVER[transport]}", "MB/s", f"{direction}_mb_per_s", reference=reference
     )
+    short = direction.removesuffix("load")
+    name, group = _called(f"bulk-{short}" if transport == "tcp" else short, "bulk", transport)
     return Row(
-        name=f"{'bulk' if transport == 'tcp' else transport}-{direction.removesuffix('load')}",
-        group="bulk" if transport == "tcp" else transport,
+        name=name,
+        group=group,
+        transport=transport,
         command="perf",
         amount=direction,
         first_amount=16 * MIB,
         figures=(figure,),
+    )
+
+
+def _ping(median_us: float, p99_us: float, transport: str = "tcp") -> Row:
+    over = OVER[transport]
+    name, group = _called("ping", "ping", transport)
+    return Row(
+        name=name,
+        group=group,
         transport=transport,
+        command="ping",
+        amount="count",
+        first_amount=500,
+        figures=(
+            Figure(f"ping, median{over}", "us", "median_us", higher_is_better=False, reference=median_us),
+            Figure(f"ping, p99{over}", "us", "p99_us", higher_is_better=False, reference=p99_us),
+        ),
+    )
+
+
+def _memory(reference: float | None = None, transport: str = "tcp") -> Row:
+    server = f"memory of an idle connection, server{OVER[transport]}"
+    client = f"memory of a node and its connection, client{OVER[transport]}"
+    name, group = _called("memory", "memory", transport)
+    return Row(
+        name=name,
+        group=group,
+        transport=transport,
+        figures=(
+            Figure(server, "KiB", "server", higher_is_better=False, reference=reference),
+            Figure(client, "KiB", "client", higher_is_better=False),
+        ),
+        probe=Probe.MEMORY,
     )
 
 
@@ -123,32 +168,22 @@ ROWS: tuple[Row, ...] = (
         figures=(Figure(f"writes of {FRAME_BYTES} B, one stream", "1/s", "writes_per_second"),),
         arguments={"chunk": FRAME_BYTES},
     ),
-    Row(
-        name="ping",
-        group="ping",
-        command="ping",
-        amount="count",
-        first_amount=500,
-        figures=(
-            Figure("ping, median", "us", "median_us", higher_is_better=False, reference=55),
-            Figure("ping, p99", "us", "p99_us", higher_is_better=False, reference=117),
-        ),
-    ),
+    _ping(55, 117),
     _streams(1, 6_592),
     _streams(32, 17_800),
     _connections(1, 499),
     _connections(32, 1_124),
     _connections(1, None, "tls"),
     _connections(32, None, "tls"),
-    Row(
-        name="memory",
-        group="memory",
-        figures=(
-            Figure("memory of an idle connection, server", "KiB", "server", higher_is_better=False),
-            Figure("memory of a node and its connection, client", "KiB", "client", higher_is_better=False),
-        ),
-        probe=Probe.MEMORY,
-    ),
+    _memory(),
+    _bulk("download", 419, "quic"),
+    _bulk("upload", None, "quic"),
+    _ping(77, 181, "quic"),
+    _streams(1, None, "quic"),
+    _streams(32, None, "quic"),
+    _connections(1, None, "quic"),
+    _connections(32, None, "quic"),
+    _memory(74, "quic"),
     Row(
         name="start",
         group="start",
