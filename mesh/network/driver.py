@@ -331,7 +331,7 @@ class Driver(asyncio.BufferedProtocol):
             if raw is not None and raw.family != getattr(socket, "AF_UNIX", None) and raw.fileno() >= 0:
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_OFF)
             if flushed:
-                self.transport.close()
+                self._close_soon()
             else:
                 self.transport.abort()
 
@@ -431,9 +431,13 @@ class Driver(asyncio.BufferedProtocol):
     def _close_transport(self) -> None:
         if not self._lost and not self.transport.is_closing():
             self._write(self.channel.close())
-            self.transport.close()
-            if self._timer is not None:
-                self._timer.cancel()
+            self._close_soon()
+
+    def _close_soon(self) -> None:
+        self.transport.close()
+        if self._timer is not None:
+            self._timer.cancel()
+        if not self._lost:
             self._timer = self._loop.call_later(CLOSE_S, self._force)
 
     def _force(self) -> None:
