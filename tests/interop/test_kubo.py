@@ -12,7 +12,7 @@ import pytest
 from mesh.identity.peer_id import PeerId
 from mesh.multiformats.cid import Cid
 from mesh.protocols.kademlia import ipns
-from tests.network.live import PATIENCE_S, Nodes, eventually, identified
+from tests.network.live import PATIENCE_S, QUIC, Nodes, eventually, identified
 from tools.interop_peers.isolation import isolated, way_out
 from tools.interop_peers.kad_network import GoKadNetwork
 from tools.interop_peers.kubo import ROOT, Kubo
@@ -55,6 +55,33 @@ async def test_kubo_talks_to_our_node(kubo: Kubo, nodes: Nodes) -> None:
     async for seconds in node.ping(connection, count=1):
         assert seconds is not None
     assert str(node.peer_id) in await kubo.run("swarm", "peers")
+
+
+@pytest.mark.parametrize("engine", ["qh3", "aioquic"])
+async def test_kubo_over_quic(kubo_built: None, isolation: None, nodes: Nodes, engine: str) -> None:
+    """kubo dials: its quic-go 0.55 panics when it accepts anybody's connection, once built with Go 1.26 ("crypto/tls
+    bug: where's my session ticket?"): go-libp2p has tickets disabled, and Go now says so without an error."""
+    settings = {"Swarm": {"Transports": {"Network": {"QUIC": True}}}}
+    async with Kubo(listen=[QUIC], settings=settings) as kubo:
+        node = await nodes.start(QUIC, engine=engine)
+        await kubo.connect(str(node.listen_addrs[0]))
+        assert str(node.peer_id) in await kubo.run("swarm", "peers")
+        (connection,) = node.connections
+        assert connection.inbound
+        assert str(connection.remote).endswith("/quic-v1")
+        await identified(connection)
+        async for seconds in node.ping(connection, count=3, interval_s=0):
+            assert seconds is not None
+
+
+async def test_kubo_over_tls(kubo: Kubo, nodes: Nodes) -> None:
+    node = await nodes.start(security=("tls",))
+    connection = await node.connect(kubo.addresses[0])
+    await identified(connection)
+    assert connection.security == "tls"
+    await connection.close()
+    await kubo.connect(str(node.listen_addrs[0]))
+    assert [each.security for each in node.connections] == ["tls"]
 
 
 async def test_kubo_and_go_nodes_find_each_other(kubo: Kubo) -> None:
