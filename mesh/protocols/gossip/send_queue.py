@@ -12,7 +12,6 @@ list of ids, has the next RPC for itself: so nothing waits for ever where someth
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from enum import Enum
 from itertools import islice
@@ -92,6 +91,9 @@ def _split(ids: Sequence[bytes]) -> list[list[bytes]]:
     return parts
 
 
+_DROPPED = ("own", "forwarded", "answer", "idontwant", "iwant", "ihave")
+
+
 class _Owed(Enum):
     """What the next RPC is for, because there was no place for it in the last."""
 
@@ -146,18 +148,18 @@ class SendQueue:
         self._control: dict[str, bytes] = {}
         self._control_bytes = 0
         self._declined: dict[bytes, None] = {}
-        self._batches: deque[list[bytes]] = deque()
-        self._sizes: deque[int] = deque()  # of all batches but the last
+        self._batches: list[list[bytes]] = []
+        self._sizes: list[int] = []  # of all batches but the last
         self._last: list[bytes] = []
         self._last_bytes = self._most_batch_bytes
-        self._answers: deque[bytes] = deque()
+        self._answers: list[bytes] = []
         self._answers_next = False
-        self._iwant: deque[bytes] = deque()
-        self._ihave: deque[bytes] = deque()
+        self._iwant: list[bytes] = []
+        self._ihave: list[bytes] = []
         self._owed = _Owed.NOTHING
         self._held_bytes = 0
         self._held_messages = 0
-        self.dropped = dict.fromkeys(("own", "forwarded", "answer", "idontwant", "iwant", "ihave"), 0)
+        self.dropped = dict.fromkeys(_DROPPED, 0)
         """What was refused or dropped: messages, ids of IDONTWANT, entries of IWANT and IHAVE."""
 
     @property
@@ -286,7 +288,7 @@ class SendQueue:
         """Ask for messages; False when that was left out. What was taken is not dropped any more."""
         return self._gossip(self._iwant, _request(ids))
 
-    def _gossip(self, waiting: deque[bytes], entries: Entries) -> bool:
+    def _gossip(self, waiting: list[bytes], entries: Entries) -> bool:
         if not self._version.meshes:
             return False
         if self._held_bytes + entries.size > self._forward_bytes:
@@ -325,9 +327,9 @@ class SendQueue:
 
     def _take_batch(self) -> tuple[list[bytes], int]:
         """The oldest batch, whose first element is the place of the length, and its size."""
-        batch = self._batches.popleft()
+        batch = self._batches.pop(0)
         if self._sizes:
-            size = self._sizes.popleft()
+            size = self._sizes.pop(0)
         else:
             size = self._last_bytes
             self._last = []
@@ -402,13 +404,15 @@ class SendQueue:
             return size
         carried = 0
         room = min(room, self._most_batch_bytes)
-        answers = self._answers
-        while answers and len(parts) <= BATCH_MESSAGES:
-            if carried + len(answers[0]) > room and (told or carried):
+        given = 0
+        for answer in self._answers:
+            if len(parts) > BATCH_MESSAGES or (carried + len(answer) > room and (told or carried)):
                 break
-            carried += len(answers[0])
-            parts.append(answers.popleft())
-            self._held_messages -= 1
+            carried += len(answer)
+            given += 1
+            parts.append(answer)
+        del self._answers[:given]
+        self._held_messages -= given
         self._held_bytes -= carried
         if carried:
             self._answers_next = False
@@ -419,11 +423,13 @@ class SendQueue:
         room = min(self._most_control_bytes, self._limits.own_rpc_bytes - WRAPPING_BYTES - carried) - told
         added = 0
         for waiting in (self._iwant, self._ihave):
-            while waiting:
-                size = len(waiting[0])
-                if added + size > room and (told or carried or added):
+            taken = 0
+            for encoded in waiting:
+                if added + len(encoded) > room and (told or carried or added):
                     break
-                added += size
-                control.append(waiting.popleft())
+                added += len(encoded)
+                taken += 1
+                control.append(encoded)
+            del waiting[:taken]
         self._held_bytes -= added
         return added > 0 or not (self._iwant or self._ihave)

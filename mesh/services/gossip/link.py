@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -115,7 +114,7 @@ class Link:
         self.stream: Stream | None = None
         self.queue: SendQueue | None = None
         self.inbound: Stream | None = None
-        self.frames: deque[bytes] = deque()
+        self.frames: list[bytes] = []
         """RPCs that were read and not looked at."""
         self.part: Rpc | None = None
         """One whose messages are being looked at, and how many have been."""
@@ -282,7 +281,7 @@ class Link:
 
     def next_frame(self) -> bytes:
         """The next RPC to look at."""
-        frame = self.frames.popleft()
+        frame = self.frames.pop(0)
         self._backlog -= len(frame) + FRAME_BYTES
         if self.held_up and self._backlog <= MAX_BACKLOG_BYTES:
             self._resume()
