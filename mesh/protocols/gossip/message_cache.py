@@ -60,7 +60,8 @@ class MessageCache(Generic[PeerT]):
         window[id] = None
         self._messages[id] = Cached(topic, field, cost, window)
         self.held_bytes += cost
-        self._shrink()
+        if self.held_bytes > self._max_bytes:
+            self._shrink()
 
     def get(self, id: bytes) -> Cached[PeerT] | None:
         """The message with this id, if it is kept."""

@@ -109,15 +109,23 @@ def verify(message: Message, wire: bytes) -> bool:
 
     Where a policy lets unsigned messages pass, the caller asks only for those that have a signature.
     """
+    claimed = claim(message, wire)
+    if claimed is None:
+        return False
+    key, signed, signature = claimed
+    return key.verify(signed, signature)
+
+
+def claim(message: Message, wire: bytes) -> tuple[PublicKey, bytes, bytes] | None:
+    """Whose key is to have signed which bytes with which signature; None for a message that cannot be verified."""
     signature = message.signature
     if signature is None:
-        return False
+        return None
     try:
         key = _inlined_key(message.sender or b"") if message.key is None else author_key(message)
-        signed = signed_part(message, wire)
+        return key, signed_part(message, wire), signature
     except (DecodeError, PeerError):
-        return False
-    return key.verify(signed, signature)
+        return None
 
 
 def author_key(message: Message) -> PublicKey:

@@ -7,13 +7,15 @@ from collections.abc import Iterator, Sequence
 from queue import SimpleQueue
 from typing import Final
 
-from mesh.codecs.gossip import Message
+from mesh.identity.keys import PublicKey
 from mesh.identity.peer_id import PeerId
 from mesh.protocols.gossip import Incoming
-from mesh.protocols.gossip.signing import verify
+from mesh.protocols.gossip.signing import claim
 
-SHARED_BATCH: Final = 16
+SHARED_BATCH: Final = 32
 """From so many messages on, a second thread helps: libsodium runs without the interpreter's lock."""
+
+Claim = tuple[PublicKey, bytes, bytes]
 
 
 class Verifier:
@@ -32,12 +34,23 @@ class Verifier:
 
     def verify(self, messages: Sequence[Incoming[PeerId]]) -> list[bool]:
         """Whether each of the messages may pass."""
-        if self._threads < 2 or len(messages) < SHARED_BATCH:
-            return [_passes(each.message, each.wire) for each in messages]
+        claims = [
+            (None if each.message.signature is None else claim(each.message, each.wire)) for each in messages
+        ]
+        verified = self._verified([each for each in claims if each is not None])
+        found = iter(verified)
+        return [
+            each.message.signature is None if claimed is None else next(found)
+            for each, claimed in zip(messages, claims, strict=True)
+        ]
+
+    def _verified(self, claims: list[Claim]) -> list[bool]:
+        if self._threads < 2 or len(claims) < SHARED_BATCH:
+            return [key.verify(signed, signature) for key, signed, signature in claims]
         if self._thread is None:
             self._thread = threading.Thread(target=self._serve, name="gossip signatures", daemon=True)
             self._thread.start()
-        batch = _Batch(messages)
+        batch = _Batch(claims)
         self._batches.put(batch)
         batch.work()
         return batch.results()
@@ -63,23 +76,19 @@ class _Batch:
 
     __slots__ = ("_good", "_left", "finished")
 
-    def __init__(self, messages: Sequence[Incoming[PeerId]]) -> None:
-        self._left: Iterator[tuple[int, Incoming[PeerId]]] = enumerate(messages)
-        self._good: list[bool | None] = [None] * len(messages)
+    def __init__(self, claims: list[Claim]) -> None:
+        self._left: Iterator[tuple[int, Claim]] = enumerate(claims)
+        self._good: list[bool | None] = [None] * len(claims)
         self.finished: SimpleQueue[None] = SimpleQueue()
 
     def work(self) -> None:
         """Verify what is left."""
         good = self._good
-        for index, each in self._left:
-            good[index] = _passes(each.message, each.wire)
+        for index, (key, signed, signature) in self._left:
+            good[index] = key.verify(signed, signature)
 
     def results(self) -> list[bool]:
         """Once nothing is left; waits for the one the other thread is at."""
         if None in self._good:
             self.finished.get()
         return [each is True for each in self._good]
-
-
-def _passes(message: Message, wire: bytes) -> bool:
-    return message.signature is None or verify(message, wire)
