@@ -38,6 +38,7 @@ from mesh.network.stream import Stream
 from mesh.network.swarm import Swarm
 from mesh.services import echo, identify, perf, ping
 from mesh.services.bootstrap import Bootstrap
+from mesh.services.discovery import Discovery
 from mesh.services.identify import Identify, PeerInfo
 from mesh.services.ping import Ping
 from mesh.services.registry import Registry
@@ -96,6 +97,7 @@ class Node:
         self._identify.observers.append(self._remember)
         self._scope: Scope | None = None
         self._swarm: Swarm | None = None
+        self._discovery: Discovery | None = None
         self._dht: Kademlia | None = None
         self._datastore: Datastore | None = None
         self._pubsub = self._make_pubsub()
@@ -131,12 +133,14 @@ class Node:
         self._swarm = self._make_swarm(self._scope)
         try:
             await asyncio.wrap_future(self.addresses.start())
+            self._discovery = self._make_discovery(self._swarm)
             if self.config.kademlia.mode != "off":
                 await self._start_dht(self._scope)
             if self._pubsub is not None:
                 await self._pubsub.start(self._scope)
             for text in self.config.network.listen:
                 await self._swarm.listen(Multiaddr.parse(text))
+            await self._discovery.start(self._scope)
         except BaseException:
             await self.stop()
             raise
@@ -147,13 +151,12 @@ class Node:
         swarm, scope = self._swarm, self._scope
         if swarm is None or scope is None:
             return
-        if self._pubsub is not None:
-            await self._pubsub.stop()
-        if self._dht is not None:
-            await self._dht.stop()
+        for service in (self._discovery, self._pubsub, self._dht):
+            if service is not None:
+                await service.stop()
         await swarm.close()
         await scope.close()
-        self._swarm = self._scope = self._dht = None
+        self._swarm = self._scope = self._discovery = self._dht = None
         if self._datastore is not None:
             await self._datastore.close()
             self._datastore = None
@@ -251,6 +254,13 @@ class Node:
     # -- services ----------------------------------------------------------------------------------------------------
 
     @property
+    def discovery(self) -> Discovery:
+        """How peers are found and kept. Raises `UsageError` while the node is not running."""
+        if self._discovery is None:
+            raise UsageError(_IDLE)
+        return self._discovery
+
+    @property
     def dht(self) -> Kademlia:
         """The DHT. Raises `UsageError` while it is off (`kademlia.mode`) or the node is not running."""
         if self._dht is None:
@@ -285,6 +295,9 @@ class Node:
         swarm.observers.connected.append(self._connected)
         swarm.observers.disconnected.append(self._disconnected)
         return swarm
+
+    def _make_discovery(self, swarm: Swarm) -> Discovery:
+        return Discovery(self.config, swarm, self.addresses, self.bootstrap, self.counters)
 
     def _connected(self, connection: Connection) -> None:
         self.addresses.set_connected(connection.peer, True)

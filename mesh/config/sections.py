@@ -94,6 +94,14 @@ class NetworkSection(Section):
     bootstrap: Annotated[
         tuple[str, ...], Setting("Peers to connect to at start.", "list", shape=shape_of_address)
     ] = ()
+    peering: Annotated[
+        tuple[str, ...],
+        Setting(
+            "Peers to keep connected: never trimmed, dialled again for ever. Each ends in /p2p/<peer id>.",
+            "list",
+            shape=shape_of_address,
+        ),
+    ] = ()
     security: Annotated[
         tuple[str, ...],
         Setting(

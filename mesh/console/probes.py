@@ -205,7 +205,7 @@ def quiet(config: Config) -> Config:
     return replace(
         config,
         node=replace(config.node, path=None),
-        network=replace(config.network, listen=(), bootstrap=()),
+        network=replace(config.network, listen=(), bootstrap=(), peering=()),
         kademlia=replace(config.kademlia, mode="off"),
         gossip=replace(config.gossip, enabled=False),
         services=replace(config.services, serve=()),

@@ -21,6 +21,7 @@ _CLONE_NEWNET = 0x40000000
 _SIOCGIFFLAGS = 0x8913
 _SIOCSIFFLAGS = 0x8914
 _SIOCSIFADDR = 0x8916
+_SIOCBRADDBR = 0x89A0
 _IFF_UP = 1
 _NAME_AND_FLAGS = struct.Struct("16sh14x")
 _NAME_AND_ADDRESS = struct.Struct("16sHH4s8x")
@@ -53,6 +54,27 @@ def isolated(*addresses: str) -> Iterator[None]:
         os.close(before)
 
 
+def add_address(name: str, address: str) -> None:
+    """Give an interface of this thread's network, or an alias of one (`lo:1`), an IPv4 address, and raise it."""
+    packed = socket.inet_aton(address)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as control:
+        fcntl.ioctl(control, _SIOCSIFADDR, _NAME_AND_ADDRESS.pack(name.encode(), socket.AF_INET, 0, packed))
+        _raise_interface(control, name.encode())
+
+
+def add_bridge(name: str, address: str) -> None:
+    """A new interface without anything behind it, which carries multicast between the sockets of this network.
+
+    Raises `IsolationImpossible` where the system has no bridges.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as control:
+        try:
+            fcntl.ioctl(control, _SIOCBRADDBR, name.encode() + b"\0")
+        except OSError as error:
+            raise IsolationImpossible(f"no interface of one's own: {error}") from error
+    add_address(name, address)
+
+
 def way_out() -> str:
     """What this thread's network has besides loopback; empty when it is isolated."""
     return ", ".join(name for _, name in socket.if_nameindex() if name != "lo")
@@ -66,12 +88,15 @@ def _system_call(name: str, *arguments: int) -> None:
 
 def _raise_loopback(addresses: tuple[str, ...]) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as control:
-        asked = fcntl.ioctl(control, _SIOCGIFFLAGS, _NAME_AND_FLAGS.pack(b"lo", 0))
-        flags = _NAME_AND_FLAGS.unpack(asked)[1] | _IFF_UP
-        fcntl.ioctl(control, _SIOCSIFFLAGS, _NAME_AND_FLAGS.pack(b"lo", flags))
-        for number, address in enumerate(addresses):
-            name, packed = f"lo:{number}".encode(), socket.inet_aton(address)
-            fcntl.ioctl(control, _SIOCSIFADDR, _NAME_AND_ADDRESS.pack(name, socket.AF_INET, 0, packed))
+        _raise_interface(control, b"lo")
+    for number, address in enumerate(addresses):
+        add_address(f"lo:{number}", address)
+
+
+def _raise_interface(control: socket.socket, name: bytes) -> None:
+    asked = fcntl.ioctl(control, _SIOCGIFFLAGS, _NAME_AND_FLAGS.pack(name, 0))
+    flags = _NAME_AND_FLAGS.unpack(asked)[1] | _IFF_UP
+    fcntl.ioctl(control, _SIOCSIFFLAGS, _NAME_AND_FLAGS.pack(name, flags))
 
 
 def main(command: list[str]) -> None:
