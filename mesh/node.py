@@ -297,7 +297,9 @@ class Node:
         return swarm
 
     def _make_discovery(self, swarm: Swarm) -> Discovery:
-        return Discovery(self.config, swarm, self.addresses, self.bootstrap, self.counters)
+        return Discovery(
+            self.config, swarm, self.addresses, self.bootstrap, self.counters, lambda: self.own_addresses
+        )
 
     def _connected(self, connection: Connection) -> None:
         self.addresses.set_connected(connection.peer, True)

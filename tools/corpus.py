@@ -38,6 +38,8 @@ GOSSIP_PARTS = {
 }
 """Parts of pubsub RPCs, each alone."""
 
+MDNS_STRING = b"dnsaddr=/ip4/192.0.2.1/tcp/4001/p2p/12D3KooWPvSMQfQRD3BRQ3B9BFmVqtTqCDpTkVLMdEFAiKLhfA8N"
+
 RELAY_PARTS = {
     "peer": ("0a06002408011220120804c0000201060fa1", "0a00"),
     "reservation": ("0880b1ef8607120804c0000201060fa11a03010203",),
@@ -110,6 +112,9 @@ def seeds() -> dict[str, list[bytes]]:
     for part, encodings in GOSSIP_PARTS.items():
         take(f"gossip.{part}", [{"bytes": encoding} for encoding in encodings], "bytes")
     _take_reachability(take)
+    found["mdns.peer_address"] = [MDNS_STRING, b"dnsaddr=", b"other=value"]
+    found["mdns.txt"] = [bytes([len(each)]) + each for each in found["mdns.peer_address"]]
+    found["mdns.txt"] += [b"".join(found["mdns.txt"]), b""]
     quic = cases("quic", "quic")
     take("quic.initial", quic, "initial")
     take("quic.retry", quic, "retry")

@@ -24,12 +24,13 @@ class Profile:
 
 PROFILES: dict[str, Profile] = {
     "lan": Profile(
-        "listens on all interfaces, for peers in the local network, and serves their DHT",
+        "listens on all interfaces, finds peers in the local network by mDNS, and serves their DHT",
         {
             "network.listen": EVERYWHERE,
             "network.max_connections": 512,
             "kademlia.mode": "server",
             "kademlia.prefix": "/ipfs/lan",
+            "mdns.enabled": True,
         },
     ),
     "public": Profile(

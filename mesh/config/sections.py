@@ -47,6 +47,21 @@ def _shape_of_prefix(text: str) -> str:
     return "is not a path like /ipfs"
 
 
+def _shape_of_service(text: str) -> str:
+    """Two labels of a DNS service: `_name._udp` or `_name._tcp`."""
+    name, _, transport = text.partition(".")
+    plain = name[1:].replace("-", "")
+    if (
+        transport in ("_udp", "_tcp")
+        and name[:1] == "_"
+        and plain.isascii()
+        and plain.isalnum()
+        and len(name) <= 63
+    ):
+        return ""
+    return "is not a service name like _p2p._udp"
+
+
 def _shape_of_control(text: str) -> str:
     """A Unix socket besides what `shape_of_api_listen` takes."""
     if text.startswith("unix:"):
@@ -314,6 +329,24 @@ class GossipSection(Section):
 
 
 @dataclass(frozen=True, slots=True)
+class MdnsSection(Section):
+    """Finding peers in the local network."""
+
+    enabled: Annotated[bool, _switch("Ask and answer in the local network, and dial who is found.")] = False
+    service: Annotated[
+        str,
+        Setting("Name of the service; another one makes a network of its own.", shape=_shape_of_service),
+    ] = "_p2p._udp"
+    interfaces: Annotated[
+        tuple[str, ...],
+        Setting(
+            "Names, patterns or addresses; empty for all but loopback and bridges of containers.", "list"
+        ),
+    ] = ()
+    peers_per_minute: Annotated[int, _count("New peers taken notice of.", maximum=10_000)] = 60
+
+
+@dataclass(frozen=True, slots=True)
 class ServicesSection(Section):
     """Optional protocols to answer."""
 
@@ -369,6 +402,7 @@ class Config:
     ping: PingSection = field(default_factory=PingSection)
     kademlia: KademliaSection = field(default_factory=KademliaSection)
     gossip: GossipSection = field(default_factory=GossipSection)
+    mdns: MdnsSection = field(default_factory=MdnsSection)
     services: ServicesSection = field(default_factory=ServicesSection)
     api: ApiSection = field(default_factory=ApiSection)
     log: LogSection = field(default_factory=LogSection)
@@ -390,6 +424,7 @@ SECTIONS: dict[str, type[Section]] = {
     "ping": PingSection,
     "kademlia": KademliaSection,
     "gossip": GossipSection,
+    "mdns": MdnsSection,
     "services": ServicesSection,
     "api": ApiSection,
     "log": LogSection,

@@ -199,7 +199,7 @@ def probe_config() -> Config:
 
 
 def quiet(config: Config) -> Config:
-    """The same times and limits, but no data folder, no listener, no bootstrap, no DHT, no pubsub and no services."""
+    """The same times and limits, but no data folder, listener, bootstrap, DHT, pubsub, mDNS or services."""
     from dataclasses import replace
 
     return replace(
@@ -208,6 +208,7 @@ def quiet(config: Config) -> Config:
         network=replace(config.network, listen=(), bootstrap=(), peering=()),
         kademlia=replace(config.kademlia, mode="off"),
         gossip=replace(config.gossip, enabled=False),
+        mdns=replace(config.mdns, enabled=False),
         services=replace(config.services, serve=()),
         api=replace(config.api, listen="off"),
     )

@@ -19,6 +19,7 @@ from mesh.config import (
     IdentifySection,
     KademliaSection,
     LimitsSection,
+    MdnsSection,
     NetworkSection,
     NodeSection,
     PingSection,
@@ -107,9 +108,11 @@ def configured(*listen: str, serve: tuple[str, ...] = (), **settings: Any) -> Co
         "limits": (LimitsSection, {}),
         "connections": (ConnectionsSection, {}),
         "kademlia": (KademliaSection, {}),
+        "mdns": (MdnsSection, {}),
     }
     renamed = {"identify_timeout_s": ("identify", "timeout_s"), "ping_timeout_s": ("ping", "timeout_s")}
     renamed["connection_held_bytes"] = ("yamux", "max_held_bytes")
+    renamed["mdns"] = ("mdns", "enabled")
     renamed["quic_keepalive_s"] = ("quic", "keepalive_s")
     for name, value in settings.items():
         home, field = renamed.get(name, ("", name))

@@ -25,6 +25,7 @@ type serveOptions struct {
 	noEarlyMuxer bool
 	unlimited    bool
 	lifetime     time.Duration
+	mdns         string
 	tls          tlsFiles
 }
 
@@ -44,6 +45,7 @@ func parseServeOptions(args []string) (serveOptions, error) {
 	flags.StringVar(&options.tls.certificate, "tls-certificate", "", "PEM file of the certificate chain for listening on wss")
 	flags.StringVar(&options.tls.key, "tls-key", "", "PEM file of its private key")
 	flags.StringVar(&options.tls.trust, "tls-trust", "", "PEM file of the authorities trusted when dialling wss, instead of the system's")
+	flags.StringVar(&options.mdns, "mdns", "", "find peers by mDNS under this service name, such as _p2p._udp, and report each")
 	flags.DurationVar(&options.lifetime, "timeout", 600*time.Second, "end the process after this long, 0 for never")
 	if err := flags.Parse(args); err != nil {
 		return options, err

@@ -47,6 +47,11 @@ func serve(args []string) error {
 	ctx, end := processContext(options.lifetime)
 	defer end(nil)
 	out.send(ready)
+	if options.mdns != "" {
+		if err := startMdns(n.host, options.mdns, out); err != nil {
+			return err
+		}
+	}
 	go func() { end(nodeCommands.answerFrom(ctx, n, os.Stdin, out)) }()
 	<-ctx.Done()
 	return causeOfFailure(ctx)
