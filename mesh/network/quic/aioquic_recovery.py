@@ -63,6 +63,11 @@ class Pacer(QuicPacketPacer):
         self.bucket_max = max(BURST_DATAGRAMS * self._max_datagram_size / rate, TIMER_S)
         self.bucket_time = min(self.bucket_time, self.bucket_max)
 
+    def update_after_send(self, now: float) -> None:
+        """Asked for the next time just before, the bucket is as full as ``now`` makes it."""
+        if self.packet_time is not None:
+            self.bucket_time = max(self.bucket_time - self.packet_time, 0.0)
+
     def resize(self, datagram_bytes: int) -> None:
         """Count in datagrams of another size from the next acknowledgement on."""
         self._max_datagram_size = datagram_bytes

@@ -41,6 +41,7 @@ KEY_UPDATE_PACKETS = 1 << 22
 _ONE_RTT = tls.Epoch.ONE_RTT
 _ACKED = QuicDeliveryState.ACKED
 _LENGTH_BYTES = 2
+_STREAM = QuicFrameType.STREAM_BASE | 2
 
 
 class Stream(QuicStream):
@@ -160,9 +161,10 @@ class Sending(QuicConnection):
             return
         space = self._spaces[_ONE_RTT]
         pacer = self._loss.pacer
+        besides = True  # whether there may be anything besides streams: nothing new comes up while packets are written
         while True:
             if space.ack_at is None or space.ack_at > now:
-                if not self._something_to_say(network_path):
+                if not (self._ready or (besides and self._something_besides(network_path))):
                     return
                 self._pacing_at = pacer.next_send_time(now=now)
                 if self._pacing_at is not None:
@@ -171,11 +173,13 @@ class Sending(QuicConnection):
             try:
                 if space.ack_at is not None:
                     self._write_ack_frame(builder=builder, space=space, now=now)
-                if self._handshake_complete:
-                    self._write_path_frames(builder, network_path, now)
-                    self._write_connection_frames(builder)
-                self._write_small_frames(builder, space)
-                self._write_commands(builder)
+                if besides:
+                    if self._handshake_complete:
+                        self._write_path_frames(builder, network_path, now)
+                        self._write_connection_frames(builder)
+                    self._write_small_frames(builder, space)
+                    self._write_commands(builder)
+                    besides = False
                 self._write_streams(builder)
             except QuicPacketBuilderStop:
                 if builder.packet_is_empty:
@@ -184,10 +188,9 @@ class Sending(QuicConnection):
                 return
             pacer.update_after_send(now=now)
 
-    def _something_to_say(self, path: QuicNetworkPath) -> bool:
+    def _something_besides(self, path: QuicNetworkPath) -> bool:
         return bool(
-            self._ready
-            or self._commands
+            self._commands
             or self._credits
             or self._probe_pending
             or self._ping_pending
@@ -293,53 +296,61 @@ class Sending(QuicConnection):
             del self._commands[stream_id]
 
     def _write_streams(self, builder: QuicPacketBuilder) -> None:
+        """Fill the packet with what streams have to say, in turn."""
         ready = self._ready
         while ready:
-            stream_id, stream = next(iter(ready.items()))
+            stream_id = next(iter(ready))
+            stream = ready[stream_id]
             sender = stream.sender
-            overhead = 1 + _LENGTH_BYTES + size_uint_var(stream_id)
             offset = sender.next_offset
-            if offset:
-                overhead += size_uint_var(offset)
+            overhead = 1 + _LENGTH_BYTES + size_uint_var(stream_id) + (size_uint_var(offset) if offset else 0)
             room = builder.remaining_flight_space - overhead
             if room <= 0:
                 if builder.packet_is_empty:
                     raise QuicPacketBuilderStop
                 return
-            if not self._write_stream(builder, stream, room, overhead):
+            stop = self._write_stream(builder, stream, room, overhead)
+            if stop is None:
                 del ready[stream_id]
                 if len(sender._pending):
                     self._held_back[stream_id] = stream
-            elif not len(sender._pending) and not sender._pending_eof:
+                continue
+            if stop == sender._buffer_stop and not len(sender._pending) and not sender._pending_eof:
                 sender.buffer_is_empty = True
                 del ready[stream_id]
             elif len(ready) > 1:
                 ready[stream_id] = ready.pop(stream_id)
+            if stop - offset == room:
+                return
 
-    def _write_stream(self, builder: QuicPacketBuilder, stream: Stream, room: int, overhead: int) -> bool:
-        """Write one STREAM frame; False if the stream has nothing or may send nothing."""
+    def _write_stream(
+        self, builder: QuicPacketBuilder, stream: Stream, room: int, overhead: int
+    ) -> int | None:
+        """Write one STREAM frame and give the offset after it; None if the stream has nothing or may send nothing."""
         sender = stream.sender
         if sender._reset_error_code is not None:
-            return False
+            return None
         highest = sender.highest_offset
         credit = self._remote_max_data - self._remote_max_data_used
         frame = sender.get_frame(room, min(highest + credit, stream.max_stream_data_remote))
         if frame is None:
-            return False
-        start, size = frame.offset, len(frame.data)
+            return None
+        start, data, fin = frame.offset, frame.data, frame.fin
+        size = len(data)
+        stop = start + size
         buffer = builder.start_frame(
-            QuicFrameType.STREAM_BASE | 2 | (4 if start else 0) | frame.fin,
-            capacity=overhead,
-            handler=self._on_stream_data,
-            handler_args=(stream, start, start + size, frame.fin),
+            _STREAM | (4 if start else 0) | fin,
+            overhead,
+            self._on_stream_data,
+            (stream, start, stop, fin),
         )
         buffer.push_uint_var(stream.number)
         if start:
             buffer.push_uint_var(start)
         buffer.push_uint16(size | 0x4000)
-        buffer.push_bytes(frame.data)
+        buffer.push_bytes(data)
         self._remote_max_data_used += sender.highest_offset - highest
-        return True
+        return stop
 
     # --- larger datagrams -------------------------------------------------------------------------------------------
 
