@@ -109,6 +109,8 @@ class Muxer(Protocol[StateT]):
 
     def go_away(self) -> None: ...
 
+    def shed(self) -> None: ...
+
 
 class Authenticated(Protocol):
     """Who is at the other end, and how that was found out."""

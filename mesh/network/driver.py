@@ -23,19 +23,13 @@ from typing import Protocol, cast
 from mesh.errors import Closed, MeshError, NetworkError, TimedOut, TurnedAway
 from mesh.network.carrier import Owner
 from mesh.network.memory_counter import MemoryCounter
+from mesh.network.pump import FLUSH_BYTES, Pump
 from mesh.network.security import Channel
 from mesh.network.upgrade import Failed, Upgrade
-from mesh.network.wakefulness import wakefulness
 from mesh.protocols import yamux
 from mesh.protocols.machine import Buffer
 
 HIGH_WATER_BYTES = 1024 * 1024
-FLUSH_BYTES = 48 * 1024
-COALESCE_S = 30e-6
-"""A write this soon after another waits for the turn's end, so that both leave in one record; asking the loop to call
-back for every lone write would cost it another round through the selector."""
-SLICE_S = 100e-6
-"""When a turn goes on for this long, what it has to say so far leaves: the peer works on it meanwhile."""
 CLOSE_S = 2.0
 """How long last bytes may take to leave before the connection is reset."""
 MAX_UNSENT_BYTES = 16 * 1024 * 1024
@@ -50,7 +44,7 @@ class ByteOwner(Owner, Protocol):
         """The byte transport is there. May raise a `MeshError` to refuse it."""
 
 
-class Driver(asyncio.BufferedProtocol):
+class Driver(Pump, asyncio.BufferedProtocol):
     """Drives one connection.
 
     ``buffer`` is the receive buffer shared by all connections of the loop, ``memory`` the node's counter of held bytes,
@@ -59,18 +53,8 @@ class Driver(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_buffer",
-        "_deferred",
-        "_drained",
         "_ending",
-        "_flush_scheduled",
-        "_flushed_at",
-        "_held_bytes",
-        "_loop",
-        "_lost",
-        "_memory",
         "_owner",
-        "_processing",
-        "_scheduled_at",
         "_timer",
         "_timer_at",
         "_unsent",
@@ -79,13 +63,8 @@ class Driver(asyncio.BufferedProtocol):
         "_upgrade_limit_s",
         "channel",
         "lower_stage",
-        "near",
-        "paused",
-        "received_bytes",
-        "sent_bytes",
         "session",
         "transport",
-        "wakefulness",
     )
 
     channel: Channel
@@ -95,31 +74,17 @@ class Driver(asyncio.BufferedProtocol):
     def __init__(
         self, upgrade: Upgrade, owner: ByteOwner, buffer: memoryview, memory: MemoryCounter, upgrade_s: float
     ) -> None:
-        self._loop = asyncio.get_running_loop()
+        super().__init__(memory)
         self._buffer = buffer
         self._upgrade: Upgrade | None = upgrade
         self._upgrade_limit_s = upgrade_s
         self._upgrade_deadline = time.monotonic() + upgrade_s
         self._owner = owner
-        self._memory = memory
-        self._held_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._unsent: list[Buffer] = []
-        self._flush_scheduled = False
-        self._flushed_at = 0.0
-        self._scheduled_at = 0.0
-        self._deferred = False
-        self.wakefulness = wakefulness()
-        self._processing = False
-        self._drained: list[asyncio.Future[None]] | None = None
         self._ending: MeshError | None = None
-        self._lost = False
         self.lower_stage = ""
-        self.paused = False
-        self.near = False
-        self.received_bytes = 0
-        self.sent_bytes = 0
 
     # -- asyncio's side ----------------------------------------------------------------------------------------------
 
@@ -238,30 +203,6 @@ class Driver(asyncio.BufferedProtocol):
         elif self._timer is None or owner.deadline() is not None:
             self.arm()
 
-    def request_flush(self) -> None:
-        """Send soon: at once after a pause, at the turn's end when the last write was just now."""
-        if self._processing:
-            return
-        if self._flush_scheduled:
-            if self.session.queued_bytes >= FLUSH_BYTES or time.monotonic() - self._scheduled_at > SLICE_S:
-                self.flush()
-                self._scheduled_at = time.monotonic()
-        elif time.monotonic() - self._flushed_at < COALESCE_S:
-            self.schedule_flush()
-        else:
-            self._flush_small()
-
-    def defer_flush(self) -> None:
-        """A task was started that will answer within this turn: what `settle` has to send leaves with its answer."""
-        self._deferred = True
-
-    def schedule_flush(self) -> None:
-        """Send at the end of this turn, so that what follows leaves in the same record."""
-        if not self._flush_scheduled:
-            self._flush_scheduled = True
-            self._scheduled_at = time.monotonic()
-            self._loop.call_soon(self._flush_turn)
-
     def flush(self) -> None:
         """Seal and write everything the session has queued."""
         self._seal(self.session.output())
@@ -282,33 +223,6 @@ class Driver(asyncio.BufferedProtocol):
         for batch in batches:
             records += channel.seal(batch)
         self._write(records)
-
-    def count_held(self) -> None:
-        """Report the change in held bytes to the node's counter; shed load when it grew while the node holds too much.
-
-        It grows only by what `settle` counts, which also tells the streams that were shed, and counts once all is done.
-        """
-        if not self._processing:
-            self._count_held()
-
-    def _count_held(self) -> None:
-        session = self.session
-        grown = session.held_bytes > self._held_bytes
-        while (held := session.held_bytes) != self._held_bytes:
-            self._memory.add(held - self._held_bytes)
-            self._held_bytes = held
-            if grown and held and self._memory.exceeded:
-                session.shed()
-
-    async def drained(self) -> None:
-        """Wait until the transport's buffer is below its low-water mark or the connection is lost."""
-        if not self.paused or self._lost:
-            return
-        waiter: asyncio.Future[None] = self._loop.create_future()
-        if self._drained is None:
-            self._drained = []
-        self._drained.append(waiter)
-        await waiter
 
     def end(self, error: MeshError) -> None:
         """End the connection because of ``error``: queued answers (a go away) leave, then it closes. A peer at fault
@@ -384,17 +298,6 @@ class Driver(asyncio.BufferedProtocol):
         if self.paused and self.transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
             self.abort(NetworkError("the peer does not read: too many answers wait for it"))
 
-    def _flush_turn(self) -> None:
-        self._flush_scheduled = False
-        self._flush_small()
-
-    def _flush_small(self) -> None:
-        """Send, and when the peer is near, keep the loop awake for its answer."""
-        self.flush()
-        self._flushed_at = time.monotonic()
-        if self.near:
-            self.wakefulness.wrote(self._flushed_at)
-
     def arm(self) -> None:
         """Set the timer to the stack's next deadline, if that is before the one it is set to."""
         if self._ending is not None:
@@ -443,12 +346,6 @@ class Driver(asyncio.BufferedProtocol):
     def _force(self) -> None:
         if not self._lost:
             self.transport.abort()
-
-    def _release_writers(self) -> None:
-        waiters, self._drained = self._drained, None
-        for waiter in waiters or ():
-            if not waiter.done():
-                waiter.set_result(None)
 
     def _cut_off(self, kind: type[NetworkError], text: str) -> NetworkError:
         """What it means that the other end, or the network, ended the connection."""

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from mesh.errors import StreamReset
-from mesh.network import driver as module
+from mesh.network import pump
 from mesh.network.driver import Driver
 from mesh.network.stream import Stream
 from mesh.protocols import multistream, noise
@@ -150,7 +150,7 @@ async def test_streams_of_a_connection_do_not_disturb_each_other(nodes: Nodes, l
 async def test_a_paused_transport_holds_the_writer_and_nothing_else(
     nodes: Nodes, listen: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "HIGH_WATER_BYTES", 1000)
+    monkeypatch.setattr("mesh.network.driver.HIGH_WATER_BYTES", 1000)
     near, far = await both_ends(nodes, listen)
     driver = driver_of(near)
     driver.pause_writing()
@@ -175,17 +175,17 @@ async def test_a_turn_that_goes_on_speaks_before_its_end(
 ) -> None:
     near, far = await both_ends(nodes, listen)
     driver = driver_of(near)
-    monkeypatch.setattr(module, "COALESCE_S", 60.0)
-    monkeypatch.setattr(module, "SLICE_S", 60.0)
+    monkeypatch.setattr(pump, "COALESCE_S", 60.0)
+    monkeypatch.setattr(pump, "SLICE_S", 60.0)
     driver.schedule_flush()
     before = driver.sent_bytes
     await near.write(b"one")
     assert driver.sent_bytes == before, "it waits for what else the turn has to say"
-    monkeypatch.setattr(module, "SLICE_S", -1.0)
+    monkeypatch.setattr(pump, "SLICE_S", -1.0)
     await near.write(b"two")
     spoken = driver.sent_bytes
     assert spoken > before
-    monkeypatch.setattr(module, "SLICE_S", 60.0)
+    monkeypatch.setattr(pump, "SLICE_S", 60.0)
     await near.write(b"end")
     assert driver.sent_bytes == spoken, "the next slice begins"
     async with asyncio.timeout(PATIENCE_S):
@@ -195,13 +195,13 @@ async def test_a_turn_that_goes_on_speaks_before_its_end(
 async def test_much_is_said_before_the_end_of_a_turn(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
     near, far = await both_ends(nodes)
     driver = driver_of(near)
-    monkeypatch.setattr(module, "COALESCE_S", 60.0)
-    monkeypatch.setattr(module, "SLICE_S", 60.0)
+    monkeypatch.setattr(pump, "COALESCE_S", 60.0)
+    monkeypatch.setattr(pump, "SLICE_S", 60.0)
     driver.schedule_flush()
     before = driver.sent_bytes
-    await near.write(bytes(module.FLUSH_BYTES - 100))
+    await near.write(bytes(pump.FLUSH_BYTES - 100))
     assert driver.sent_bytes == before
     await near.write(bytes(100))
-    assert driver.sent_bytes > before + module.FLUSH_BYTES
+    assert driver.sent_bytes > before + pump.FLUSH_BYTES
     async with asyncio.timeout(PATIENCE_S):
-        assert await far.read_exactly(module.FLUSH_BYTES) == bytes(module.FLUSH_BYTES)
+        assert await far.read_exactly(pump.FLUSH_BYTES) == bytes(pump.FLUSH_BYTES)

@@ -20,22 +20,17 @@ from mesh.multiformats.multiaddr import Multiaddr
 from mesh.network.carrier import Owner
 from mesh.network.dial_causes import CONNECT
 from mesh.network.memory_counter import MemoryCounter
+from mesh.network.pump import Pump
 from mesh.network.quic.endings import BAD_CERTIFICATE, close_code, error_of, error_of_network
 from mesh.network.quic.endpoint import Endpoint
 from mesh.network.quic.engine import Address, Engine, MakeEngine, Settings, Termination
 from mesh.network.quic.session import Session
-from mesh.network.wakefulness import wakefulness
 
 BATCH_BYTES = 65_507
 MAX_BATCH_DATAGRAMS = 64
 """Asked of the engine at a time: what segmentation offload sends in one call."""
 MAX_BATCHES = 16
 """Sent in one turn of the loop; the rest waits for the next."""
-COALESCE_S = 30e-6
-"""A write this soon after another waits for the turn's end."""
-SLICE_S = 100e-6
-"""When a turn goes on for this long, what it has to say so far leaves."""
-FLUSH_BYTES = 48 * 1024
 CLOSE_S = 2.0
 """How long queued bytes may take to leave before the connection is closed all the same."""
 STAGE = "quic handshake"
@@ -71,41 +66,30 @@ class Terms:
     keepalive_s: float
 
 
-class QuicDriver:
+class QuicDriver(Pump):
     """Drives one connection over ``endpoint``; a listener gives the ids of the Initial it answers."""
 
     __slots__ = (
         "_address",
         "_batch",
         "_closing_at",
-        "_deferred",
-        "_drained",
         "_ending",
         "_endpoint",
         "_engine",
         "_expected_peer",
-        "_flush_scheduled",
-        "_flushed_at",
         "_heard_at",
-        "_held_bytes",
         "_ids",
-        "_loop",
-        "_lost",
         "_owner",
-        "_processing",
         "_refusal",
-        "_scheduled_at",
         "_terms",
         "_timer",
         "_timer_at",
         "_upgrade_deadline",
-        "near",
         "on_gone",
-        "received_bytes",
-        "sent_bytes",
         "session",
-        "wakefulness",
     )
+
+    session: Session
 
     def __init__(
         self,
@@ -119,8 +103,8 @@ class QuicDriver:
         original_id: bytes = b"",
         retry_id: bytes = b"",
     ) -> None:
+        super().__init__(terms.memory)
         now = time.monotonic()
-        self._loop = asyncio.get_running_loop()
         self._terms = terms
         self._owner = owner
         self._endpoint = endpoint
@@ -130,17 +114,8 @@ class QuicDriver:
         self._heard_at = now
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
-        self._flush_scheduled = False
-        self._flushed_at = self._scheduled_at = 0.0
-        self._deferred = self._processing = self._lost = False
-        self._drained: list[asyncio.Future[None]] | None = None
         self._ending: MeshError | None = None
         self._refusal: PeerError | None = None
-        self._held_bytes = 0
-        self.wakefulness = wakefulness()
-        self.near = False
-        self.received_bytes = 0
-        self.sent_bytes = 0
         self.on_gone: Callable[[], None] = _nothing
         self.session = Session(dialer=dialer)
         self._engine: Engine = terms.make(
@@ -197,10 +172,6 @@ class QuicDriver:
             return "established"
         return STAGE if self.received_bytes else CONNECT
 
-    @property
-    def paused(self) -> bool:
-        return self._endpoint.blocked
-
     def settle(self) -> None:
         """Act on what the engine has told, send what there is, and re-arm the timer."""
         if self._lost:
@@ -217,6 +188,7 @@ class QuicDriver:
                 self._tell_ready()
         finally:
             self._processing = False
+        self._count_held()
         if session.termination is not None and not self._lost:
             self._take_end(session.termination)
         elif self._deferred:
@@ -224,30 +196,6 @@ class QuicDriver:
             self.schedule_flush()
         else:
             self.flush()
-
-    def request_flush(self) -> None:
-        """Send soon: at once after a pause, at the turn's end when the last write was just now."""
-        if self._processing:
-            return
-        if self._flush_scheduled:
-            if self.session.queued_bytes >= FLUSH_BYTES or time.monotonic() - self._scheduled_at > SLICE_S:
-                self.flush()
-                self._scheduled_at = time.monotonic()
-        elif time.monotonic() - self._flushed_at < COALESCE_S:
-            self.schedule_flush()
-        else:
-            self._flush_small()
-
-    def defer_flush(self) -> None:
-        """A task was started that will answer within this turn: what `settle` has to send leaves with its answer."""
-        self._deferred = True
-
-    def schedule_flush(self) -> None:
-        """Send at the end of this turn."""
-        if not self._flush_scheduled:
-            self._flush_scheduled = True
-            self._scheduled_at = time.monotonic()
-            self._loop.call_soon(self._flush_turn)
 
     def flush(self) -> None:
         """Send what the engine gives, as far as the socket takes it."""
@@ -257,6 +205,7 @@ class QuicDriver:
         now = time.monotonic()
         for _ in range(MAX_BATCHES):
             if endpoint.blocked:
+                self.paused = True
                 endpoint.when_writable(self._resume)
                 break
             if not self._send_batch(now):
@@ -272,26 +221,6 @@ class QuicDriver:
             self.arm()
 
     flush_full = flush
-
-    def count_held(self) -> None:
-        """Report the change in held bytes to the node's counter; shed load when it grew while the node holds too much."""
-        session, memory = self.session, self._terms.memory
-        grown = session.held_bytes > self._held_bytes
-        while (held := session.held_bytes) != self._held_bytes:
-            memory.add(held - self._held_bytes)
-            self._held_bytes = held
-            if grown and held and memory.exceeded:
-                session.shed()
-
-    async def drained(self) -> None:
-        """Wait until the socket takes datagrams again or the connection is lost."""
-        if not self.paused or self._lost:
-            return
-        waiter: asyncio.Future[None] = self._loop.create_future()
-        if self._drained is None:
-            self._drained = []
-        self._drained.append(waiter)
-        await waiter
 
     def end(self, error: MeshError) -> None:
         """End the connection because of ``error``, after queued bytes have left."""
@@ -328,6 +257,7 @@ class QuicDriver:
 
     def _resume(self) -> None:
         """The socket takes datagrams again."""
+        self.paused = False
         if not self._lost:
             self._release_writers()
             self.flush()
@@ -411,17 +341,6 @@ class QuicDriver:
         session.issued.clear()
         session.retired.clear()
 
-    def _flush_turn(self) -> None:
-        self._flush_scheduled = False
-        self._flush_small()
-
-    def _flush_small(self) -> None:
-        """Send, and when the peer is near, keep the loop awake for its answer."""
-        self.flush()
-        self._flushed_at = time.monotonic()
-        if self.near:
-            self.wakefulness.wrote(self._flushed_at)
-
     def _deadline(self) -> float | None:
         candidates = [
             self._engine.deadline(),
@@ -492,12 +411,6 @@ class QuicDriver:
         self._tell_ready()
         self._release_writers()
         self.on_gone()
-
-    def _release_writers(self) -> None:
-        waiters, self._drained = self._drained, None
-        for waiter in waiters or ():
-            if not waiter.done():
-                waiter.set_result(None)
 
 
 def _nothing() -> None:
