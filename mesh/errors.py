@@ -118,6 +118,12 @@ class CertificateRefused(PeerError):  # noqa: N818
     code = "certificate-refused"
 
 
+class RelayRefused(PeerError):  # noqa: N818
+    """A relay granted no reservation or no circuit; ``wire_code`` is its status."""
+
+    code = "relay-refused"
+
+
 class StreamReset(PeerError):  # noqa: N818
     """The stream was reset; ``wire_code`` is the peer's reason (0 when it gave none)."""
 
@@ -161,6 +167,12 @@ class RecordNotFound(NetworkError):  # noqa: N818
     """Nobody who was asked holds it."""
 
     code = "not-found"
+
+
+class LimitedConnection(NetworkError):  # noqa: N818
+    """The peer is connected only through a relay that limits the connection, and this is not for such a one."""
+
+    code = "limited-connection"
 
 
 class TimedOut(NetworkError, TimeoutError):  # noqa: N818

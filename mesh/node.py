@@ -30,7 +30,8 @@ from mesh.multiformats.multiaddr import Multiaddr
 from mesh.network.allocator import keep_freed_memory
 from mesh.network.assembly import make_swarm
 from mesh.network.collector import collect_less_often
-from mesh.network.connection import Connection, Handler
+from mesh.network.connection import Connection
+from mesh.network.environment import Handler
 from mesh.network.interfaces import expand_unspecified
 from mesh.network.memory import MemoryTransport
 from mesh.network.scope import Scope
@@ -52,6 +53,7 @@ from mesh.telemetry.counters import Counters
 if TYPE_CHECKING:
     from mesh.services.gossip import Pubsub
     from mesh.services.kademlia import Kademlia
+    from mesh.services.relay import Relaying
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +103,7 @@ class Node:
         self._dht: Kademlia | None = None
         self._datastore: Datastore | None = None
         self._pubsub = self._make_pubsub()
+        self._relaying: Relaying | None = None
         self._push_pending = False
         self.bootstrap = Bootstrap(
             self.config.network.bootstrap,
@@ -111,9 +114,9 @@ class Node:
         self._serve_own_protocols()
 
     def _serve_own_protocols(self) -> None:
-        self._registry.add(identify.PROTOCOL_ID, self._identify.serve)
-        self._registry.add(identify.PUSH_PROTOCOL_ID, self._identify.serve_push)
-        self._registry.add(ping.PROTOCOL_ID, self._ping.serve)
+        self._registry.add(identify.PROTOCOL_ID, self._identify.serve, limited=True)
+        self._registry.add(identify.PUSH_PROTOCOL_ID, self._identify.serve_push, limited=True)
+        self._registry.add(ping.PROTOCOL_ID, self._ping.serve, limited=True)
         for name in self.config.services.serve:
             self._registry.add(*OPTIONAL_SERVICES[name])
         self._registry.on_change = self._schedule_push
@@ -141,6 +144,7 @@ class Node:
             for text in self.config.network.listen:
                 await self._swarm.listen(Multiaddr.parse(text))
             await self._discovery.start(self._scope)
+            await self._start_relaying(self._swarm, self._scope)
         except BaseException:
             await self.stop()
             raise
@@ -151,12 +155,12 @@ class Node:
         swarm, scope = self._swarm, self._scope
         if swarm is None or scope is None:
             return
-        for service in (self._discovery, self._pubsub, self._dht):
+        for service in (self._discovery, self._relaying, self._pubsub, self._dht):
             if service is not None:
                 await service.stop()
         await swarm.close()
         await scope.close()
-        self._swarm = self._scope = self._discovery = self._dht = None
+        self._swarm = self._scope = self._discovery = self._dht = self._relaying = None
         if self._datastore is not None:
             await self._datastore.close()
             self._datastore = None
@@ -212,20 +216,20 @@ class Node:
 
     # -- protocols ---------------------------------------------------------------------------------------------------
 
-    def handle(self, protocol: str, handler: Handler) -> None:
+    def handle(self, protocol: str, handler: Handler, *, limited: bool = False) -> None:
         """Serve a protocol: ``handler(stream)`` runs as a task for each stream; when it returns the stream is closed,
-        when it raises the stream is reset."""
-        self._registry.add(protocol, handler)
+        when it raises the stream is reset. ``limited``: also over connections through relays that limit them."""
+        self._registry.add(protocol, handler, limited=limited)
 
     def unhandle(self, protocol: str) -> None:
         """Stop serving a protocol."""
         self._registry.remove(protocol)
 
-    def protocol(self, protocol: str) -> Callable[[Handler], Handler]:
+    def protocol(self, protocol: str, *, limited: bool = False) -> Callable[[Handler], Handler]:
         """`handle` as a decorator."""
 
         def register(handler: Handler) -> Handler:
-            self.handle(protocol, handler)
+            self.handle(protocol, handler, limited=limited)
             return handler
 
         return register
@@ -235,11 +239,14 @@ class Node:
         """What this node serves."""
         return self._registry.protocols
 
-    async def open(self, target: Target, protocol: str | Sequence[str]) -> Stream:
+    async def open(
+        self, target: Target, protocol: str | Sequence[str], *, allow_limited: bool = False
+    ) -> Stream:
         """Open a stream to a peer, for the first of the given protocols that it speaks.
 
-        A protocol the peer announced is opened without waiting for its answer. Raises `DialError`,
-        `ProtocolNotSupported`, `TimedOut`, `Closed`.
+        A protocol the peer announced is opened without waiting for its answer. ``allow_limited``: also where the peer is
+        reached only through a relay that limits the connection. Raises `DialError`, `ProtocolNotSupported`, `TimedOut`,
+        `Closed`, `LimitedConnection`.
         """
         connection = await self.connect(target)
         wanted = [protocol] if isinstance(protocol, str) else list(protocol)
@@ -248,8 +255,8 @@ class Node:
         known = connection.remote_protocols or frozenset()
         announced = next((each for each in wanted if each in known), None)
         if announced is not None:
-            return await connection.open([announced], optimistic=True)
-        return await connection.open(wanted)
+            return await connection.open([announced], optimistic=True, allow_limited=allow_limited)
+        return await connection.open(wanted, allow_limited=allow_limited)
 
     # -- services ----------------------------------------------------------------------------------------------------
 
@@ -267,6 +274,11 @@ class Node:
             off = self.config.kademlia.mode == "off"
             raise UsageError("the DHT is off: set kademlia.mode to client, server or auto" if off else _IDLE)
         return self._dht
+
+    @property
+    def relaying(self) -> Relaying | None:
+        """The relay and the reservations at relays; None while the node is not running or wants neither."""
+        return self._relaying
 
     @property
     def pubsub(self) -> Pubsub:
@@ -309,8 +321,12 @@ class Node:
         )
 
     def _disconnected(self, connection: Connection) -> None:
-        if self._swarm is not None and not self._swarm.is_connected(connection.peer):
+        if self._swarm is None:
+            return
+        if not self._swarm.is_connected(connection.peer):
             self.addresses.set_connected(connection.peer, False)
+        present = self._swarm.connection_to(connection.peer)
+        if connection.limited is None and (present is None or present.limited is not None):
             for service in (self._dht, self._pubsub):
                 if service is not None:
                     service.disconnected(connection.peer)
@@ -326,9 +342,10 @@ class Node:
             addresses.set_record(peer, info.record, info.record_seq, info.listen_addrs, Lifetime.CONNECTED)
         else:
             addresses.add(peer, info.listen_addrs, Lifetime.CONNECTED)
-        for service in (self._dht, self._pubsub):
-            if service is not None:
-                service.identified(connection)
+        if connection.limited is None:
+            for service in (self._dht, self._pubsub, self._relaying):
+                if service is not None:
+                    service.identified(connection)
 
     @property
     def own_addresses(self) -> list[Multiaddr]:
@@ -357,6 +374,24 @@ class Node:
         await dht.start(scope)
         self._dht = dht
 
+    async def _start_relaying(self, swarm: Swarm, scope: Scope) -> None:
+        section = self.config.relay
+        if not (section.serve or section.relays or section.auto):
+            return
+        from mesh.services.relay import Relaying
+
+        relaying = Relaying(
+            section,
+            self.key,
+            swarm,
+            self._registry,
+            self.counters,
+            lambda: self.own_addresses,
+            self._schedule_push,
+        )
+        await relaying.start(scope)
+        self._relaying = relaying
+
     def _make_pubsub(self) -> Pubsub | None:
         if not self.config.gossip.enabled:
             return None
@@ -373,7 +408,8 @@ class _Host:
         self.peer_id = node.peer_id
 
     def connection_to(self, peer: PeerId) -> Connection | None:
-        return self._node.swarm.connection_to(peer)
+        found = self._node.swarm.connection_to(peer)
+        return None if found is None or found.limited is not None else found
 
     async def connect(self, target: PeerId, addresses: Iterable[Multiaddr]) -> Connection:
         return await self._node.swarm.dial(target, (), [*self._node.addresses.of(target), *addresses])

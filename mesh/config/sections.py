@@ -347,6 +347,29 @@ class MdnsSection(Section):
 
 
 @dataclass(frozen=True, slots=True)
+class RelaySection(Section):
+    """Circuit relay: being reached through relays, and being one."""
+
+    relays: Annotated[
+        tuple[str, ...],
+        Setting("Relays to be reached through, each ending in its peer id.", "list", shape=shape_of_address),
+    ] = ()
+    auto: Annotated[bool, _switch("Also be reached through connected peers that are relays.")] = False
+    wanted: Annotated[int, _count("Relays to be reached through at a time.", 0, 20)] = 2
+    serve: Annotated[bool, _switch("Be a relay for others.")] = False
+    max_reservations: Annotated[int, _count("Peers that may be reached through this relay.")] = 100
+    max_reservations_per_ip: Annotated[int, _count("Of those, from one address (IPv6: one /56).")] = 8
+    reservation_s: Annotated[float, _time("A reservation lasts this long unless it is renewed.")] = 3600.0
+    max_circuits_per_peer: Annotated[int, _count("Circuits that a peer is an end of.")] = 16
+    circuit_s: Annotated[
+        float, Setting("A circuit is ended after this; 0 for never.", "seconds", minimum=0, maximum=LONGEST_S)
+    ] = 120.0
+    circuit_bytes: Annotated[
+        int, Setting("A circuit passes this much each way; 0 for no limit.", "size", minimum=0)
+    ] = 128 * KIB
+
+
+@dataclass(frozen=True, slots=True)
 class ServicesSection(Section):
     """Optional protocols to answer."""
 
@@ -403,6 +426,7 @@ class Config:
     kademlia: KademliaSection = field(default_factory=KademliaSection)
     gossip: GossipSection = field(default_factory=GossipSection)
     mdns: MdnsSection = field(default_factory=MdnsSection)
+    relay: RelaySection = field(default_factory=RelaySection)
     services: ServicesSection = field(default_factory=ServicesSection)
     api: ApiSection = field(default_factory=ApiSection)
     log: LogSection = field(default_factory=LogSection)
@@ -425,6 +449,7 @@ SECTIONS: dict[str, type[Section]] = {
     "kademlia": KademliaSection,
     "gossip": GossipSection,
     "mdns": MdnsSection,
+    "relay": RelaySection,
     "services": ServicesSection,
     "api": ApiSection,
     "log": LogSection,

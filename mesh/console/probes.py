@@ -199,7 +199,7 @@ def probe_config() -> Config:
 
 
 def quiet(config: Config) -> Config:
-    """The same times and limits, but no data folder, listener, bootstrap, DHT, pubsub, mDNS or services."""
+    """The same times and limits, but no data folder, listener, bootstrap, DHT, pubsub, mDNS, relay or services."""
     from dataclasses import replace
 
     return replace(
@@ -209,6 +209,7 @@ def quiet(config: Config) -> Config:
         kademlia=replace(config.kademlia, mode="off"),
         gossip=replace(config.gossip, enabled=False),
         mdns=replace(config.mdns, enabled=False),
+        relay=replace(config.relay, relays=(), auto=False, serve=False),
         services=replace(config.services, serve=()),
         api=replace(config.api, listen="off"),
     )

@@ -5,9 +5,10 @@ from __future__ import annotations
 from mesh.config import Config
 from mesh.identity.keys import PrivateKey
 from mesh.identity.peer_id import PeerId
-from mesh.network.connection import Handlers
+from mesh.network.circuit.transport import CircuitTransport
 from mesh.network.connection_manager import ConnectionManager
 from mesh.network.connection_manager import Settings as Watermarks
+from mesh.network.environment import Handlers
 from mesh.network.gater import Gater
 from mesh.network.machine_size import machine_size
 from mesh.network.memory import MemoryTransport
@@ -61,6 +62,7 @@ def make_swarm(
         Resources(_limits(config)),
         Gater(folder / "gater.json" if folder is not None else None),
         ConnectionManager(Watermarks(marks.low, marks.high, marks.grace_s)),
+        CircuitTransport(counters),
     )
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from mesh.errors import (
     Closed,
+    LimitedConnection,
     LimitError,
     MeshError,
     ProtocolNotSupported,
@@ -23,57 +23,20 @@ from mesh.multiformats.ip_ranges import is_loopback
 from mesh.multiformats.multiaddr import Multiaddr
 from mesh.network.carrier import Authenticated, Carrier, MuxedStream
 from mesh.network.driver import Driver
-from mesh.network.memory_counter import MemoryCounter
+from mesh.network.environment import Environment, Handler
 from mesh.network.resources import ConnectionScope, StreamScope
 from mesh.network.scope import Scope
 from mesh.network.stream import Stream
-from mesh.network.upgrade import NEGOTIATION, Upgrade, UpgradeSettings
+from mesh.network.upgrade import NEGOTIATION, Upgrade
 from mesh.protocols import multistream
 from mesh.protocols.machine import Role
 from mesh.protocols.yamux import ResetCode
-from mesh.telemetry.counters import Counters
+
+if TYPE_CHECKING:
+    from mesh.network.circuit.allowance import Allowance
 
 LINGER_S = 10.0
 """How long a closed stream waits for the peer's own end before it is reset."""
-
-Handler = Callable[[Stream], Awaitable[None]]
-
-
-class Handlers(Protocol):
-    """The protocols this node serves."""
-
-    def supports(self, protocol: str) -> bool: ...
-
-    def handler(self, protocol: str) -> Handler: ...
-
-
-class Observer(Protocol):
-    """Who keeps the connections."""
-
-    def connection_started(self, connection: Connection) -> None:
-        """Its transport is connected. May raise a `MeshError` to refuse it."""
-
-    def connection_upgraded(self, connection: Connection) -> None:
-        """The peer is known. May raise a `MeshError` to refuse it."""
-
-    def connection_lost(self, connection: Connection, error: MeshError) -> None:
-        """The connection has ended, or its upgrade failed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Environment:
-    """What all connections of a node share. Times in seconds."""
-
-    upgrade: UpgradeSettings
-    handlers: Handlers
-    observer: Observer
-    scope: Scope
-    memory: MemoryCounter
-    counters: Counters
-    receive_buffer: memoryview
-    upgrade_timeout_s: float
-    negotiate_timeout_s: float
-    open_timeout_s: float
 
 
 class Connection:
@@ -82,6 +45,9 @@ class Connection:
     ``local`` and ``remote`` are the addresses of its ends without peer ids; ``remote_key`` and ``peer`` are known once it
     is upgraded, and must be ``expected_peer`` if that is given. ``inbound`` tells who dialled. ``security`` (`noise`,
     `tls`) and ``muxer`` are what the ends agreed on; ``proposal`` is the place of the security protocol to propose.
+
+    ``relay`` is the peer through which it is made, None for a direct one. ``limited`` is what that relay lets pass, None
+    when it sets no limit: a limited connection carries the streams that were made for one, and no others.
     """
 
     __slots__ = (
@@ -101,11 +67,13 @@ class Connection:
         "find_ends",
         "identified",
         "inbound",
+        "limited",
         "local",
         "muxer",
         "opened_at",
         "peer",
         "proposal",
+        "relay",
         "remote",
         "remote_info",
         "remote_key",
@@ -147,6 +115,8 @@ class Connection:
         self.identified: asyncio.Future[None] | None = None
         self.remote_info: object = None
         self.resources: ConnectionScope | None = None
+        self.relay: PeerId | None = None
+        self.limited: Allowance | None = None
         self.remote_protocols: frozenset[str] | None = None
 
     def __repr__(self) -> str:
@@ -244,15 +214,22 @@ class Connection:
         if self.close_reason is not None:
             raise self.close_reason
 
-    async def open(self, protocols: Sequence[str], *, optimistic: bool = False) -> Stream:
+    async def open(
+        self, protocols: Sequence[str], *, optimistic: bool = False, allow_limited: bool = False
+    ) -> Stream:
         """Open a stream for the first of ``protocols`` the peer accepts.
 
         ``optimistic``: do not wait for the answer; the first bytes written leave with the proposal, and a refusal shows
-        when reading. Only sensible for a single protocol the peer is known to speak.
-        Raises `ProtocolNotSupported`, `TimedOut`, `Closed`, `StreamReset`.
+        when reading. Only sensible for a single protocol the peer is known to speak. ``allow_limited``: also where a
+        relay limits the connection.
+        Raises `ProtocolNotSupported`, `TimedOut`, `Closed`, `StreamReset`, `LimitedConnection`.
         """
         if isinstance(protocols, str):
             raise UsageError("open takes a sequence of protocol ids, not one string")
+        if self.limited is not None and not allow_limited:
+            raise LimitedConnection(
+                f"{self.peer} is connected through the relay {self.relay} only, which limits it"
+            )
         driver = self._driver
         if not driver.session.can_open:
             await self._wait_openable()
@@ -319,7 +296,7 @@ class Connection:
     def began(self, local: Multiaddr, remote: Multiaddr) -> None:
         """The upgrade begins between these addresses. May raise a `MeshError` to refuse it."""
         self.local, self.remote = local, remote
-        if is_loopback(self.remote):
+        if self.relay is None and is_loopback(self.remote):
             self._driver.near = True
             self._driver.wakefulness.began(self.local)
         self._environment.observer.connection_started(self)
@@ -344,7 +321,9 @@ class Connection:
             self._environment.counters.count(f"stream.refused:{refusal.scope.partition(' ')[0]}")
             session.reset(state, ResetCode.RESOURCE_LIMIT)
             return
-        negotiation = multistream.Responder(self._environment.handlers.supports)
+        handlers = self._environment.handlers
+        supports = handlers.supports if self.limited is None else handlers.supports_limited
+        negotiation = multistream.Responder(supports)
         stream = Stream(self, self._driver, state, negotiation)
         stream.resources = resources
         session.accept(state)
@@ -386,7 +365,7 @@ class Connection:
     def lost(self, error: MeshError, stage: str) -> None:
         self.close_reason = error
         self.failed_stage = stage
-        if hasattr(self, "remote") and is_loopback(self.remote):
+        if self.relay is None and hasattr(self, "remote") and is_loopback(self.remote):
             self._driver.wakefulness.ended(self.local)
         self.openable()
         if self._upgraded is not None and not self._upgraded.done():

@@ -8,6 +8,7 @@ that failed lately wait out a backoff, unless the caller named them.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -166,8 +167,9 @@ class Dialer:
         now = time.monotonic()
         race.pending = dict.fromkeys(wanted, "waiting for its turn")
         for address in wanted:
-            if address not in named and (pause := self._backoff.wait(address, now)):
-                times = self._backoff.failures(address)
+            place = _place(race.peer, address)
+            if address not in named and (pause := self._backoff.wait(place, now)):
+                times = self._backoff.failures(place)
                 cause = f"failed {times} times; next try in {pause:.0f} s"
                 race.fail(address, "backoff", cause)
                 continue
@@ -235,7 +237,8 @@ class Dialer:
             if transport is None or refusal is not None:
                 cause = refusal or "no transport for this kind of address"
             else:
-                async with gate, self._gate:
+                # Through a relay, whose own dial would wait at this gate: it takes no descriptor.
+                async with gate, contextlib.nullcontext() if _is_relayed(address) else self._gate:
                     begun = True
                     stage, cause = await self._connect(transport, address, connection)
                     while (proposal := connection.other_proposal) is not None:
@@ -244,12 +247,12 @@ class Dialer:
             if cause:
                 race.fail(address, stage, cause)
                 if not isinstance(connection.close_reason, LimitError):
-                    self._backoff.note_failure(address, time.monotonic())
+                    self._backoff.note_failure(_place(race.peer, address), time.monotonic())
                 connection.abort(Closed(cause))
             elif won.done():
                 connection.abort(Closed("another address was faster"))
             else:
-                self._backoff.note_success(address)
+                self._backoff.note_success(_place(race.peer, address))
                 won.set_result(connection)
         except asyncio.CancelledError:
             if begun:
@@ -265,9 +268,10 @@ class Dialer:
     ) -> tuple[str, str]:
         """Stage and cause of a failure; empty strings when the connection stands."""
         settings = self._settings
-        address_s = settings.address_s if is_public(address) else min(settings.address_s, NEAR_TIMEOUT_S)
+        near = not (is_public(address) or _is_relayed(address))
+        address_s = min(settings.address_s, NEAR_TIMEOUT_S) if near else settings.address_s
         deadline = time.monotonic() + address_s
-        limit = min(settings.connect_s, address_s)
+        limit = address_s if _is_relayed(address) else min(settings.connect_s, address_s)
         try:
             async with asyncio.timeout(limit):
                 await transport.dial(address, connection)
@@ -282,3 +286,12 @@ class Dialer:
         except MeshError as error:
             return failed_upgrade(connection.failed_stage, error, connection.driver.received_bytes)
         return "", ""
+
+
+def _is_relayed(address: Multiaddr) -> bool:
+    return address.has("p2p-circuit")
+
+
+def _place(peer: PeerId | None, address: Multiaddr) -> Multiaddr:
+    """What backoffs are kept by: through one relay many peers are reached at the same address."""
+    return address / f"/p2p/{peer}" if peer is not None and _is_relayed(address) else address

@@ -28,7 +28,10 @@ _NAMES = {socket.AF_INET: "ip4", socket.AF_INET6: "ip6"}
 
 
 class Resolver:
-    """Looks names up. ``nameservers`` (`host` or `host:port`) replaces the system's own list; tests use it."""
+    """Looks names up, but for those of relays, which are looked up when the relay is dialled.
+
+    ``nameservers`` (`host` or `host:port`) replaces the system's own list; tests use it.
+    """
 
     __slots__ = ("_nameservers", "_resolver")
 
@@ -50,7 +53,9 @@ class Resolver:
         first = address.components[0] if address else None
         if first is None or len(found) >= MAX_ADDRESSES:
             return
-        if first.name == "dnsaddr":
+        if address.has("p2p-circuit"):
+            found[address.without_peer()] = None
+        elif first.name == "dnsaddr":
             if depth == 0:
                 raise NetworkError(f"{address}: dnsaddr records lead more than {MAX_DEPTH} levels deep")
             wanted = peer.to_bytes() if peer is not None else address.peer_id_bytes()

@@ -19,9 +19,11 @@ from mesh.errors import (
 )
 from mesh.identity.peer_id import PeerId
 from mesh.multiformats.multiaddr import Multiaddr
-from mesh.network.connection import Connection, Environment, Handlers
+from mesh.network.circuit.transport import CircuitTransport
+from mesh.network.connection import Connection
 from mesh.network.connection_manager import ConnectionManager
 from mesh.network.dialer import Dialer, DialSettings
+from mesh.network.environment import Environment, Handlers
 from mesh.network.gater import Denied, Gater
 from mesh.network.memory_counter import MemoryCounter
 from mesh.network.receive_buffer import receive_buffer
@@ -61,6 +63,7 @@ class Swarm:
         resources: Resources,
         gater: Gater,
         manager: ConnectionManager[Connection],
+        circuits: CircuitTransport,
     ) -> None:
         self.own_id = own_id
         self.memory: MemoryCounter = upgrade.memory
@@ -69,8 +72,10 @@ class Swarm:
         self.gater = gater
         self.manager = manager
         self.observers = ConnectionObservers([], [])
+        self.circuits = circuits
+        circuits.reach = self._reach_relay
         self._settings = settings
-        self._transports = transports
+        self._transports = (*transports, circuits)
         self._listeners: list[Listener] = []
         self._peers: dict[PeerId, list[Connection]] = {}
         self._upgrading: set[Connection] = set()
@@ -78,7 +83,7 @@ class Swarm:
         self._established = 0
         self._dialer = Dialer(
             DialSettings(settings.connect_timeout_s, settings.address_timeout_s, settings.dial_timeout_s),
-            transports,
+            self._transports,
             Resolver(),
             lambda peer, proposal: self._make(Role.INITIATOR, peer, proposal),
             counters,
@@ -118,10 +123,16 @@ class Swarm:
         """Every connected peer."""
         return list(self._peers)
 
-    def connection_to(self, peer: PeerId) -> Connection | None:
-        """The newest usable connection to a peer."""
-        several = self._peers.get(peer, ())
-        return next((each for each in reversed(several) if each.usable), None)
+    def connection_to(self, peer: PeerId, *, direct: bool = False) -> Connection | None:
+        """The newest usable connection to a peer; one through a relay only where no other stands, and never with
+        ``direct``."""
+        relayed: Connection | None = None
+        for each in reversed(self._peers.get(peer, ())):
+            if each.usable:
+                if each.relay is None:
+                    return each
+                relayed = relayed or each
+        return None if direct else relayed
 
     # -- listening ---------------------------------------------------------------------------------------------------
 
@@ -155,6 +166,13 @@ class Swarm:
             self.gater.check_peer_dial(peer)
         return await self._dialer.dial(peer, named, known)
 
+    async def _reach_relay(self, relay: PeerId, address: Multiaddr) -> Connection:
+        """A direct connection to a relay; without an address it has to stand already."""
+        present = self.connection_to(relay, direct=True)
+        if present is not None:
+            return present
+        return await self.dial(relay, [address] if address else [])
+
     def _transport(self, address: Multiaddr) -> Transport | None:
         return next((each for each in self._transports if each.handles(address)), None)
 
@@ -170,7 +188,9 @@ class Swarm:
             await listener.close()
         for connection in list(self._upgrading):
             connection.abort(Closed("the node is closing"))
-        await asyncio.gather(*(connection.close() for connection in self.connections))
+        for relayed in (True, False):
+            closing = [each for each in self.connections if (each.relay is not None) is relayed]
+            await asyncio.gather(*(connection.close() for connection in closing))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.close_timeout_s):
                 await self._idle.wait()
@@ -189,9 +209,11 @@ class Swarm:
                 limit = settings.max_pending_upgrades
                 raise self.resources.refuse("node", "pending upgrades", limit, "network.max_pending_upgrades")
             self.gater.check_accept(connection.remote)
-        host = connection.remote.value("ip4") or connection.remote.value("ip6")
+        remote = connection.remote
+        direct = connection.relay is None
+        host = (remote.value("ip4") or remote.value("ip6")) if direct else None
         connection.resources = self.resources.open_connection(
-            connection.inbound, host, time.monotonic(), descriptors=int(connection.remote.has("tcp"))
+            connection.inbound, host, time.monotonic(), descriptors=int(direct and remote.has("tcp"))
         )
         self._inbound_upgrades += connection.inbound
         self._upgrading.add(connection)

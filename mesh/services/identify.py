@@ -117,13 +117,13 @@ class Identify:
                 log.debug("push to %s: %s", connection, error)
 
     async def _send_push(self, connection: Connection) -> None:
-        async with await connection.open([PUSH_PROTOCOL_ID], optimistic=True) as stream:
+        async with await connection.open([PUSH_PROTOCOL_ID], optimistic=True, allow_limited=True) as stream:
             await stream.write(self._snapshot(connection))
             await stream.negotiated()
 
     async def _exchange(self, connection: Connection) -> PeerInfo:
         # Our side ends with the block: ended before the answer, a refusal would come as a reset that eats its `na`.
-        async with await connection.open([PROTOCOL_ID], optimistic=True) as stream:
+        async with await connection.open([PROTOCOL_ID], optimistic=True, allow_limited=True) as stream:
             return self._check(connection, await self._read(stream))
 
     async def _within(self, what: str, work: Coroutine[Any, Any, T]) -> T:

@@ -79,7 +79,9 @@ class Ping:
 
     async def _open(self, connection: Connection) -> _Asked:
         known = connection.remote_protocols is not None and PROTOCOL_ID in connection.remote_protocols
-        return _Asked(await connection.open([PROTOCOL_ID], optimistic=known), self._timeout_s)
+        return _Asked(
+            await connection.open([PROTOCOL_ID], optimistic=known, allow_limited=True), self._timeout_s
+        )
 
 
 class _Asked:

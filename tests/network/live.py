@@ -24,6 +24,7 @@ from mesh.config import (
     NodeSection,
     PingSection,
     QuicSection,
+    RelaySection,
     ServicesSection,
     YamuxSection,
 )
@@ -109,10 +110,12 @@ def configured(*listen: str, serve: tuple[str, ...] = (), **settings: Any) -> Co
         "connections": (ConnectionsSection, {}),
         "kademlia": (KademliaSection, {}),
         "mdns": (MdnsSection, {}),
+        "relay": (RelaySection, {}),
     }
     renamed = {"identify_timeout_s": ("identify", "timeout_s"), "ping_timeout_s": ("ping", "timeout_s")}
     renamed["connection_held_bytes"] = ("yamux", "max_held_bytes")
     renamed["mdns"] = ("mdns", "enabled")
+    renamed["relay_serve"] = ("relay", "serve")
     renamed["quic_keepalive_s"] = ("quic", "keepalive_s")
     for name, value in settings.items():
         home, field = renamed.get(name, ("", name))

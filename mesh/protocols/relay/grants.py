@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mesh.codecs.relay import HopMessage, Status
-from mesh.errors import DecodeError, Malformed, PeerError
+from mesh.errors import DecodeError, Malformed, RelayRefused
 from mesh.identity.peer_id import PeerId
 from mesh.multiformats.multiaddr import Multiaddr
 from mesh.protocols.relay.limit import Limit, limit_of
@@ -31,12 +31,12 @@ class Grant:
 def read_grant(data: bytes, relay: PeerId, own: PeerId, now: float) -> Grant:
     """A relay's answer to RESERVE; ``now`` is Unix time.
 
-    Raises `PeerError` with the status of a refusal, `DecodeError` for an answer that is none, lacks the reservation, has
-    expired, or holds a voucher that is not this relay's for us.
+    Raises `RelayRefused` with the status of a refusal, `DecodeError` for an answer that is none, lacks the reservation,
+    has expired, or holds a voucher that is not this relay's for us.
     """
     status, message = read_status(data)
     if status != Status.OK:
-        raise PeerError(
+        raise RelayRefused(
             f"{relay} refused a reservation: {status_name(status)}", protocol=HOP_PROTOCOL, wire_code=status
         )
     reservation = message.reservation
