@@ -36,7 +36,7 @@ from aioquic.quic.recovery import QuicPacketSpace
 from aioquic.quic.stream import QuicStream, StreamFinishedError
 
 from mesh.network.quic.aioquic_recovery import INITIAL_RTT_S, Recovery
-from mesh.network.quic.aioquic_sending import Sending, Stream
+from mesh.network.quic.aioquic_sending import Receiver, Sending, Stream
 from mesh.network.quic.aioquic_tls import (
     MAX_HANDSHAKE_BYTES,
     PARSER_FAULTS,
@@ -121,6 +121,17 @@ class Connection(Sending):
         self.tls.update_traffic_key_cb = self._update_traffic_key
         flight_bytes = _FLIGHT_BYTES + len(settings.certificate)
         self._crypto_buffers = {epoch: Buffer(capacity=flight_bytes) for epoch in self._crypto_buffers}
+        for stream in self._crypto_streams.values():
+            stream.receiver = Receiver(None, readable=True)
+
+    def _handle_ack_frame(self, context: QuicReceiveContext, frame_type: int, buf: Buffer) -> None:
+        start = buf.tell()
+        if buf.pull_uint_var() >= self._packet_number:
+            raise QuicConnectionError(
+                QuicErrorCode.PROTOCOL_VIOLATION, frame_type, "a packet was acknowledged that was never sent"
+            )
+        buf.seek(start)
+        super()._handle_ack_frame(context, frame_type, buf)
 
     def _handle_crypto_frame(self, context: QuicReceiveContext, frame_type: int, buf: Buffer) -> None:
         start = buf.tell()

@@ -17,17 +17,20 @@ from aioquic.quic.connection import (
     STOP_SENDING_FRAME_CAPACITY,
     Limit,
     QuicConnection,
+    QuicConnectionError,
     QuicNetworkPath,
 )
-from aioquic.quic.packet import QuicFrameType, QuicPacketType
+from aioquic.quic.events import StreamDataReceived
+from aioquic.quic.packet import QuicErrorCode, QuicFrameType, QuicPacketType, QuicStreamFrame
 from aioquic.quic.packet_builder import QuicDeliveryState, QuicPacketBuilder, QuicPacketBuilderStop
 from aioquic.quic.rangeset import RangeSet
 from aioquic.quic.recovery import QuicPacketSpace
-from aioquic.quic.stream import QuicStream
+from aioquic.quic.stream import QuicStream, QuicStreamReceiver
 
 from mesh.network.quic.aioquic_recovery import Recovery
 from mesh.network.quic.engine import Address
 
+MAX_GAPS = 1000
 CREDIT_SHARE = 4
 """Credit is told when this part of a window has been read since it was told last."""
 BULK_DATAGRAMS = 4
@@ -44,6 +47,19 @@ _LENGTH_BYTES = 2
 _STREAM = QuicFrameType.STREAM_BASE | 2
 
 
+class Receiver(QuicStreamReceiver):
+    """The bytes of a stream that have come. aioquic searches what has come out of order from its beginning, for every
+    frame: it may not be in a great many pieces."""
+
+    def handle_frame(self, frame: QuicStreamFrame) -> StreamDataReceived | None:
+        event = super().handle_frame(frame)
+        if len(self._ranges) > MAX_GAPS:
+            raise QuicConnectionError(
+                QuicErrorCode.INTERNAL_ERROR, QuicFrameType.STREAM_BASE, "a stream with too many gaps"
+            )
+        return event
+
+
 class Stream(QuicStream):
     """A bidirectional stream; ``number`` is its id.
 
@@ -53,6 +69,7 @@ class Stream(QuicStream):
 
     def __init__(self, number: int, local_bytes: int, remote_bytes: int, told: bool) -> None:
         super().__init__(number, max_stream_data_local=local_bytes, max_stream_data_remote=remote_bytes)
+        self.receiver = Receiver(number, readable=True)
         self.number = number
         self.told = told
         self.ended = False

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 from aioquic import tls
 from aioquic._buffer import Buffer
-from aioquic.quic.packet import QuicErrorCode, QuicPacketType, pull_quic_header
+from aioquic.quic.packet import QuicErrorCode, QuicFrameType, QuicPacketType, pull_quic_header
 from aioquic.quic.packet_builder import QuicPacketBuilder
 
 from mesh.network.quic import aioquic_sending
@@ -247,6 +247,46 @@ def test_frames_of_a_hostile_peer_end_in_a_close_or_nothing() -> None:
         pair.listener.up.transmit(pair.now, 16)
         closed += pair.listener.termination is not None
     assert closed > 100
+
+
+def test_a_packet_that_was_never_sent_cannot_be_acknowledged() -> None:
+    pair = Pair().connect()
+
+    def acknowledge(builder: QuicPacketBuilder) -> None:
+        buffer = builder.start_frame(QuicFrameType.ACK)
+        for number in (inside(pair.listener)._packet_number, 0, 0, 0):
+            buffer.push_uint_var(number)
+
+    (datagram,) = packets(inside(pair.dialer), acknowledge)
+    pair.inject(pair.listener, datagram)
+    assert pair.listener.termination is not None
+    assert pair.listener.termination.code == QuicErrorCode.PROTOCOL_VIOLATION
+
+
+@pytest.mark.parametrize("frame", [QuicFrameType.CRYPTO, QuicFrameType.STREAM_BASE], ids=["crypto", "stream"])
+def test_bytes_in_too_many_pieces_end_the_connection(frame: QuicFrameType) -> None:
+    pair = Pair().connect()
+    sent = 0
+
+    def scatter(builder: QuicPacketBuilder) -> None:
+        nonlocal sent
+        for _ in range(100):
+            sent += 1
+            if frame is QuicFrameType.CRYPTO:
+                buffer = builder.start_frame(frame)
+            else:
+                buffer = builder.start_frame(frame | 6)
+                buffer.push_uint_var(0)
+            buffer.push_uint_var(2 * sent)
+            buffer.push_uint_var(1)
+            buffer.push_bytes(b"x")
+
+    while pair.listener.termination is None:
+        assert sent <= aioquic_sending.MAX_GAPS + 100
+        (datagram,) = packets(inside(pair.dialer), scatter)
+        pair.listener.up.receive(datagram, DIALER, pair.now)
+    assert sent > aioquic_sending.MAX_GAPS
+    assert pair.listener.termination.code == QuicErrorCode.INTERNAL_ERROR
 
 
 def test_a_fault_inside_aioquic_is_a_close(monkeypatch: pytest.MonkeyPatch) -> None:

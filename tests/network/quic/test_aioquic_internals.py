@@ -34,6 +34,9 @@ SIGNATURES: dict[str, tuple[object, str]] = {
         " session_ticket_fetcher, session_ticket_handler, token_handler)",
     ),
     "_initialize": (QuicConnection._initialize, "(self, peer_cid)"),
+    "_handle_ack_frame": (QuicConnection._handle_ack_frame, "(self, context, frame_type, buf)"),
+    "receiver": (QuicStreamReceiver.__init__, "(self, stream_id, readable)"),
+    "handle_frame": (QuicStreamReceiver.handle_frame, "(self, frame)"),
     "_handle_crypto_frame": (QuicConnection._handle_crypto_frame, "(self, context, frame_type, buf)"),
     "_handle_max_data_frame": (QuicConnection._handle_max_data_frame, "(self, context, frame_type, buf)"),
     "_handle_max_stream_data_frame": (
