@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from mesh.services.gossip import PeerParts, Pubsub
 
 SCORES_OFF = (
-    "scores are off: no setting turns them on; the program that runs the node does, with node.pubsub.set_scores(...) "
-    "before the node starts"
+    "scores are off: the setting gossip.scores turns them on, or the program that runs the node, with "
+    "node.pubsub.set_scores(...) before the node starts"
 )
 
 Answer = dict[str, Any]

@@ -322,6 +322,9 @@ class GossipSection(Section):
         tuple[str, ...],
         Setting("Peers always connected to and sent everything.", "list", shape=shape_of_address),
     ] = ()
+    scores: Annotated[
+        bool, _switch("Keep scores of peers; those that forge or break promises are heard less.")
+    ] = False
     discover: Annotated[bool, _switch("Announce topics and find their peers in the DHT.")] = False
     trace_file: Annotated[
         Path | None, Setting("File for a trace of events, in the form of go's JSON tracer.", "path")

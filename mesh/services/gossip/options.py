@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Final
 
 from mesh.codecs.gossip import Message
 from mesh.config.sections import GossipSection
@@ -15,8 +16,28 @@ from mesh.protocols.gossip import (
     Limits,
     MeshSettings,
     RouterSettings,
+    ScoreSettings,
     Thresholds,
+    TopicScoreSettings,
     default_id,
+)
+
+SCORES: Final = ScoreSettings(behaviour_weight=-10.0, behaviour_threshold=6.0, behaviour_decay=0.9)
+"""What `gossip.scores` counts in all topics: broken promises and floods (P7). Nothing that quiet, slow or neighbouring
+peers might be blamed for (P3, P6): that needs numbers from who knows the network, see `Pubsub.set_scores`."""
+
+TOPIC_SCORES: Final = TopicScoreSettings(
+    first_deliveries_weight=0.5,
+    first_deliveries_decay=0.9,
+    first_deliveries_cap=40.0,
+    invalid_weight=-100.0,
+    invalid_decay=0.9,
+)
+"""And in each topic that is joined: who brings messages first gains a little (P2), who brings forged or rejected ones
+loses much for some seconds (P4)."""
+
+SCORE_THRESHOLDS: Final = Thresholds(
+    gossip=-10.0, publish=-50.0, graylist=-75.0, accept_exchange=5.0, opportunistic_graft=1.0
 )
 
 

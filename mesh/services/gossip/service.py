@@ -31,6 +31,7 @@ from mesh.protocols.gossip import (
     Scores,
     ScoreSettings,
     Thresholds,
+    TopicScoreSettings,
     Verdict,
 )
 from mesh.protocols.gossip.score_checks import check_thresholds
@@ -40,7 +41,15 @@ from mesh.protocols.gossip.topic_filter import topic_filter
 from mesh.services.gossip.discovery import Dials, Discovery
 from mesh.services.gossip.host import Host
 from mesh.services.gossip.link import Link
-from mesh.services.gossip.options import direct_peers, protocols_of, router_settings, standard_id
+from mesh.services.gossip.options import (
+    SCORE_THRESHOLDS,
+    SCORES,
+    TOPIC_SCORES,
+    direct_peers,
+    protocols_of,
+    router_settings,
+    standard_id,
+)
 from mesh.services.gossip.publishing import Publishing
 from mesh.services.gossip.reception import Reception
 from mesh.services.gossip.subscription import Message
@@ -81,15 +90,20 @@ class Pubsub:
         self._authors: dict[bytes, PeerId] = {}
         self._scope: Scope | None = None
         self._parts: _Parts | None = None
+        self._topic_scores: TopicScoreSettings | None = None
+        if settings.scores:
+            self.set_scores(SCORES, SCORE_THRESHOLDS)
+            self._topic_scores = TOPIC_SCORES
 
     def set_scores(self, settings: ScoreSettings, thresholds: Thresholds) -> None:
-        """Keep scores of peers, from the next start on. Raises `UsageError` while pubsub runs, and for values that do
-        not go together."""
+        """Keep scores of peers by these numbers, in place of those of `gossip.scores`, from the next start on. Raises
+        `UsageError` while pubsub runs, and for values that do not go together."""
         if self._parts is not None:
             raise UsageError("scores are set before pubsub starts")
         Scores[PeerId](settings, 0.0)
         check_thresholds(thresholds)
         self._score_settings, self._thresholds = settings, thresholds
+        self._topic_scores = None
 
     # -- life --------------------------------------------------------------------------------------------------------
 
@@ -144,6 +158,8 @@ class Pubsub:
         function = standard_id if message_id is None else guarded(message_id, self.counters)
         parts.router.join(topic, time.monotonic())
         self._id_functions[topic] = function
+        if self._topic_scores is not None and parts.scores is not None:
+            parts.scores.set_topic(topic, self._topic_scores, time.monotonic())
         parts.router.set_message_id(topic, function)
         joined = self._topics[topic] = Topic(self, topic, validator)
         if parts.tracer is not None:
@@ -215,7 +231,7 @@ class Pubsub:
         return self._running().router.mesh(topic)
 
     def scores(self) -> dict[PeerId, PeerParts]:
-        """What each peer's score is made of; empty unless `set_scores` was called."""
+        """What each peer's score is made of; empty unless scores are kept."""
         parts, now = self._running(), time.monotonic()
         if parts.scores is None:
             return {}

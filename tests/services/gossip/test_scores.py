@@ -46,6 +46,24 @@ async def test_good_peers_gain_and_forgers_are_heard_no_more(nodes: Nodes) -> No
     assert not len(reader)
 
 
+async def test_a_setting_keeps_scores_of_every_topic_joined(nodes: Nodes) -> None:
+    node = make_node(nodes, scores=True)
+    good, bad = await stranger(nodes), await stranger(nodes)
+    await node.start()
+    reader = node.pubsub.join("x").subscribe()
+    for each in (good, bad):
+        await each.enter(node, "x")
+    await good.send(Rpc(publish=[good.message("x", b"good")]))
+    assert (await take(reader, 1))[0].data == b"good"
+    signed = bad.message("x", b"bad")
+    await bad.send(Rpc(publish=[signed[:-1] + bytes([signed[-1] ^ 1])]))
+    await eventually(lambda: node.pubsub.counts()["forged"] == 1, "the forgery")
+    scores = node.pubsub.scores()
+    assert scores[good.node.peer_id].topics["x"].first_deliveries > 0
+    assert scores[bad.node.peer_id].topics["x"].invalid > 0
+    assert scores[good.node.peer_id].score > 0 > scores[bad.node.peer_id].score
+
+
 async def test_scores_are_set_before_the_start(nodes: Nodes) -> None:
     node = make_node(nodes)
     with pytest.raises(UsageError):
