@@ -21,10 +21,12 @@ class MuxedStream(Protocol):
 
     ``queued_bytes``: unread payload. ``send_window``: what may be sent now. ``reset_code``: both directions were ended at
     once, with this code. ``stop_code``: the peer reads no more, and said so with this code. ``owner`` and ``touched``
-    belong to whoever drives the muxer.
+    belong to whoever drives the muxer, as does ``sink``: a muxer may offer it payload that has come while nothing is
+    unread, as bytes with start and end, and need not queue what it takes (True).
     """
 
     owner: object
+    sink: Callable[[bytes, int, int], bool] | None
     touched: bool
 
     @property

@@ -18,6 +18,7 @@ from mesh.errors import (
     UsageError,
 )
 from mesh.multiformats import varint
+from mesh.network.stream_endings import ending, unwritable
 from mesh.protocols import multistream
 from mesh.protocols.machine import Buffer
 from mesh.protocols.yamux import ResetCode
@@ -54,6 +55,7 @@ class Stream:
         "_leftover",
         "_negotiated",
         "_negotiation",
+        "_on_message",
         "_on_readable",
         "_reader",
         "_state",
@@ -82,6 +84,7 @@ class Stream:
         self._reader: asyncio.Future[None] | None = None
         self._on_readable: Callable[[], None] | None = None
         self._follower: Callable[[], None] | None = None
+        self._on_message: Callable[[bytes], None] | None = None
         self._writer: asyncio.Future[None] | None = None
         self._write_lock: asyncio.Lock | None = None
         self._failure: MeshError | None = None
@@ -190,10 +193,18 @@ class Stream:
             self._check_unread()
             self._on_readable = callback
 
-    def follow(self, callback: Callable[[], None] | None) -> None:
+    def follow(
+        self, callback: Callable[[], None] | None, on_message: Callable[[bytes], None] | None = None
+    ) -> None:
         """Call ``callback`` from now on whenever there may be something to read, the stream has ended or it has failed:
-        within the very turn in which that came, so it must be short, wait for nothing and raise nothing. None ends it."""
+        within the very turn in which that came, so it must be short, wait for nothing and raise nothing. None ends it.
+
+        ``on_message`` is given instead, while nothing is unread, each message behind its uvarint length that comes whole,
+        in a piece of less than 16 KiB. Who reads otherwise ends that before.
+        """
         self._follower = callback
+        self._on_message = on_message
+        self._state.sink = None if on_message is None else self._sink
 
     def take_message(self, max: int) -> bytes | None:
         """The next message as `read_message` gives it, if all of it is here and it is short; else None, and nothing is
@@ -215,6 +226,21 @@ class Stream:
             if driver.session.queued_bytes:
                 driver.request_flush()
             held = b"".join((held, chunk)) if held else chunk
+
+    def _sink(self, data: bytes, start: int, end: int) -> bool:
+        """Payload that has come: a whole message goes to who follows, anything else to the queue."""
+        size, read = varint.decode_if_whole(data[start : min(start + 2, end)])
+        on_message, start = self._on_message, start + read
+        if (
+            not read
+            or end - start != size
+            or self._negotiation is not None
+            or self._leftover
+            or not on_message
+        ):
+            return False
+        on_message(data[start:end])
+        return True
 
     def _check_unread(self) -> None:
         if self._on_readable is not None or (self._reader is not None and not self._reader.done()):
@@ -390,7 +416,7 @@ class Stream:
             self.connection.stream_negotiated(self)
             self._settle_negotiated()
         elif state.read_closed or state.reset_code is not None:
-            self._refuse(self._ending("multistream: "))
+            self._refuse(ending(self._state, self._driver.session.ended, self.protocol, "multistream: "))
 
     def _refuse(self, error: MeshError) -> None:
         self._negotiation = None
@@ -411,32 +437,11 @@ class Stream:
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
-    def _ending(self, stage: str = "") -> MeshError:
-        """Why this stream can no longer be used, as its state tells."""
-        state, ended = self._state, self._driver.session.ended
-        if ended is not None:
-            return Closed(f"{stage}{ended}")
-        if state.reset_code is not None:
-            code = state.reset_code
-            reason = f" with code {code:#x}" if code else ""
-            who = "the peer" if state.reset_by_peer else "this side"
-            return StreamReset(
-                f"{stage}{who} reset the stream{reason}", protocol=self.protocol, wire_code=code
-            )
-        return Closed(f"{stage}the peer ended the stream")
-
-    def _unwritable(self) -> MeshError:
-        code = self._state.stop_code
-        if code is None:
-            return UsageError(f"{self.protocol}: the stream is closed for writing")
-        reason = f" (code {code:#x})" if code else ""
-        return StreamReset(f"the peer reads no more{reason}", protocol=self.protocol, wire_code=code)
-
     def _check_alive(self) -> None:
         if self._failure is not None:
             raise self._failure
         if self._state.reset_code is not None:
-            raise self._ending()
+            raise ending(self._state, self._driver.session.ended, self.protocol)
 
     async def _write_in_turns(self, view: memoryview) -> None:
         lock = self._write_lock
@@ -448,7 +453,7 @@ class Stream:
             while True:
                 self._check_alive()
                 if state.write_closed:
-                    raise self._unwritable()
+                    raise unwritable(state, self.protocol)
                 if driver.paused:
                     driver.flush()
                     await driver.drained()

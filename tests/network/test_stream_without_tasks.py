@@ -112,3 +112,77 @@ async def test_what_would_have_to_wait_is_not_written_at_all(nodes: Nodes) -> No
         got += len(await far.read())
     await eventually(lambda: near.try_write(b"end"))
     assert await far.read() == b"end"
+
+
+class Follower:
+    """What came whole, until something else did."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
+        self.messages: list[bytes] = []
+        self.other = 0
+        stream.follow(self.come, self.messages.append)
+
+    def come(self) -> None:
+        self.other += 1
+        self.stream.follow(None)
+
+
+async def test_whole_messages_go_to_who_follows(nodes: Nodes) -> None:
+    near, far = await ends(nodes)
+    follower = Follower(near)
+    sent = [b"", b"short", bytes(127), bytes(128), bytes(16383)]
+    for number, message in enumerate(sent):
+        await far.write_message(message)
+        await eventually(lambda number=number: len(follower.messages) == number + 1)  # type: ignore[misc]
+    assert follower.messages == sent
+    assert not near.pending
+    assert near.connection.driver.session.held_bytes == 0
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x06abc",
+        b"\x01a\x01b",
+        b"\x80\x00",
+        b"\x85" + bytes(132),
+        b"\x85\x80\x01" + bytes(130),
+        b"\x80\x80\x01" + bytes(16384),
+    ],
+    ids=["half", "two", "not minimal", "length cut off", "like its first byte", "long"],
+)
+async def test_anything_else_is_queued(nodes: Nodes, data: bytes) -> None:
+    near, far = await ends(nodes)
+    follower = Follower(near)
+    await far.write(data)
+    await eventually(lambda: follower.other > 0)
+    await far.write_message(b"behind")
+    async with asyncio.timeout(10):
+        assert await near.read_exactly(len(data) + 7) == data + b"\x06behind"
+    assert follower.messages == []
+
+
+async def test_the_window_opens_again_for_messages(nodes: Nodes) -> None:
+    near, far = await ends(nodes)
+    follower = Follower(near)
+    async with asyncio.timeout(10):
+        for number in range(200):
+            await far.write_message(bytes(8000))
+            await eventually(lambda number=number: len(follower.messages) == number + 1)  # type: ignore[misc]
+
+
+async def test_the_answer_of_a_negotiation_is_no_message(nodes: Nodes) -> None:
+    server, _, connection = await nodes.pair(MEMORY)
+
+    async def serve(stream: Stream) -> None:
+        await stream.write_message(await stream.read_message(MAX))
+
+    server.handle(PROTOCOL, serve)
+    stream = await connection.open([PROTOCOL], optimistic=True)
+    follower = Follower(stream)
+    await stream.write_message(b"question")
+    await eventually(lambda: stream.pending or bool(follower.messages))
+    assert follower.messages in ([], [b"question"])
+    if not follower.messages:
+        assert await stream.read_message(MAX) == b"question"

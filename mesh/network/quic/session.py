@@ -36,6 +36,7 @@ class Stream:
         "reset_by_peer",
         "reset_code",
         "send_window",
+        "sink",
         "stop_code",
         "touched",
         "write_closed",
@@ -54,6 +55,7 @@ class Stream:
         self.stop_code: int | None = None
         self.touched = False
         self.owner: object = None
+        self.sink: Callable[[bytes, int, int], bool] | None = None
 
     @property
     def dead(self) -> bool:

@@ -108,8 +108,7 @@ class Session:
             self._partial += data[:missing]
             if len(self._partial) < HEADER_BYTES:
                 return
-            header, self._partial = self._partial, b""
-            offset = missing
+            header, self._partial, offset = self._partial, b"", missing
             self._take_header(*HEADER.unpack(header))
         unpack = HEADER.unpack_from
         streams = self.streams
@@ -245,8 +244,7 @@ class Session:
         if stream.write_closed or stream.reset_code is not None:
             raise UsageError(f"yamux: stream {stream.id} is closed for writing")
         window = stream.send_window
-        size = len(data)
-        if size > window:
+        if (size := len(data)) > window:
             size = window
             data = memoryview(data)[:size]
         if size <= self._settings.batch_bytes - HEADER_BYTES:
@@ -285,11 +283,8 @@ class Session:
         """Unread payload of a stream, at most ``max_bytes``, b"" when there is none; gives the peer new credit."""
         payload, released = stream.fetch(max_bytes)
         self.held_bytes -= released
-        if not stream.read_closed and stream.reset_code is None:
-            coming = self._body_left if stream is self._body_stream else 0
-            grant = stream.window_bytes - stream.receive_window - stream.queued_bytes - coming
-            if grant * 2 >= stream.window_bytes and payload:
-                self._grant(stream, grant)
+        if payload:
+            self._grant(stream)
         return payload
 
     def drop(self, stream: Stream) -> None:
@@ -413,6 +408,9 @@ class Session:
         return end
 
     def _deliver(self, stream: Stream, data: bytes, start: int, end: int) -> None:
+        if stream.sink is not None and not stream.queued_bytes and stream.sink(data, start, end):
+            self._grant(stream)
+            return
         self.held_bytes += stream.store(data, start, end)
         if not stream.touched:
             stream.touched = True
@@ -437,7 +435,12 @@ class Session:
 
     # -- frames out --------------------------------------------------------------------------------------------------
 
-    def _grant(self, stream: Stream, grant: int) -> None:
+    def _grant(self, stream: Stream) -> None:
+        """Give credit for what was consumed, once that is half a window."""
+        coming = self._body_left if stream is self._body_stream else 0
+        grant = stream.window_bytes - stream.receive_window - stream.queued_bytes - coming
+        if grant * 2 < stream.window_bytes or stream.read_closed or stream.reset_code is not None:
+            return
         grant += self._credit.grow(stream, self._now, self.rtt_s)
         stream.receive_window += grant
         self._outbox.put(WINDOW_UPDATE, stream.take_flags(), stream.id, grant)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from enum import IntEnum
 
 from mesh.codecs.yamux import INITIAL_WINDOW_BYTES
@@ -28,7 +29,7 @@ class Stream:
 
     ``send_window``: what we may still send. ``receive_window``: what the peer may still send. ``window_bytes``: the size
     to which consuming restores the peer's window. ``queued_bytes``: unread payload; ``held_bytes``: memory it keeps
-    alive. ``owner`` belongs to whoever drives the session.
+    alive. ``owner`` and ``sink`` belong to whoever drives the session; see `MuxedStream`.
     """
 
     __slots__ = (
@@ -45,6 +46,7 @@ class Stream:
         "reset_by_peer",
         "reset_code",
         "send_window",
+        "sink",
         "touched",
         "updated_at",
         "window_bytes",
@@ -72,6 +74,7 @@ class Stream:
         self.reset_by_peer = False
         self.touched = False
         self.owner: object = None
+        self.sink: Callable[[bytes, int, int], bool] | None = None
 
     @property
     def dead(self) -> bool:

@@ -151,7 +151,7 @@ class Links:
                 if kept.pending:
                     loop.call_soon(exchange.readable)
                 else:
-                    kept.follow(exchange.readable)
+                    kept.follow(exchange.readable, exchange.come)
             else:
                 loop.call_soon(exchange.finish, _NO_ANSWER)
         else:
@@ -257,6 +257,13 @@ class Exchange:
         if payload is None:
             self._task = self._links._spawn(self._read_on(stream), "kademlia answer")
         else:
+            self._settle(payload)
+
+    def come(self, payload: bytes) -> None:
+        """The answer has come over the kept stream, whole."""
+        if self.stream is not None:
+            self.stream.follow(None)
+        if self in self._links._under_way:
             self._settle(payload)
 
     def finish(self, outcome: Outcome) -> None:

@@ -224,17 +224,26 @@ class _Asking:
         if not self._take_all():
             return
         self._woken = self._loop.create_future()
-        self._stream.follow(self._come)
+        self._stream.follow(self._come, self._ask)
         try:
             await self._woken
         finally:
             self._stream.follow(None)
 
+    def _ask(self, request: bytes) -> None:
+        """A request has come whole."""
+        if not self._take(request):
+            self._wake()
+
     def _come(self) -> None:
+        """Something else has come."""
         if self._stream.pending and not self._take_all():
-            self._stream.follow(None)
-            if not self._woken.done():
-                self._woken.set_result(None)
+            self._wake()
+
+    def _wake(self) -> None:
+        self._stream.follow(None)
+        if not self._woken.done():
+            self._woken.set_result(None)
 
     def _take_all(self) -> bool:
         """Answer what is here; whether that was all."""
