@@ -87,11 +87,11 @@ async def test_silence_ends_with_the_time_limit_of_a_request(nodes: Nodes) -> No
     mute = await liar(nodes, asker)
     hasten(asker, request_limit_s=0.1)
     mute.silent = True
+    member = asker.dht.table.get(mute.node.peer_id)
+    assert member is not None
     async with asyncio.timeout(PATIENCE_S):
         assert await asker.dht.closest_peers(b"anything") == []
     assert asker.counters.total("kademlia.lookup") >= 1
-    member = asker.dht.table.get(mute.node.peer_id)
-    assert member is not None
     await eventually(lambda: member.failures >= 1, "the failure")
 
 
