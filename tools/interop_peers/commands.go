@@ -34,6 +34,7 @@ var nodeCommands = withPubsub(commands[*node]{
 	"close":       {shortLimit, withArgs(closeArgs{}, closePeer)},
 	"peers":       {shortLimit, withArgs(noArgs{}, listPeers)},
 	"identify":    {shortLimit, withArgs(identifyArgs{}, identify)},
+	"reserve":     {dialLimit, withArgs(reserveArgs{}, reserve)},
 	"ping":        {bulkLimit, withArgs(pingArgs{Count: 1}, ping)},
 	"open":        {shortLimit, withArgs(openArgs{}, openStream)},
 	"echo":        {bulkLimit, withArgs(echoArgs{Bytes: 1 << 20, Chunk: 64 << 10}, echo)},

@@ -43,6 +43,7 @@ func connect(ctx context.Context, n *node, args connectArgs) (fields, error) {
 		return nil, err
 	}
 	alreadyConnected := n.host.Network().Connectedness(target.ID) == network.Connected
+	ctx = network.WithAllowLimitedConn(ctx, "the command says so")
 	if err := dial(ctx, n.host, target); err != nil {
 		return nil, err
 	}
@@ -55,6 +56,7 @@ func connect(ctx context.Context, n *node, args connectArgs) (fields, error) {
 		"peer":        target.ID.String(),
 		"dialed":      !alreadyConnected,
 		"transport":   state.Transport,
+		"limited":     conns[0].Stat().Limited,
 		"security":    string(state.Security),
 		"muxer":       string(state.StreamMultiplexer),
 		"early_muxer": state.UsedEarlyMuxerNegotiation,

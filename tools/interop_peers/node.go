@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/connmgr"
@@ -78,6 +79,7 @@ func (n *node) ready() (fields, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list listening addresses: %w", err)
 	}
+	bound = slices.DeleteFunc(bound, circuit.Equal)
 	full, err := peer.AddrInfoToP2pAddrs(&peer.AddrInfo{ID: n.host.ID(), Addrs: bound})
 	if err != nil {
 		return nil, fmt.Errorf("name listening addresses: %w", err)

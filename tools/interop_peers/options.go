@@ -24,6 +24,8 @@ type serveOptions struct {
 	security     string
 	noEarlyMuxer bool
 	unlimited    bool
+	relay        string
+	relayLimits  relayLimits
 	lifetime     time.Duration
 	mdns         string
 	tls          tlsFiles
@@ -42,6 +44,9 @@ func parseServeOptions(args []string) (serveOptions, error) {
 	flags.StringVar(&options.security, "security", "noise", "secure channel: noise, tls, both")
 	flags.BoolVar(&options.noEarlyMuxer, "no-early-muxer", false, "do not offer muxers inside the security handshake")
 	flags.BoolVar(&options.unlimited, "unlimited", false, "no resource limits and no connection trimming")
+	flags.StringVar(&options.relay, "relay", "off", "part in circuit relay: "+strings.Join(relayParts, ", "))
+	flags.IntVar(&options.relayLimits.seconds, "relay-seconds", 120, "how long a circuit lasts")
+	flags.Int64Var(&options.relayLimits.bytes, "relay-bytes", 128<<10, "what a circuit passes each way")
 	flags.StringVar(&options.tls.certificate, "tls-certificate", "", "PEM file of the certificate chain for listening on wss")
 	flags.StringVar(&options.tls.key, "tls-key", "", "PEM file of its private key")
 	flags.StringVar(&options.tls.trust, "tls-trust", "", "PEM file of the authorities trusted when dialling wss, instead of the system's")
@@ -64,6 +69,9 @@ func (o *serveOptions) complete() error {
 	}
 	if !slices.Contains([]string{"noise", "tls", "both"}, o.security) {
 		return fmt.Errorf("--security: unknown choice %q, choose from noise, tls, both", o.security)
+	}
+	if err := checkRelayPart(o.relay); err != nil {
+		return err
 	}
 	if o.lifetime < 0 {
 		return errors.New("--timeout: must not be negative")

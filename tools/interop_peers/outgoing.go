@@ -17,10 +17,11 @@ func (n *node) open(ctx context.Context, p peer.ID, name protocol.ID) (network.S
 	if p == "" {
 		return nil, errPeerMissing
 	}
-	if n.host.Network().Connectedness(p) != network.Connected {
+	if !n.reachable(p) {
 		return nil, fmt.Errorf("open %s: not connected to %s", name, p)
 	}
-	ctx, cancel := context.WithTimeout(network.WithNoDial(ctx, "only connect dials"), negotiationLimit)
+	ctx = network.WithAllowLimitedConn(network.WithNoDial(ctx, "only connect dials"), "the command says so")
+	ctx, cancel := context.WithTimeout(ctx, negotiationLimit)
 	defer cancel()
 	stream, err := n.host.NewStream(ctx, p, name)
 	if err != nil {

@@ -27,11 +27,9 @@ func protocolStack(options serveOptions) libp2p.Option {
 		libp2p.Muxer(yamux.ID, yamux.DefaultTransport),
 		libp2p.UserAgent("go-libp2p/"+versionOf(libp2pModule)+" (interop peer)"),
 		libp2p.Ping(true),
-		libp2p.DisableRelay(),
 		libp2p.DisableMetrics(),
 		libp2p.DisableIdentifyAddressDiscovery(),
-		// A fixed reachability keeps AutoNAT from asking others to probe us.
-		libp2p.ForceReachabilityPrivate(),
+		relayChoice(options),
 		libp2p.UDPBlackHoleSuccessCounter(nil),
 		libp2p.IPv6BlackHoleSuccessCounter(nil),
 		libp2p.DialRanker(swarm.NoDelayDialRanker),
