@@ -136,6 +136,7 @@ class QuicDriver(Pump):
         """Route datagrams here and start the upgrade. A dialer that is refused is told so once its Initial was read."""
         for connection_id in self._ids:
             self._endpoint.register(connection_id, self)
+        self._endpoint.peer_at(self._address, self)
         try:
             self._owner.began(local, remote)
         except MeshError as refusal:
@@ -404,6 +405,7 @@ class QuicDriver(Pump):
             self._timer.cancel()
             self._timer = None
         self._route()
+        self._endpoint.peer_gone(self._address, self)
         for connection_id in self._ids:
             self._endpoint.forget(connection_id)
         self.session.end(cause)

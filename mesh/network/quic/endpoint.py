@@ -30,6 +30,8 @@ from mesh.network.quic.retry import RetryTokens, Stale
 from mesh.network.quic.stateless_reset import StatelessReset
 from mesh.telemetry.counters import Counters
 
+MAX_RESET_OFFERS: Final = 8
+"""Connections of one address that are shown a datagram which may be a stateless reset for one of them."""
 _LONG: Final = 0x80
 _FIXED: Final = 0x40
 _INITIAL: Final = 0xC0
@@ -86,6 +88,7 @@ class Endpoint:
         self._handshakes: dict[Receiver, bytes] = {}
         self._touched: dict[Receiver, None] = {}
         self._watchers: dict[Address, list[Callable[[OSError], None]]] = {}
+        self._peers: dict[Address, list[Receiver]] = {}
         self._when_writable: dict[Callable[[], None], None] = {}
         self._socket: UdpSocket | None = None
 
@@ -142,6 +145,7 @@ class Endpoint:
             self._handshakes,
             self._touched,
             self._watchers,
+            self._peers,
             self._when_writable,
         ):
             table.clear()
@@ -168,6 +172,18 @@ class Endpoint:
         destination_id = self._handshakes.pop(receiver, None)
         if destination_id is not None:
             self.forget(destination_id)
+
+    def peer_at(self, address: Address, receiver: Receiver) -> None:
+        """The other end of ``receiver`` is there: what comes from it under an unknown id may be a stateless reset."""
+        self._peers.setdefault(address, []).append(receiver)
+
+    def peer_gone(self, address: Address, receiver: Receiver) -> None:
+        """Undo one `peer_at`; harmless if there was none."""
+        peers = self._peers.get(address, [])
+        if receiver in peers:
+            peers.remove(receiver)
+            if not peers:
+                del self._peers[address]
 
     def send(self, datagrams: Sequence[Datagram]) -> bool:
         """Send in order; runs of one size to one address are the fast case. False when some wait for room in the
@@ -258,6 +274,13 @@ class Endpoint:
     def _short(self, datagram: bytes, connection_id: bytes, address: Address, now: float) -> None:
         if not datagram[0] & _FIXED or len(connection_id) < CONNECTION_ID_BYTES:
             self._drop("malformed")
+            return
+        peers = self._peers.get(address)
+        if peers is not None:
+            for receiver in peers[-MAX_RESET_OFFERS:]:
+                self._touched[receiver] = None
+                receiver.datagrams(datagram, len(datagram), address, now)
+            self._drop("unknown id")
             return
         answer = self._reset.answer(connection_id, len(datagram), now)
         if answer is None:

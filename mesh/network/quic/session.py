@@ -19,6 +19,8 @@ CHUNK_BYTES = 64 * 1024
 """Arriving bytes are gathered up to this much, so that a reader takes them in few pieces."""
 LARGE_BYTES = 16 * 1024
 """A piece of this size is kept as it came."""
+MAX_IMPLIED = 8192
+"""Streams of a peer that later ones opened and nothing was heard of; the oldest were given up before their first byte."""
 WRITE_BYTES = 256 * 1024
 """A writer hands over this much at a time."""
 
@@ -334,6 +336,8 @@ class Session:
         newest = self._newest_inbound
         if stream_id > newest:
             self._implied.update(range(newest + 4, stream_id, 4))
+            if len(self._implied) > MAX_IMPLIED:
+                self._implied = set(sorted(self._implied)[-MAX_IMPLIED // 2 :])
             self._newest_inbound = stream_id
             return True
         if stream_id in self._implied:

@@ -229,6 +229,28 @@ def _always_retry(self: endpoint_module.Load, _retry_above: int, max_handshakes:
     object.__setattr__(self, "max_handshakes", max_handshakes)
 
 
+@pytest.mark.parametrize("dialer", ENGINES)
+async def test_a_listener_that_started_again_says_so(nodes: Nodes, engine: str, dialer: str) -> None:
+    """It knows nothing of the connection; its stateless reset ends it at once instead of after the idle timeout."""
+    server = await nodes.start(QUIC, engine=engine)
+    client = await nodes.start("", engine=dialer)
+    connection = await client.connect(server.listen_addrs[0])
+    inbound = await connected(server, client)
+    await round_trip(client, server)
+    driver = driver_of(inbound)
+    endpoint = driver._endpoint
+    for connection_id in list(driver._ids):
+        endpoint._receivers.pop(connection_id, None)
+    endpoint._peers.clear()
+    stream = asyncio.create_task(client.open(connection, "/echo/1.0.0"))
+    async with asyncio.timeout(PATIENCE_S):
+        await connection.ended()
+    await asyncio.wait([stream])
+    stream.exception()
+    assert "no longer knows this connection" in str(connection.close_reason)
+    inbound.abort(Closed("the test is over"))
+
+
 async def test_rubbish_harms_nobody(nodes: Nodes, engine: str) -> None:
     server, client, connection = await nodes.pair(QUIC, engine=engine)
     port = int(server.swarm.listen_addresses[0].value("udp") or 0)
