@@ -41,7 +41,9 @@ from mesh.services import echo, identify, perf, ping
 from mesh.services.bootstrap import Bootstrap
 from mesh.services.discovery import Discovery
 from mesh.services.identify import Identify, PeerInfo
+from mesh.services.node_host import NodeHost
 from mesh.services.ping import Ping
+from mesh.services.reachability import ReachabilityService
 from mesh.services.registry import Registry
 from mesh.storage import keystore
 from mesh.storage.datastore import Datastore
@@ -105,6 +107,9 @@ class Node:
         self._pubsub = self._make_pubsub()
         self._relaying: Relaying | None = None
         self._push_pending = False
+        self.reachability = ReachabilityService(
+            NodeHost(self), self.config.network, self.config.autonat, self._registry, self.counters
+        )
         self.bootstrap = Bootstrap(
             self.config.network.bootstrap,
             self.connect,
@@ -145,6 +150,7 @@ class Node:
                 await self._swarm.listen(Multiaddr.parse(text))
             await self._discovery.start(self._scope)
             await self._start_relaying(self._swarm, self._scope)
+            await self.reachability.start(self._scope)
         except BaseException:
             await self.stop()
             raise
@@ -155,7 +161,7 @@ class Node:
         swarm, scope = self._swarm, self._scope
         if swarm is None or scope is None:
             return
-        for service in (self._discovery, self._relaying, self._pubsub, self._dht):
+        for service in (self.reachability, self._discovery, self._relaying, self._pubsub, self._dht):
             if service is not None:
                 await service.stop()
         await swarm.close()
@@ -187,9 +193,9 @@ class Node:
 
     @property
     def listen_addrs(self) -> list[Multiaddr]:
-        """Where this node is reached, each ending in its peer id; unspecified hosts are filled in per interface."""
+        """Where this node listens, each ending in its peer id; unspecified hosts are filled in per interface."""
         suffix = Multiaddr.parse(f"/p2p/{self.peer_id}")
-        return [address / suffix for address in self.own_addresses]
+        return [address / suffix for address in self.listening]
 
     @property
     def connections(self) -> list[Connection]:
@@ -321,6 +327,7 @@ class Node:
         )
 
     def _disconnected(self, connection: Connection) -> None:
+        self.reachability.disconnected(connection)
         if self._swarm is None:
             return
         if not self._swarm.is_connected(connection.peer):
@@ -342,15 +349,21 @@ class Node:
             addresses.set_record(peer, info.record, info.record_seq, info.listen_addrs, Lifetime.CONNECTED)
         else:
             addresses.add(peer, info.listen_addrs, Lifetime.CONNECTED)
+        self.reachability.identified(connection, info.observed_addr)
         if connection.limited is None:
             for service in (self._dht, self._pubsub, self._relaying):
                 if service is not None:
                     service.identified(connection)
 
     @property
-    def own_addresses(self) -> list[Multiaddr]:
-        """Where this node is reached, without its peer id."""
+    def listening(self) -> list[Multiaddr]:
+        """Where this node listens, without its peer id."""
         return expand_unspecified(self._swarm.listen_addresses) if self._swarm is not None else []
+
+    @property
+    def own_addresses(self) -> list[Multiaddr]:
+        """Where others are told that this node is reached, without its peer id."""
+        return self.reachability.announced() if self._swarm is not None else []
 
     def _schedule_push(self) -> None:
         if self._scope is not None and not self._scope.closing and not self._push_pending:
@@ -370,7 +383,7 @@ class Node:
             datastore = stored = SqliteDatastore(folder / "datastore.sqlite")
             await stored.open()
         self._datastore = datastore
-        dht = Kademlia(_Host(self), self.config.kademlia, datastore, self._registry, self.counters)
+        dht = Kademlia(NodeHost(self), self.config.kademlia, datastore, self._registry, self.counters)
         await dht.start(scope)
         self._dht = dht
 
@@ -397,40 +410,7 @@ class Node:
             return None
         from mesh.services.gossip import Pubsub
 
-        return Pubsub(_Host(self), self.key, self.config.gossip, self._registry, self.counters)
-
-
-class _Host:
-    """This node as its services see it."""
-
-    def __init__(self, node: Node) -> None:
-        self._node = node
-        self.peer_id = node.peer_id
-
-    def connection_to(self, peer: PeerId) -> Connection | None:
-        found = self._node.swarm.connection_to(peer)
-        return None if found is None or found.limited is not None else found
-
-    async def connect(self, target: PeerId, addresses: Iterable[Multiaddr]) -> Connection:
-        return await self._node.swarm.dial(target, (), [*self._node.addresses.of(target), *addresses])
-
-    def addresses_of(self, peer: PeerId) -> tuple[Multiaddr, ...]:
-        return self._node.addresses.of(peer)
-
-    @property
-    def own_addresses(self) -> list[Multiaddr]:
-        return self._node.own_addresses
-
-    def bootstrap(self) -> None:
-        self._node.bootstrap.hurry()
-
-    def record_of(self, peer: PeerId) -> bytes | None:
-        known = self._node.addresses.record_of(peer)
-        return None if known is None else known[0]
-
-    @property
-    def directory(self) -> Kademlia | None:
-        return self._node._dht
+        return Pubsub(NodeHost(self), self.key, self.config.gossip, self._registry, self.counters)
 
 
 def _load_key(config: Config) -> PrivateKey:

@@ -115,14 +115,7 @@ def seeds() -> dict[str, list[bytes]]:
     found["mdns.peer_address"] = [MDNS_STRING, b"dnsaddr=", b"other=value"]
     found["mdns.txt"] = [bytes([len(each)]) + each for each in found["mdns.peer_address"]]
     found["mdns.txt"] += [b"".join(found["mdns.txt"]), b""]
-    quic = cases("quic", "quic")
-    take("quic.initial", quic, "initial")
-    take("quic.retry", quic, "retry")
-    take("quic.long_header", quic, "long_header")
-    take("quic.short_header", quic, "short_header")
-    take("quic.version_negotiation", [{"bytes": "80000000000008f067a5502a4262b500000001"}], "bytes")
-    take("quic.version_negotiation", [{"bytes": "c000000000088394c8f03e515708001a2a3a4a00000001"}], "bytes")
-    take("quic.retry_token", [{"bytes": "00000000000186a0088394c8f03e515708f067a5502a4262b5"}], "bytes")
+    _take_quic(take)
     found |= _relay_messages()
     found["ping.ping"] = [bytes(range(32)), bytes(31)]
     found["perf.request"] = [bytes(8), b"\xff" * 8, bytes(7)]
@@ -142,6 +135,18 @@ def _relay_messages() -> dict[str, list[bytes]]:
     for part, encodings in RELAY_PARTS.items():
         found.setdefault(f"relay.{part}", []).extend(map(bytes.fromhex, encodings))
     return found
+
+
+def _take_quic(take: Callable[..., None]) -> None:
+    """Packets of the RFCs."""
+    quic = cases("quic", "quic")
+    take("quic.initial", quic, "initial")
+    take("quic.retry", quic, "retry")
+    take("quic.long_header", quic, "long_header")
+    take("quic.short_header", quic, "short_header")
+    take("quic.version_negotiation", [{"bytes": "80000000000008f067a5502a4262b500000001"}], "bytes")
+    take("quic.version_negotiation", [{"bytes": "c000000000088394c8f03e515708001a2a3a4a00000001"}], "bytes")
+    take("quic.retry_token", [{"bytes": "00000000000186a0088394c8f03e515708f067a5502a4262b5"}], "bytes")
 
 
 def _take_reachability(take: Callable[..., None]) -> None:

@@ -5,6 +5,7 @@
 ()
 """
 
+from mesh.config.reachability import AutonatSection, StunSection
 from mesh.config.sections import (
     ApiSection,
     Config,
@@ -29,6 +30,7 @@ from mesh.config.sources import FILE_NAME, Loaded, Origin, data_folder, load
 __all__ = [
     "FILE_NAME",
     "ApiSection",
+    "AutonatSection",
     "Config",
     "ConnectionsSection",
     "GossipSection",
@@ -45,6 +47,7 @@ __all__ = [
     "QuicSection",
     "RelaySection",
     "ServicesSection",
+    "StunSection",
     "YamuxSection",
     "data_folder",
     "load",

@@ -12,7 +12,8 @@ from pathlib import Path
 from textwrap import wrap
 
 from mesh.config.profiles import profile_named
-from mesh.config.sections import SECTIONS, Config, every_setting, settings_of, value_of
+from mesh.config.rules import settings_of
+from mesh.config.sections import SECTIONS, Config, every_setting, value_of
 from mesh.config.sources import parse_file, read_file
 from mesh.config.values import KIB, MIB, Setting, near
 from mesh.errors import ConfigError, StorageError, UsageError

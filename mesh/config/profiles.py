@@ -34,11 +34,11 @@ PROFILES: dict[str, Profile] = {
         },
     ),
     "public": Profile(
-        "listens on all interfaces, for a machine that the internet can reach, and joins the public DHT",
-        {"network.listen": EVERYWHERE, "kademlia.mode": "auto"},
+        "listens on all interfaces, for a machine that the internet can reach, joins the public DHT and dials back",
+        {"network.listen": EVERYWHERE, "kademlia.mode": "auto", "autonat.serve": True},
     ),
     "server": Profile(
-        "listens on all interfaces with higher limits, serves the public DHT and perf, and logs JSON at info",
+        "listens on all interfaces with higher limits, serves the public DHT, AutoNAT and perf, and logs JSON at info",
         {
             "network.listen": EVERYWHERE,
             "network.max_connections": 16384,
@@ -46,6 +46,7 @@ PROFILES: dict[str, Profile] = {
             "network.max_held_bytes": 2048 * MIB,
             "network.listen_backlog": 4096,
             "kademlia.mode": "server",
+            "autonat.serve": True,
             "services.serve": ("perf",),
             "log.level": "info",
             "log.format": "json",

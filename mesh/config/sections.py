@@ -6,38 +6,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any
 
+from mesh.config.reachability import AutonatSection, StunSection
+from mesh.config.rules import LONGEST_S, Section, settings_of
+from mesh.config.rules import count as _count
+from mesh.config.rules import seconds as _time
+from mesh.config.rules import size as _bytes
+from mesh.config.rules import switch as _switch
 from mesh.config.values import KIB, LOG_LEVELS, MIB, Setting, shape_of_address, shape_of_api_listen
-from mesh.errors import ConfigError
 
 KEY_TYPES = ("ed25519", "secp256k1", "ecdsa", "rsa")
 SECURITY = ("noise", "tls")
 SERVICES = ("echo", "perf")
 PUBSUB_PROTOCOLS = ("/meshsub/1.3.0", "/meshsub/1.2.0", "/meshsub/1.1.0", "/meshsub/1.0.0", "/floodsub/1.0.0")
 SIGNATURE_POLICIES = ("strict-sign", "strict-no-sign", "lax-sign", "lax-no-sign")
-SHORTEST_S = 0.001
-LONGEST_S = 86_400.0
-
-_RULES: dict[str, dict[str, Setting]] = {}
-
-
-def _time(text: str) -> Setting:
-    return Setting(text, "seconds", minimum=SHORTEST_S, maximum=LONGEST_S)
-
-
-def _switch(text: str) -> Setting:
-    return Setting(text, "switch")
-
-
-def _count(text: str, minimum: int = 1, maximum: int = 1_000_000, flag: str = "") -> Setting:
-    return Setting(text, "count", minimum=minimum, maximum=maximum, flag=flag)
-
-
-def _bytes(text: str) -> Setting:
-    return Setting(text, "size", minimum=KIB, maximum=1024 * 1024 * MIB)
 
 
 def _shape_of_prefix(text: str) -> str:
@@ -67,20 +52,6 @@ def _shape_of_control(text: str) -> str:
     if text.startswith("unix:"):
         return "" if text.startswith("unix:/") and text != "unix:/" else "has no absolute path behind unix:"
     return shape_of_api_listen(text)
-
-
-class Section:
-    """Checks every field against its rule: values made in Python are held to what a file is held to."""
-
-    __slots__ = ()
-
-    def __post_init__(self) -> None:
-        for name, rule in settings_of(type(self)).items():
-            try:
-                typed = rule.accept(getattr(self, name))
-            except ValueError as error:
-                raise ConfigError(f"{type(self).__name__}.{name}: {error}") from None
-            object.__setattr__(self, name, typed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +87,18 @@ class NetworkSection(Section):
             "list",
             shape=shape_of_address,
         ),
+    ] = ()
+    announce: Annotated[
+        tuple[str, ...],
+        Setting("Addresses to tell others instead of those found.", "list", shape=shape_of_address),
+    ] = ()
+    append_announce: Annotated[
+        tuple[str, ...],
+        Setting("Addresses to tell others besides those found.", "list", shape=shape_of_address),
+    ] = ()
+    no_announce: Annotated[
+        tuple[str, ...],
+        Setting("Addresses never to tell: multiaddrs or their beginnings, IP addresses, networks.", "list"),
     ] = ()
     security: Annotated[
         tuple[str, ...],
@@ -436,6 +419,8 @@ class Config:
     limits: LimitsSection = field(default_factory=LimitsSection)
     connections: ConnectionsSection = field(default_factory=ConnectionsSection)
     identify: IdentifySection = field(default_factory=IdentifySection)
+    autonat: AutonatSection = field(default_factory=AutonatSection)
+    stun: StunSection = field(default_factory=StunSection)
     ping: PingSection = field(default_factory=PingSection)
     kademlia: KademliaSection = field(default_factory=KademliaSection)
     gossip: GossipSection = field(default_factory=GossipSection)
@@ -459,6 +444,8 @@ SECTIONS: dict[str, type[Section]] = {
     "limits": LimitsSection,
     "connections": ConnectionsSection,
     "identify": IdentifySection,
+    "autonat": AutonatSection,
+    "stun": StunSection,
     "ping": PingSection,
     "kademlia": KademliaSection,
     "gossip": GossipSection,
@@ -468,16 +455,6 @@ SECTIONS: dict[str, type[Section]] = {
     "api": ApiSection,
     "log": LogSection,
 }
-
-
-def settings_of(section: type[Any]) -> dict[str, Setting]:
-    """The rule of each field of a section, in order."""
-    rules = _RULES.get(section.__name__)
-    if rules is None:
-        hints = get_type_hints(section, include_extras=True)
-        rules = {entry.name: hints[entry.name].__metadata__[0] for entry in fields(section)}
-        _RULES[section.__name__] = rules
-    return rules
 
 
 def every_setting() -> Iterator[tuple[str, Setting]]:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mesh.config.profiles import profile_named
-from mesh.config.sections import SECTIONS, Config, every_setting, settings_of, value_of
+from mesh.config.rules import settings_of
+from mesh.config.sections import SECTIONS, Config, every_setting, value_of
 from mesh.config.values import Setting, near
 from mesh.errors import ConfigError, StorageError
 
@@ -223,9 +224,10 @@ def _file_origin(file: Path, text: str, key: str) -> Origin:
 
 
 def _hint_for_section(section: str, keys: list[str]) -> str:
-    if hint := near(section, list(SECTIONS)):
+    homes = [key for key, _ in every_setting() if key.partition(".")[2] == section]
+    if not homes and (hint := near(section, list(SECTIONS))):
         return hint
-    homes = [key for key, _ in every_setting() if key.partition(".")[2] in (section, *keys)]
+    homes = homes or [key for key, _ in every_setting() if key.partition(".")[2] in keys]
     return f" (did you mean {homes[0]}?)" if homes else ""
 
 

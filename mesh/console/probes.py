@@ -199,7 +199,7 @@ def probe_config() -> Config:
 
 
 def quiet(config: Config) -> Config:
-    """The same times and limits, but no data folder, listener, bootstrap, DHT, pubsub, mDNS, relay or services."""
+    """The same times and limits, but no data folder, no listener, and nothing that dials, serves or finds."""
     from dataclasses import replace
 
     return replace(
@@ -210,6 +210,8 @@ def quiet(config: Config) -> Config:
         gossip=replace(config.gossip, enabled=False),
         mdns=replace(config.mdns, enabled=False),
         relay=replace(config.relay, relays=(), auto=False, serve=False),
+        autonat=replace(config.autonat, ask=False, serve=False),
+        stun=replace(config.stun, servers=()),
         services=replace(config.services, serve=()),
         api=replace(config.api, listen="off"),
     )

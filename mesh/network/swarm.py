@@ -173,6 +173,10 @@ class Swarm:
             return present
         return await self.dial(relay, [address] if address else [])
 
+    def can_dial(self, address: Multiaddr) -> bool:
+        """Whether there is a transport for an address."""
+        return self._transport(address) is not None
+
     def _transport(self, address: Multiaddr) -> Transport | None:
         return next((each for each in self._transports if each.handles(address)), None)
 

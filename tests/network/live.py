@@ -14,6 +14,7 @@ from typing import Any, Self
 import pytest
 
 from mesh.config import (
+    AutonatSection,
     Config,
     ConnectionsSection,
     IdentifySection,
@@ -26,6 +27,7 @@ from mesh.config import (
     QuicSection,
     RelaySection,
     ServicesSection,
+    StunSection,
     YamuxSection,
 )
 from mesh.identity.keys import PrivateKey
@@ -104,6 +106,8 @@ def configured(*listen: str, serve: tuple[str, ...] = (), **settings: Any) -> Co
         "yamux": (YamuxSection, {}),
         "quic": (QuicSection, {}),
         "identify": (IdentifySection, {}),
+        "autonat": (AutonatSection, {}),
+        "stun": (StunSection, {}),
         "ping": (PingSection, {}),
         "services": (ServicesSection, {"serve": serve}),
         "limits": (LimitsSection, {}),

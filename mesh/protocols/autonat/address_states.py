@@ -58,11 +58,12 @@ class _Record:
 
 
 class AddressStates:
-    """The verdicts on the addresses of `track`."""
+    """The verdicts on the addresses of `track`. ``spacing_s`` is the pause between two questions about one address."""
 
-    __slots__ = ("_records",)
+    __slots__ = ("_records", "spacing_s")
 
     def __init__(self) -> None:
+        self.spacing_s = SPACING_S
         self._records: dict[Multiaddr, _Record] = {}
 
     def track(self, addresses: Iterable[Multiaddr], now: float) -> None:
@@ -97,7 +98,7 @@ class AddressStates:
             del record.answers[next(iter(record.answers))]
         record.answers[server] = (reached, now)
         record.refusals = 0
-        record.due_at = now + (RECHECK_S if abs(record.lead) >= SURE_AT else SPACING_S)
+        record.due_at = now + (RECHECK_S if abs(record.lead) >= SURE_AT else self.spacing_s)
         return _state(record) is not before
 
     def refuse(self, addresses: Iterable[Multiaddr], now: float) -> None:

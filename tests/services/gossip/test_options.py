@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from mesh.config.sections import PUBSUB_PROTOCOLS, SIGNATURE_POLICIES, GossipSection, settings_of
+from mesh.config.rules import settings_of
+from mesh.config.sections import PUBSUB_PROTOCOLS, SIGNATURE_POLICIES, GossipSection
 from mesh.errors import ConfigError
 from mesh.protocols.gossip import PROTOCOLS, GossipSettings, Limits, MeshSettings, Thresholds
 from mesh.protocols.gossip.signing import Policy

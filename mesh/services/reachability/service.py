@@ -1,0 +1,253 @@
+"""`node.reachability`: a verdict for the node and for each address, with where it comes from and how sure it is.
+
+Three sources: what peers say they see us as (identify), what they find when they dial back (AutoNAT), and STUN servers,
+if any are configured. What was confirmed is announced; what follows for the DHT's `auto` mode is told to the node.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+from mesh.config import AutonatSection, NetworkSection
+from mesh.multiformats.ip_ranges import is_public
+from mesh.multiformats.multiaddr import Multiaddr
+from mesh.network.connection import Connection
+from mesh.network.scope import Scope
+from mesh.protocols.autonat.address_states import AddressState
+from mesh.protocols.autonat.confidence import Reachability
+from mesh.protocols.observed_addresses import (
+    NatKind,
+    Observation,
+    ObservedAddresses,
+    announced_forms,
+    read_observation,
+)
+from mesh.services.autonat import v1_server, v2_server
+from mesh.services.autonat.dialing import DialBack
+from mesh.services.autonat.v1_server import V1Server
+from mesh.services.autonat.v2_client import V2Client
+from mesh.services.autonat.v2_server import V2Server
+from mesh.services.reachability.announcing import Announcing
+from mesh.services.reachability.asking import Asking
+from mesh.services.reachability.host import Host
+from mesh.services.registry import Registry
+from mesh.telemetry.counters import Counters
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class AddressReport:
+    """One address: its ``state``, the ``source`` of that (`autonat-v2`, `observed`, `configured`, `listening`), and a
+    ``confidence`` of 0 to 3; ``observers`` is how many networks saw us there."""
+
+    address: Multiaddr
+    state: Reachability
+    source: str
+    confidence: int
+    observers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NatReport:
+    """What observers tell of the NAT before the sockets of one transport, and how many they are."""
+
+    transport: str
+    kind: NatKind
+    observers: int
+
+
+class ReachabilityService:
+    """Begins with the node, ends with it. The servers are `v1` and `v2`, the client of version 2 `client`."""
+
+    def __init__(
+        self,
+        host: Host,
+        network: NetworkSection,
+        settings: AutonatSection,
+        registry: Registry,
+        counters: Counters,
+    ) -> None:
+        self._host = host
+        self._settings = settings
+        self._counters = counters
+        self._anywhere = anywhere = settings.private_addresses
+        self._votes = ObservedAddresses()
+        self._announcing = Announcing(network.announce, network.append_announce, network.no_announce)
+        self._dialing = DialBack(host.make_stranger, host.allows)
+        self.v1 = V1Server(self._dialing, counters, anywhere=anywhere)
+        self.v2 = V2Server(self._dialing, counters, anywhere=anywhere)
+        self.client = V2Client(counters)
+        self.asking = Asking(
+            host, self.client, self._candidates, self._verdict_changed, counters, anywhere=anywhere
+        )
+        self._told: Reachability | None = None
+        self._told_addresses: frozenset[Multiaddr] = frozenset()
+        if settings.serve:
+            registry.add(v1_server.PROTOCOL_ID, self.v1.serve)
+            registry.add(v2_server.DIAL_REQUEST_ID, self.v2.serve)
+        if settings.ask:
+            registry.add(v2_server.DIAL_BACK_ID, self.client.serve_dial_back)
+
+    # -- life --------------------------------------------------------------------------------------------------------
+
+    async def start(self, scope: Scope) -> None:
+        """Serve and ask, as the settings say."""
+        self._dialing.start(scope)
+        if self._settings.ask:
+            scope.spawn(self.asking.run(), "reachability")
+        self._verdict_changed()
+
+    async def stop(self) -> None:
+        """Dial nobody any more."""
+        await self._dialing.stop()
+
+    # -- what happens to peers ---------------------------------------------------------------------------------------
+
+    def identified(self, connection: Connection, observed: Multiaddr | None) -> None:
+        """A peer said what it serves and as what it sees us."""
+        if observed is not None:
+            vote = read_observation(
+                connection.local,
+                connection.remote,
+                observed,
+                self._host.swarm.listen_addresses,
+                anywhere=self._anywhere,
+            )
+            self._counters.count(f"observed.{'counted' if vote else 'ignored'}")
+            if vote is not None:
+                self.observe(_voter(connection), vote)
+        self.asking.hurry()
+
+    def disconnected(self, connection: Connection) -> None:
+        """A connection is gone; its vote stays a while."""
+        self._votes.close(_voter(connection), time.monotonic())
+
+    def observe(self, voter: Hashable, vote: Observation) -> None:
+        """Somebody saw a socket of ours from outside."""
+        self._votes.vote(voter, vote, time.monotonic())
+        self._addresses_changed()
+
+    # -- what is known -----------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> Reachability:
+        """The verdict on the whole node: the setting's, if it has one; else public when an address is; private when all
+        that were asked about are; else what version 1 says."""
+        if self._settings.reachability != "auto":
+            return Reachability(self._settings.reachability)
+        states = {each.state for each in self.asking.states.states()}
+        if Reachability.PUBLIC in states:
+            return Reachability.PUBLIC
+        if states == {Reachability.PRIVATE}:
+            return Reachability.PRIVATE
+        return self.asking.confidence.verdict
+
+    @property
+    def source(self) -> str:
+        """Where the verdict comes from: `configured`, `autonat-v2`, `autonat-v1`, or nothing."""
+        if self._settings.reachability != "auto":
+            return "configured"
+        states = {each.state for each in self.asking.states.states()}
+        if Reachability.PUBLIC in states or states == {Reachability.PRIVATE}:
+            return "autonat-v2"
+        return "autonat-v1" if self.asking.confidence.verdict is not Reachability.UNKNOWN else ""
+
+    @property
+    def confidence(self) -> int:
+        """How sure the verdict is, 0 to 3."""
+        if self.source == "configured":
+            return 3
+        if self.source == "autonat-v2":
+            state = self.state
+            return max(each.confidence for each in self.asking.states.states() if each.state is state)
+        return self.asking.confidence.level
+
+    @property
+    def addresses(self) -> list[AddressReport]:
+        """Every address that others are told or might be, with its verdict."""
+        checked = {each.address: each for each in self.asking.states.states()}
+        seen = self._seen()
+        configured = set(self._announcing.configured)
+        told = self.announced()
+        every = dict.fromkeys([*told, *seen, *checked])
+        return [_report(each, checked.get(each), seen.get(each, 0), each in configured) for each in every]
+
+    @property
+    def nat(self) -> list[NatReport]:
+        """What observers tell of the NAT, by transport."""
+        now = time.monotonic()
+        return [NatReport(name, *self._votes.nat_kind(name, now)) for name in ("tcp", "udp")]
+
+    def announced(self) -> list[Multiaddr]:
+        """What others are told: where we listen, what enough observers or a dial-back confirmed, what is configured."""
+        return self._announcing.shape(self._found)
+
+    def punchable(self) -> list[Multiaddr]:
+        """Outside addresses that one observer at least saw: good enough to try a hole punch with."""
+        return list(self._seen())
+
+    # -- within ------------------------------------------------------------------------------------------------------
+
+    def _seen(self) -> dict[Multiaddr, int]:
+        """Outside addresses in the form of each listener, with the number of their observers."""
+        listening = self._host.swarm.listen_addresses
+        found: dict[Multiaddr, int] = {}
+        for outside in self._votes.outside(time.monotonic()):
+            for each in announced_forms(outside, listening):
+                found[each] = max(found.get(each, 0), outside.observers)
+        return found
+
+    def _found(self) -> list[Multiaddr]:
+        listening = self._host.listening
+        verdicts = {each.address: each.state for each in self.asking.states.states()}
+        confirmed = [
+            address
+            for outside in self._votes.outside(time.monotonic())
+            for address in announced_forms(outside, self._host.swarm.listen_addresses)
+            if outside.believed or verdicts.get(address) is Reachability.PUBLIC
+        ]
+        unreachable = {each for each, state in verdicts.items() if state is Reachability.PRIVATE}
+        return [*listening, *(each for each in confirmed if each not in unreachable)]
+
+    def _candidates(self) -> list[Multiaddr]:
+        """What is worth asking about: each address that could be public, the likeliest first."""
+        wanted = dict.fromkeys([*self._announcing.configured, *self._host.listening, *self._seen()])
+        return [each for each in wanted if (self._anywhere or is_public(each)) and each.components]
+
+    def _verdict_changed(self) -> None:
+        state = self.state
+        if state is not self._told:
+            if self._told is not None:
+                log.info("reachability: %s (%s)", state.value, self.source or "nothing is known")
+            self._told = state
+            self._host.reachability_changed(
+                None if state is Reachability.UNKNOWN else state is Reachability.PUBLIC
+            )
+        self._addresses_changed()
+
+    def _addresses_changed(self) -> None:
+        told = frozenset(self.announced())
+        if told != self._told_addresses:
+            self._told_addresses = told
+            self._host.addresses_changed()
+        self.asking.hurry()
+
+
+def _voter(connection: Connection) -> Hashable:
+    """A name of its own for each connection, which does not keep it alive."""
+    return connection.peer, connection.opened_at
+
+
+def _report(
+    address: Multiaddr, checked: AddressState | None, observers: int, configured: bool
+) -> AddressReport:
+    if checked is not None and checked.state is not Reachability.UNKNOWN:
+        return AddressReport(address, checked.state, "autonat-v2", checked.confidence, observers)
+    source = "configured" if configured else "observed" if observers else "listening"
+    return AddressReport(
+        address, Reachability.UNKNOWN, source, min(observers, 3) if observers else 0, observers
+    )

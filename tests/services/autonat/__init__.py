@@ -1,0 +1,1 @@
+"""AutoNAT between live nodes."""

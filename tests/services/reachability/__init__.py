@@ -1,0 +1,1 @@
+"""Reachability of live nodes."""
