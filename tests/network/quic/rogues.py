@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from qh3 import tls
 from qh3._hazmat import Buffer
+from qh3.quic.tls_bridge import QuicTlsCryptoData
 
 from mesh.network.quic.engine import Address, Engine, MakeEngine, Owner, Settings
 from mesh.network.quic.qh3_engine import Qh3Engine
@@ -17,13 +18,20 @@ from mesh.network.quic.qh3_handshake import Handshake
 from mesh.network.quic.qh3_tls import MutualContext
 
 
-def bent(bend: Callable[[MutualContext], None]) -> MakeEngine:
-    """An engine whose TLS is given to ``bend`` before its first message."""
+def bent(bend: Callable[[MutualContext], None], garble: Callable[[bytes], bytes] = bytes) -> MakeEngine:
+    """An engine whose TLS is given to ``bend`` before its first message, and what it sends to ``garble``."""
 
     class BentHandshake(Handshake):
         def _create_tls(self, remote_source_cid: bytes | None) -> Any:
             bridge = super()._create_tls(remote_source_cid)
             bend(self.bridge.context)
+            take = bridge.next_crypto_data
+
+            def take_garbled() -> QuicTlsCryptoData | None:
+                piece = take()
+                return None if piece is None else replace(piece, data=garble(piece.data))
+
+            bridge.next_crypto_data = take_garbled  # type: ignore[method-assign]
             return bridge
 
     def make(
@@ -45,6 +53,10 @@ def bent(bend: Callable[[MutualContext], None]) -> MakeEngine:
         return engine
 
     return make
+
+
+def unbent(context: MutualContext) -> None:
+    """Leave it as it is."""
 
 
 class Shown:

@@ -295,3 +295,30 @@ def test_transmit_gives_no_more_than_it_is_asked_for(pairing: Engines) -> None:
             pair.listener.up.receive(datagram, DIALER, pair.now)
     assert len(sizes) >= 2
     assert len(pair.listener.data[stream_id]) == 10_000
+
+
+def version_negotiation(hello: bytes, *versions: int) -> bytes:
+    """What a listener answers that speaks these (RFC 9000, 17.2.1)."""
+    size = hello[5]
+    to = hello[6 : 6 + size]
+    size = hello[6 + len(to)]
+    source = hello[7 + len(to) : 7 + len(to) + size]
+    said = b"".join(version.to_bytes(4, "big") for version in versions)
+    return b"\xc0" + bytes(4) + bytes([len(source)]) + source + bytes([len(to)]) + to + said
+
+
+def test_a_dial_ends_when_no_version_is_spoken_by_both(make_engine: MakeEngine) -> None:
+    pair = Pair((make_engine, make_engine), Link(severed=True)).start()
+    hello = pair.dialer.up.transmit(pair.now, 1)[0][0]
+    pair.inject(pair.dialer, version_negotiation(hello[:6] + bytes(40), 0xFF00001D))
+    assert not pair.dialer.terminations, "an answer to something that was not sent"
+    pair.inject(pair.dialer, version_negotiation(hello, 1, 0xFF00001D))
+    assert not pair.dialer.terminations, "version 1 was sent, so this is no answer"
+    pair.inject(pair.dialer, version_negotiation(hello, 0xFF00001D, 0x0A0A0A0A))
+    ended = pair.dialer.termination
+    assert ended is not None
+    assert not ended.application
+    assert not ended.idle
+    pair.pass_time(60)
+    assert pair.dialer.up.deadline() is None
+    assert not pair.dialer.up.transmit(pair.now, 16)

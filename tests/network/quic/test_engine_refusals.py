@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from random import Random
 
 import pytest
 
@@ -140,3 +141,27 @@ def test_the_peer_may_refuse_after_this_end_has_finished(make_engine: MakeEngine
     ended = pair.dialer.termination
     assert ended is not None
     assert ended == Termination(BAD_CERTIFICATE, ended.reason, application=False, by_peer=True)
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_garbled_tls_ends_the_connection_or_does_not_matter(make_engine: MakeEngine, seed: int) -> None:
+    """Bytes of the handshake changed by an end that seals them properly: each parser meets what no link would bring."""
+    random = Random(seed)
+
+    def garble(data: bytes) -> bytes:
+        garbled = bytearray(data)
+        if random.random() < 0.7:
+            for _ in range(random.randrange(1, 4)):
+                garbled[random.randrange(min(len(garbled), random.choice((8, 64, 600))))] = random.randrange(
+                    256
+                )
+        return bytes(garbled)
+
+    rogue = rogues.bent(rogues.unbent, garble)
+    for engines in ((rogue, make_engine), (make_engine, rogue)):
+        pair = Pair(engines).start()
+        pair.pass_time(90)
+        for end in pair.ends:
+            assert end.terminations or end.key is not None or end.engine is None
+            deadline = None if end.engine is None else end.up.deadline()
+            assert deadline is None
