@@ -22,7 +22,9 @@ from mesh.errors import UsageError
 from mesh.identity.keys import PublicKey
 from mesh.network.quic.engine import Address, Owner, Settings, Termination
 from mesh.network.quic.qh3_datagrams import Trial
-from mesh.network.quic.qh3_handshake import CORE_ERRORS, Handshake
+from mesh.network.quic.qh3_endings import ENDINGS, read_ending
+from mesh.network.quic.qh3_handshake import CORE_ERRORS, Handshake, numeric
+from mesh.network.quic.qh3_outbox import Outbox, is_full
 from mesh.network.quic.qh3_streams import Stream, Streams
 from mesh.network.quic.qh3_tls import CRYPTO_ERROR
 from mesh.protocols.machine import Buffer
@@ -37,6 +39,10 @@ MAX_REASON_BYTES: Final = 256
 """The most of a reason that is sent: a close must fit in one datagram."""
 MAX_STALE_EVENTS: Final = 1024
 """How often a peer may send on streams that were over long ago."""
+MAX_PROBES: Final = 64
+MAX_TIMERS: Final = 8
+FEEDING_DATAGRAMS: Final = 16
+"""How many leave between two looks at what else there is for the core."""
 NO_ROOM: Final = "packet builder capacity exhausted"
 """What the core says when a frame does not fit in what may be sent to an address that is not validated yet: it waits."""
 _ROUNDING_S: Final = 1e-6
@@ -56,14 +62,17 @@ class Qh3Engine:
         "_handshake",
         "_ids",
         "_now",
+        "_outbox",
         "_over",
+        "_owes",
         "_owner",
+        "_probing",
+        "_ready",
         "_settings",
         "_stale",
         "_stalled",
         "_streams",
         "_taking",
-        "_trial",
         "core",
         "dialer",
     )
@@ -83,16 +92,19 @@ class Qh3Engine:
         self.core: QuicConnectionCore | None = None
         self._settings = settings
         self._owner = owner
-        self._address = _numeric(address)
+        self._address = numeric(address)
         self._born = self._now = now
         self._handshake: Handshake | None = Handshake(self, settings, original_id, retry_id)
         self._ids = [self._handshake.host_cid]
         if not dialer:
             self._ids.insert(0, retry_id or original_id)
         self._streams = Streams(dialer)
-        self._trial: Trial | None = None
+        self._outbox: Outbox | None = None
+        self._ready: list[tuple[bytes, Address]] = []
         self._stale = 0
         self._allowed = 1
+        self._probing = False
+        self._owes = False
         self._stalled = False
         self._taking = False
         self._over = False
@@ -116,10 +128,7 @@ class Qh3Engine:
         return opened < limit
 
     def unsent_bytes(self, stream_id: int) -> int:
-        if self.core is None:
-            return 0
-        staged = 0 if self._trial is None else self._trial.staged_bytes(stream_id)
-        return self.core.get_send_buffer_size(stream_id) + staged
+        return 0 if self._outbox is None else self._outbox.unsent_bytes(stream_id)
 
     # --- datagrams and time -------------------------------------------------------------------------------------------
 
@@ -132,12 +141,13 @@ class Qh3Engine:
     def receive(self, datagram: bytes, address: Address, now: float) -> None:
         self._now = now
         if len(address) == 4:
-            address = _numeric(address)
+            address = numeric(address)
         try:
             if self._handshake is not None:
                 self._handshake.receive_datagram(datagram, address, now)
             elif self.core is not None:
-                self.core.receive_datagram(datagram, address, now)
+                report = self.core.receive_datagram(datagram, address, now)
+                self._owes = self._owes or report[5] > 0
         except CORE_ERRORS as error:
             self._fail(INTERNAL_ERROR, str(error))
         self._attend()
@@ -149,19 +159,24 @@ class Qh3Engine:
             return
         self._now = now
         if len(address) == 4:
-            address = _numeric(address)
+            address = numeric(address)
         try:
             if self.core is not None:
-                self.core.receive_gro_buffer(buffer, segment_bytes, address, now)
+                report = self.core.receive_gro_buffer(buffer, segment_bytes, address, now)
+                self._owes = self._owes or report[5] > 0
         except CORE_ERRORS as error:
             self._fail(INTERNAL_ERROR, str(error))
         self._attend()
 
     def wake(self, now: float) -> None:
         self._now = now
+        core = self.core
         try:
-            if self.core is not None:
-                self.core.handle_timer(now)
+            if core is not None:
+                timeouts = core.pto_total
+                core.handle_timer(now)
+                if core.pto_total > timeouts and self._outbox is not None:
+                    self._probing = True
             elif not self.dialer and now >= self._born + self._settings.idle_timeout_s:
                 self._end(Termination(0, "no handshake began", False, by_peer=False, idle=True))
         except CORE_ERRORS as error:
@@ -170,20 +185,27 @@ class Qh3Engine:
 
     def _attend(self) -> None:
         self._allowed = 1
-        self.take_events()
-        handshake, trial = self._handshake, self._trial
+        handshake = self._handshake
         if handshake is not None and handshake.version_refused:
             self.core = None
             reason = "the peer does not speak version 1 of QUIC"
             self._end(Termination(VERSION_NEGOTIATION_ERROR, reason, False, by_peer=True))
-        elif trial is not None and trial.decided():
-            self._trial = None
-            self._command(trial.release)
+        self._judge()
+        self.take_events()
+
+    def _judge(self) -> None:
+        """Must come between what may tell of a loss and the next datagram."""
+        outbox = self._outbox
+        if outbox is not None and outbox.trial is not None and outbox.trial.decided():
+            outbox.trial = None
 
     def transmit(self, now: float, most: int) -> list[tuple[bytes, Address]]:
         core = self.core
         if core is None:
             return []
+        if self._ready:
+            sent, self._ready = self._ready[:most], self._ready[most:]
+            return sent
         settings = self._settings
         room = (settings.max_in_flight_bytes - core.bytes_in_flight) // settings.max_datagram_bytes
         if room < most:
@@ -191,15 +213,29 @@ class Qh3Engine:
                 # Acknowledgements and probes still have to leave, else two full ends would wait for each other.
                 room, self._allowed = self._allowed, 0
             most = room
+        sent = self._poll(core, self._outbox, now, most)
+        if self._owes and not sent:
+            sent = self._release_acknowledgement(core, now)
+        if self.dialer and self._handshake is not None and not core.received_authenticated_packet:
+            # A repeated hello is followed by a datagram without one: a listener that sees it first may end all.
+            del sent[1:]
+        return sent
+
+    def _poll(
+        self, core: QuicConnectionCore, outbox: Outbox | None, now: float, most: int
+    ) -> list[tuple[bytes, Address]]:
         sent: list[tuple[bytes, Address]] = []
         append = sent.append
         poll = core.poll_transmit
-        trial = self._trial
+        staged = None if outbox is None else outbox.staged
+        trial = None if outbox is None else outbox.trial
         try:
-            while len(sent) < most:
-                if trial is not None:
-                    trial.feed()
+            for count in range(most):
+                if staged and outbox is not None and (trial is not None or not count % FEEDING_DATAGRAMS):
+                    outbox.feed()
                 datagram = poll(now)
+                if datagram is None and outbox is not None and (outbox.feed() or outbox.pass_over()):
+                    datagram = poll(now)
                 if datagram is None:
                     break
                 append(datagram[:2])
@@ -208,10 +244,31 @@ class Qh3Engine:
         except CORE_ERRORS as error:
             if str(error) != NO_ROOM:
                 self._fail(INTERNAL_ERROR, str(error))
-        if self.dialer and self._handshake is not None and not core.received_authenticated_packet:
-            # A repeated hello is followed by a datagram without one: a listener that sees it first may end all.
-            del sent[1:]
         return sent
+
+    def _send_probes(self, core: QuicConnectionCore) -> bool:
+        """After a timeout the core repeats what may have arrived, and fails when a stream ends before it has: so what it
+        repeats is taken from it before its events. Whether it has no more of that."""
+        self._ready += self._poll(core, None, self._now, MAX_PROBES)
+        self._probing = is_full(core)
+        return not self._probing
+
+    def _release_acknowledgement(self, core: QuicConnectionCore, now: float) -> list[tuple[bytes, Address]]:
+        """Something came that is to be acknowledged, and the core has nothing to send. While its window is full, frames
+        that wait for it keep acknowledgements back too; only a timeout lets two datagrams pass. So one is made up."""
+        self._owes = False
+        if self._outbox is None or not is_full(core):
+            return []
+        for _ in range(MAX_TIMERS):
+            timer = core.get_timer()
+            if timer is None or timer[0] in ("idle", "close"):
+                return []
+            self._command(core.handle_timer, timer[1] + _ROUNDING_S)
+            if timer[0] == "loss_detection":
+                self._probing = True
+                self._judge()
+                return self._poll(core, None, now, 2)
+        return []
 
     def deadline(self) -> float | None:
         core = self.core
@@ -233,14 +290,13 @@ class Qh3Engine:
 
     def write(self, stream_id: int, data: Buffer, fin: bool) -> None:
         stream = self._streams.table.get(stream_id)
-        if stream is None or not stream.writing or self.core is None:
+        if stream is None or not stream.writing or self._outbox is None:
             return
         if fin:
             stream.writing = False
         elif not data:
             return
-        send = self.core.send_stream if self._trial is None else self._trial.write
-        self._command(send, stream_id, data, fin)
+        self._command(self._outbox.write, stream_id, data, fin)
 
     def consumed(self, stream_id: int, size: int) -> None:
         self._streams.release(stream_id, size)
@@ -249,7 +305,7 @@ class Qh3Engine:
         stream = self._streams.table.get(stream_id)
         if stream is not None and not stream.finished and self.core is not None:
             stream.writing = False
-            self._drop_staged(stream_id)
+            self._drop_unsent(stream_id)
             self._command(self.core.reset_stream, stream_id, code)
 
     def stop(self, stream_id: int, code: int) -> None:
@@ -279,6 +335,8 @@ class Qh3Engine:
         """Take what the core has to tell, as far as the reader's arrears allow."""
         core = self.core
         if core is None or self._taking:
+            return
+        if self._probing and core.state == "connected" and not self._send_probes(core):
             return
         self._taking = True
         next_event = core.next_event
@@ -336,22 +394,8 @@ class Qh3Engine:
             if event[1] in self._ids:
                 self._ids.remove(event[1])
                 self._owner.connection_id_retired(event[1])
-        elif kind == "peer_closed":
-            _, application, code, _, reason = event
-            self._end(Termination(code, reason.decode("utf-8", "replace"), application, by_peer=True))
-        elif kind == "protocol_error":
-            self._end(Termination(event[1], event[3], False, by_peer=False))
-        elif kind == "connection_terminated":
-            self._take_termination(event[1], event[2], event[3])
-
-    def _take_termination(self, code: int, frame: int | None, reason: bytes) -> None:
-        if reason == b"Idle timeout":
-            how = Termination(0, "nothing came from the peer for too long", False, by_peer=False, idle=True)
-        elif (code, frame, reason) == (0, None, b""):
-            how = Termination(0, "the peer no longer knows this connection", False, by_peer=True, reset=True)
-        else:
-            how = Termination(code, reason.decode("utf-8", "replace"), False, by_peer=False)
-        self._end(how)
+        elif kind in ENDINGS:
+            self._end(read_ending(event))
 
     def _opened_by_peer(self, stream_id: int, early: Stream | None) -> Stream | None:
         """The stream that first bytes open, or None for one that was over long ago and must not open anew."""
@@ -387,7 +431,7 @@ class Qh3Engine:
                 return
             stream = self._streams.add(stream_id, told=False)
         stream.writing = False
-        self._drop_staged(stream_id)
+        self._drop_unsent(stream_id)
         if stream.told:
             self._owner.stream_stopped(stream_id, code)
         else:
@@ -414,15 +458,15 @@ class Qh3Engine:
         assert self.core is not None
         small = self._settings.datagram_bytes
         large = self.core.active_path[5]
-        if large > small:
-            self._trial = Trial(self.core, small, large, handshake.shrinking(small))
+        trial = Trial(self.core, small, large, handshake.shrinking(small)) if large > small else None
+        self._outbox = Outbox(self.core, trial)
         self._handshake = None
         handshake.release()
         self._owner.handshake_finished(key)
 
-    def _drop_staged(self, stream_id: int) -> None:
-        if self._trial is not None:
-            self._trial.drop(stream_id)
+    def _drop_unsent(self, stream_id: int) -> None:
+        if self._outbox is not None:
+            self._outbox.drop(stream_id)
 
     def _fail(self, code: int, reason: str) -> None:
         """End the connection with a transport error of ours."""
@@ -438,7 +482,8 @@ class Qh3Engine:
             return
         self._over = True
         self._handshake = None
-        self._trial = None
+        self._outbox = None
+        self._ready.clear()
         self._streams.clear()
         self._owner.terminated(how)
 
@@ -448,9 +493,3 @@ class Qh3Engine:
             command(*arguments)
         except CORE_ERRORS:
             return
-
-
-def _numeric(address: Address) -> Address:
-    """The address without the interface's name, which the core does not read; the scope's number says the same."""
-    host, _, zone = address[0].partition("%")
-    return (host, *address[1:]) if zone else address

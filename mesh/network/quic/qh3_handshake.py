@@ -153,3 +153,9 @@ class Handshake(QuicConnection):
 
 def _ignore_key(*_: object) -> None:
     """TLS has no keys to give any more."""
+
+
+def numeric(address: Address) -> Address:
+    """The address without the interface's name, which the core does not read; the scope's number says the same."""
+    host, _, zone = address[0].partition("%")
+    return (host, *address[1:]) if zone else address

@@ -184,6 +184,34 @@ def test_a_path_that_carries_small_datagrams_only_is_found_out(pairing: Engines)
         assert sum(size > 1300 for size in pair.sent[name]) < 60
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_many_streams_on_a_path_of_small_datagrams_that_loses_some(pairing: Engines, seed: int) -> None:
+    pair = Pair(pairing, Link(largest=1300, loss=0.02, reordering=0.05, seed=seed)).connect()
+    pair.listener.echoes = True
+    streams = {pair.dialer.up.open_stream(): pattern(20 * KIB, n) for n in range(12)}
+    for stream_id, data in streams.items():
+        pair.dialer.up.write(stream_id, data, True)
+    pair.touch()
+    pair.run(lambda: len(pair.dialer.ended) == len(streams), within_s=120)
+    for stream_id, data in streams.items():
+        assert bytes(pair.dialer.data[stream_id]) == data
+
+
+def test_a_stream_is_reset_before_the_path_is_known(pairing: Engines) -> None:
+    pair = Pair(pairing).connect()
+    first, second = pair.dialer.up.open_stream(), pair.dialer.up.open_stream()
+    for stream_id in (first, second):
+        pair.dialer.up.write(stream_id, pattern(300 * KIB, 9), True)
+        assert pair.dialer.up.unsent_bytes(stream_id) == 300 * KIB
+    pair.dialer.up.reset(first, 3)
+    pair.touch()
+    pair.run(lambda: second in pair.listener.ended)
+    assert bytes(pair.listener.data[second]) == pattern(300 * KIB, 9)
+    assert pair.dialer.up.unsent_bytes(first) == 0
+    assert pair.listener.resets in ([], [(first, 3)])
+    assert first not in pair.listener.ended
+
+
 def test_twenty_thousand_mutated_datagrams_do_no_harm(pairing: Engines) -> None:
     pair = Pair(pairing).connect()
     pair.listener.echoes = True
