@@ -17,6 +17,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -39,12 +40,13 @@ from mesh.network.stream import Stream
 from mesh.network.swarm import Swarm
 from mesh.services import echo, identify, perf, ping
 from mesh.services.bootstrap import Bootstrap
-from mesh.services.discovery import Discovery
+from mesh.services.discovery import Discovery, Surroundings
 from mesh.services.identify import Identify, PeerInfo
 from mesh.services.node_host import NodeHost
 from mesh.services.ping import Ping
 from mesh.services.reachability import ReachabilityService
 from mesh.services.registry import Registry
+from mesh.services.rendezvous import Rendezvous
 from mesh.storage import keystore
 from mesh.storage.datastore import Datastore
 from mesh.storage.memory_datastore import MemoryDatastore
@@ -142,13 +144,16 @@ class Node:
         try:
             await asyncio.wrap_future(self.addresses.start())
             self._discovery = self._make_discovery(self._swarm)
-            if self.config.kademlia.mode != "off":
-                await self._start_dht(self._scope)
+            dht = self.config.kademlia.mode != "off"
+            if dht or self.config.rendezvous.serve:
+                self._datastore = await _open_datastore(self.config.node.path)
+            if dht and self._datastore is not None:
+                await self._start_dht(self._scope, self._datastore)
             if self._pubsub is not None:
                 await self._pubsub.start(self._scope)
             for text in self.config.network.listen:
                 await self._swarm.listen(Multiaddr.parse(text))
-            await self._discovery.start(self._scope)
+            await self._discovery.start(self._scope, self._datastore)
             await self._start_relaying(self._swarm, self._scope)
             await self.reachability.start(self._scope)
         except BaseException:
@@ -274,6 +279,12 @@ class Node:
         return self._discovery
 
     @property
+    def rendezvous(self) -> Rendezvous[Target]:
+        """Asks rendezvous points: `register`, `unregister`, `discover`. Raises `UsageError` while the node is not
+        running."""
+        return self.discovery.rendezvous
+
+    @property
     def dht(self) -> Kademlia:
         """The DHT. Raises `UsageError` while it is off (`kademlia.mode`) or the node is not running."""
         if self._dht is None:
@@ -315,9 +326,18 @@ class Node:
         return swarm
 
     def _make_discovery(self, swarm: Swarm) -> Discovery:
-        return Discovery(
-            self.config, swarm, self.addresses, self.bootstrap, self.counters, lambda: self.own_addresses
+        around = Surroundings(
+            self.config,
+            swarm,
+            self.addresses,
+            self.bootstrap,
+            self._registry,
+            self._identify,
+            self.counters,
+            lambda: self.own_addresses,
+            self.connect,
         )
+        return Discovery(around)
 
     def _connected(self, connection: Connection) -> None:
         self.addresses.set_connected(connection.peer, True)
@@ -374,15 +394,9 @@ class Node:
         self._push_pending = False
         await self._identify.push(self.connections)
 
-    async def _start_dht(self, scope: Scope) -> None:
+    async def _start_dht(self, scope: Scope, datastore: Datastore) -> None:
         from mesh.services.kademlia import Kademlia  # only nodes that take part pay for it
 
-        folder = self.config.node.path
-        datastore: Datastore = MemoryDatastore()
-        if folder is not None:
-            datastore = stored = SqliteDatastore(folder / "datastore.sqlite")
-            await stored.open()
-        self._datastore = datastore
         dht = Kademlia(NodeHost(self), self.config.kademlia, datastore, self._registry, self.counters)
         await dht.start(scope)
         self._dht = dht
@@ -411,6 +425,14 @@ class Node:
         from mesh.services.gossip import Pubsub
 
         return Pubsub(NodeHost(self), self.key, self.config.gossip, self._registry, self.counters)
+
+
+async def _open_datastore(folder: Path | None) -> Datastore:
+    if folder is None:
+        return MemoryDatastore()
+    datastore = SqliteDatastore(folder / "datastore.sqlite")
+    await datastore.open()
+    return datastore
 
 
 def _load_key(config: Config) -> PrivateKey:

@@ -9,6 +9,8 @@ from typing import Any
 
 from cryptography import x509
 
+from mesh.codecs import pex, rendezvous
+from mesh.codecs.wire import Record
 from protocol_specs.catalogue import CATALOGUE
 from protocol_specs.grammar import Message
 from tests.vectors import cases, load
@@ -112,9 +114,7 @@ def seeds() -> dict[str, list[bytes]]:
     for part, encodings in GOSSIP_PARTS.items():
         take(f"gossip.{part}", [{"bytes": encoding} for encoding in encodings], "bytes")
     _take_reachability(take)
-    found["mdns.peer_address"] = [MDNS_STRING, b"dnsaddr=", b"other=value"]
-    found["mdns.txt"] = [bytes([len(each)]) + each for each in found["mdns.peer_address"]]
-    found["mdns.txt"] += [b"".join(found["mdns.txt"]), b""]
+    found |= _mdns_records() | _rendezvous_messages() | _peer_exchanges()
     _take_quic(take)
     found |= _relay_messages()
     found["ping.ping"] = [bytes(range(32)), bytes(31)]
@@ -163,6 +163,48 @@ def _take_reachability(take: Callable[..., None]) -> None:
     take("stun.address", cases("stun", "stun"), "address")
     for part, encodings in STUN_PARTS.items():
         take(f"stun.{part}", [{"bytes": encoding} for encoding in encodings], "bytes")
+
+
+def _mdns_records() -> dict[str, list[bytes]]:
+    strings = [MDNS_STRING, b"dnsaddr=", b"other=value"]
+    records = [bytes([len(each)]) + each for each in strings]
+    return {"mdns.peer_address": strings, "mdns.txt": [*records, b"".join(records), b""]}
+
+
+def _rendezvous_messages() -> dict[str, list[bytes]]:
+    """Every kind of message around a recorded signed record, and its parts."""
+    record = bytes.fromhex(next(each["envelope"] for each in cases("envelopes") if "seq" in each))
+    register = rendezvous.Register(namespace="mesh", signed_peer_record=record, ttl_s=7200)
+    kinds = rendezvous.MessageType
+    found: dict[str, list[Record]] = {
+        "register": [register],
+        "register_response": [rendezvous.RegisterResponse(status=rendezvous.Status.OK, ttl_s=7200)],
+        "unregister": [rendezvous.Unregister(namespace="mesh")],
+        "discover": [rendezvous.Discover(namespace="mesh", limit=10, cookie=bytes(12))],
+        "discover_response": [rendezvous.DiscoverResponse(registrations=[register], cookie=bytes(12))],
+    }
+    parts = {f"rendezvous.{name}": [each.encode() for each in records] for name, records in found.items()}
+    messages = [
+        rendezvous.Message(type=kinds.REGISTER, register=register),
+        rendezvous.Message(type=kinds.REGISTER_RESPONSE, register_response=rendezvous.RegisterResponse()),
+        rendezvous.Message(type=kinds.UNREGISTER, unregister=rendezvous.Unregister(namespace="mesh")),
+        rendezvous.Message(type=kinds.DISCOVER, discover=rendezvous.Discover()),
+        rendezvous.Message(
+            type=kinds.DISCOVER_RESPONSE,
+            discover_response=rendezvous.DiscoverResponse(registrations=[register], cookie=b"cookie"),
+        ),
+    ]
+    return parts | {"rendezvous.message": [each.encode() for each in messages]}
+
+
+def _peer_exchanges() -> dict[str, list[bytes]]:
+    records = [bytes.fromhex(each["envelope"]) for each in cases("envelopes") if "seq" in each][:2]
+    requests = [pex.Request(limit=50, record=records[0]), pex.Request()]
+    answers = [pex.Answer(status=pex.Status.OK, records=records), pex.Answer(status=1, retry_after_s=30)]
+    return {
+        "pex.request": [each.encode() for each in requests],
+        "pex.answer": [each.encode() for each in answers],
+    }
 
 
 def _certificate_extensions() -> list[bytes]:

@@ -5,6 +5,7 @@
 ()
 """
 
+from mesh.config.discovery import MdnsSection, PexSection, RendezvousSection
 from mesh.config.reachability import AutonatSection, StunSection
 from mesh.config.sections import (
     ApiSection,
@@ -15,7 +16,6 @@ from mesh.config.sections import (
     KademliaSection,
     LimitsSection,
     LogSection,
-    MdnsSection,
     NetworkSection,
     NodeSection,
     PingSection,
@@ -43,9 +43,11 @@ __all__ = [
     "NetworkSection",
     "NodeSection",
     "Origin",
+    "PexSection",
     "PingSection",
     "QuicSection",
     "RelaySection",
+    "RendezvousSection",
     "ServicesSection",
     "StunSection",
     "YamuxSection",

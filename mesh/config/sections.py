@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
+from mesh.config.discovery import MdnsSection, PexSection, RendezvousSection
 from mesh.config.reachability import AutonatSection, StunSection
 from mesh.config.rules import LONGEST_S, Section, settings_of
 from mesh.config.rules import count as _count
@@ -30,21 +31,6 @@ def _shape_of_prefix(text: str) -> str:
     if text.startswith("/") and not text.endswith("/") and len(text) <= 64 and text.isprintable():
         return ""
     return "is not a path like /ipfs"
-
-
-def _shape_of_service(text: str) -> str:
-    """Two labels of a DNS service: `_name._udp` or `_name._tcp`."""
-    name, _, transport = text.partition(".")
-    plain = name[1:].replace("-", "")
-    if (
-        transport in ("_udp", "_tcp")
-        and name[:1] == "_"
-        and plain.isascii()
-        and plain.isalnum()
-        and len(name) <= 63
-    ):
-        return ""
-    return "is not a service name like _p2p._udp"
 
 
 def _shape_of_control(text: str) -> str:
@@ -315,24 +301,6 @@ class GossipSection(Section):
 
 
 @dataclass(frozen=True, slots=True)
-class MdnsSection(Section):
-    """Finding peers in the local network."""
-
-    enabled: Annotated[bool, _switch("Ask and answer in the local network, and dial who is found.")] = False
-    service: Annotated[
-        str,
-        Setting("Name of the service; another one makes a network of its own.", shape=_shape_of_service),
-    ] = "_p2p._udp"
-    interfaces: Annotated[
-        tuple[str, ...],
-        Setting(
-            "Names, patterns or addresses; empty for all but loopback and bridges of containers.", "list"
-        ),
-    ] = ()
-    peers_per_minute: Annotated[int, _count("New peers taken notice of.", maximum=10_000)] = 60
-
-
-@dataclass(frozen=True, slots=True)
 class RelaySection(Section):
     """Circuit relay: being reached through relays, and being one."""
 
@@ -343,26 +311,15 @@ class RelaySection(Section):
     auto: Annotated[bool, _switch("Also be reached through connected peers that are relays.")] = False
     wanted: Annotated[int, _count("Relays to be reached through at a time.", 0, 20)] = 2
     serve: Annotated[bool, _switch("Be a relay for others.")] = False
-    max_reservations: Annotated[
-        int, _count("Peers that may be reached through this relay.", flag="--reservations")
-    ] = 100
+    max_reservations: Annotated[int, _count("Peers that may be reached through this relay.")] = 100
     max_reservations_per_ip: Annotated[int, _count("Of those, from one address (IPv6: one /56).")] = 8
     reservation_s: Annotated[float, _time("A reservation lasts this long unless it is renewed.")] = 3600.0
-    max_circuits_per_peer: Annotated[int, _count("Circuits that a peer is an end of.", flag="--circuits")] = (
-        16
-    )
+    max_circuits_per_peer: Annotated[int, _count("Circuits that a peer is an end of.")] = 16
     circuit_s: Annotated[
-        float,
-        Setting(
-            "A circuit is ended after this; 0 for never.",
-            "seconds",
-            minimum=0,
-            maximum=LONGEST_S,
-            flag="--time",
-        ),
+        float, Setting("A circuit is ended after this; 0 for never.", "seconds", minimum=0, maximum=LONGEST_S)
     ] = 120.0
     circuit_bytes: Annotated[
-        int, Setting("A circuit passes this much each way; 0 for no limit.", "size", minimum=0, flag="--data")
+        int, Setting("A circuit passes this much each way; 0 for no limit.", "size", minimum=0)
     ] = 128 * KIB
 
 
@@ -426,6 +383,8 @@ class Config:
     gossip: GossipSection = field(default_factory=GossipSection)
     mdns: MdnsSection = field(default_factory=MdnsSection)
     relay: RelaySection = field(default_factory=RelaySection)
+    rendezvous: RendezvousSection = field(default_factory=RendezvousSection)
+    pex: PexSection = field(default_factory=PexSection)
     services: ServicesSection = field(default_factory=ServicesSection)
     api: ApiSection = field(default_factory=ApiSection)
     log: LogSection = field(default_factory=LogSection)
@@ -451,6 +410,8 @@ SECTIONS: dict[str, type[Section]] = {
     "gossip": GossipSection,
     "mdns": MdnsSection,
     "relay": RelaySection,
+    "rendezvous": RendezvousSection,
+    "pex": PexSection,
     "services": ServicesSection,
     "api": ApiSection,
     "log": LogSection,

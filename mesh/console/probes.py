@@ -209,6 +209,8 @@ def quiet(config: Config) -> Config:
         kademlia=replace(config.kademlia, mode="off"),
         gossip=replace(config.gossip, enabled=False),
         mdns=replace(config.mdns, enabled=False),
+        pex=replace(config.pex, enabled=False),
+        rendezvous=replace(config.rendezvous, serve=False),
         relay=replace(config.relay, relays=(), auto=False, serve=False),
         autonat=replace(config.autonat, ask=False, serve=False),
         stun=replace(config.stun, servers=()),

@@ -2,53 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
 from mesh.config import Config
 from mesh.identity.peer_id import PeerId
+from mesh.identity.peer_record import PeerRecord
 from mesh.multiformats.multiaddr import Multiaddr
 from mesh.network.connection import Connection
 from mesh.network.interface_watch import InterfaceWatch
 from mesh.network.scope import Scope
 from mesh.network.swarm import Swarm
+from mesh.protocols import pex
+from mesh.protocols import rendezvous as rendezvous_rules
 from mesh.protocols.mdns import PeerHeard
 from mesh.services.bootstrap import Bootstrap
 from mesh.services.found_peers import FoundPeers
+from mesh.services.identify import Identify, PeerInfo
 from mesh.services.peering import Peering
-from mesh.storage.peerstore import Peerstore
+from mesh.services.pex import PeerExchange
+from mesh.services.registry import Registry
+from mesh.services.rendezvous import Rendezvous, RendezvousPoint
+from mesh.storage.datastore import Datastore
+from mesh.storage.peerstore import Lifetime, Peerstore
+from mesh.storage.registration_store import RegistrationLimits, RegistrationStore
 from mesh.telemetry.counters import Counters
 
 if TYPE_CHECKING:
     from mesh.services.mdns import MdnsDiscovery
 
+EXCHANGED_PER_MINUTE: Final = 100
+"""Peers that all answers of peer exchange together may have dialled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """The node, as far as finding peers is concerned. ``connect`` takes whatever names a peer."""
+
+    config: Config
+    swarm: Swarm
+    peerstore: Peerstore
+    bootstrap: Bootstrap
+    registry: Registry
+    identify: Identify
+    counters: Counters
+    own_addresses: Callable[[], Iterable[Multiaddr]]
+    connect: Callable[[Any], Awaitable[Connection]]
+
 
 class Discovery:
-    """The parts that run: ``peering`` keeps peers, ``found`` dials those that others told of, ``watch`` notices another
-    network. Nothing runs that the configuration does not ask for."""
+    """The parts: ``peering`` keeps peers, ``found`` dials those that others told of, ``watch`` notices another network,
+    ``rendezvous`` asks rendezvous points. ``mdns``, ``exchange`` and ``point`` are None unless they are configured."""
 
-    def __init__(
-        self,
-        config: Config,
-        swarm: Swarm,
-        peerstore: Peerstore,
-        bootstrap: Bootstrap,
-        counters: Counters,
-        own_addresses: Callable[[], Iterable[Multiaddr]],
-    ) -> None:
-        self._swarm = swarm
-        self._peerstore = peerstore
-        self._own_addresses = own_addresses
+    def __init__(self, around: Surroundings) -> None:
+        swarm, config = around.swarm, around.config
+        self._around = around
         self._scope: Scope | None = None
+        self._wanted = config.connections.low
         self.mdns: MdnsDiscovery | None = None
+        self.exchange: PeerExchange | None = None
+        self.point: RendezvousPoint | None = None
         self.watch = InterfaceWatch()
         self.found = FoundPeers(
             swarm.own_id,
             self._connect,
             swarm.is_connected,
             lambda: len(swarm.peers),
-            config.connections.low,
-            counters,
+            self._wanted,
+            around.counters,
         )
         self.peering = Peering(
             config.network.peering,
@@ -57,49 +80,103 @@ class Discovery:
             swarm.manager.protect,
             swarm.manager.unprotect,
         )
-        self._mdns_settings = config.mdns
-        self.found.limit("mdns", config.mdns.peers_per_minute)
-        self._watched = bool(config.network.peering or config.network.bootstrap or config.mdns.enabled)
-        self.watch.observers += [bootstrap.hurry, self.peering.hurry]
+        self.rendezvous: Rendezvous[Any] = Rendezvous(around.connect, around.identify.record_for, self._keep)
+        self.watch.observers += [around.bootstrap.hurry, self.peering.hurry]
         swarm.observers.connected.append(lambda connection: self.peering.connected(connection.peer))
         swarm.observers.disconnected.append(self._disconnected)
 
-    async def start(self, scope: Scope) -> None:
-        """Begin; the node listens already."""
-        self._scope = Scope("discovery", scope)
-        self._scope.spawn(self.peering.run(), "peering")
-        self._scope.spawn(self.found.run(), "found peers")
-        if self._mdns_settings.enabled:
-            self._start_mdns(self._scope)
-        if self._watched:
-            self._scope.spawn(self.watch.run(), "interface watch")
-
-    def _start_mdns(self, scope: Scope) -> None:
-        from mesh.services.mdns import MdnsDiscovery  # it loads zeroconf
-
-        mdns = MdnsDiscovery(self._mdns_settings, self._swarm.own_id, self._own_addresses, self._heard)
-        self.mdns = mdns
-        self.watch.observers.append(mdns.look)
-        scope.spawn(mdns.run(), "mdns")
-
-    def _heard(self, event: PeerHeard) -> None:
-        self.found.offer(event.peer, event.addresses, "mdns")
+    async def start(self, scope: Scope, datastore: Datastore | None) -> None:
+        """Begin; the node listens already. ``datastore`` is there when `rendezvous.serve` needs one. Raises
+        `StorageError`, `UsageError` for a protocol that somebody else serves."""
+        config = self._around.config
+        self._scope = scope = Scope("discovery", scope)
+        scope.spawn(self.peering.run(), "peering")
+        scope.spawn(self.found.run(), "found peers")
+        if config.mdns.enabled:
+            self._start_mdns(scope)
+        if config.pex.enabled:
+            self._start_exchange(scope)
+        if config.rendezvous.serve and datastore is not None:
+            await self._start_point(scope, datastore)
+        if config.network.peering or config.network.bootstrap or config.mdns.enabled:
+            scope.spawn(self.watch.run(), "interface watch")
 
     async def stop(self) -> None:
         """End everything that runs; safe to call twice."""
+        registry = self._around.registry
+        if self.exchange is not None:
+            self._around.identify.observers.remove(self._identified)
+            registry.remove(pex.PROTOCOL_ID)
+            self.exchange = None
+        if self.point is not None:
+            registry.remove(rendezvous_rules.PROTOCOL_ID)
+            self.point = None
         if self._scope is not None:
             await self._scope.close()
             self._scope = None
 
+    def _start_mdns(self, scope: Scope) -> None:
+        from mesh.services.mdns import MdnsDiscovery  # it loads zeroconf
+
+        settings, around = self._around.config.mdns, self._around
+        self.found.limit("mdns", settings.peers_per_minute)
+        self.mdns = MdnsDiscovery(settings, around.swarm.own_id, around.own_addresses, self._heard)
+        self.watch.observers.append(self.mdns.look)
+        scope.spawn(self.mdns.run(), "mdns")
+
+    def _start_exchange(self, scope: Scope) -> None:
+        around = self._around
+        self.found.limit("pex", EXCHANGED_PER_MINUTE)
+        self.exchange = PeerExchange(
+            around.config.pex,
+            around.swarm,
+            around.identify.record_for,
+            self._exchanged,
+            lambda: len(around.swarm.peers) < self._wanted,
+            around.counters,
+        )
+        around.registry.add(pex.PROTOCOL_ID, self.exchange.serve)
+        around.identify.observers.append(self._identified)
+        scope.spawn(self.exchange.run(), "peer exchange")
+
+    async def _start_point(self, scope: Scope, datastore: Datastore) -> None:
+        section = self._around.config.rendezvous
+        limits = RegistrationLimits(section.entries, section.bytes, section.peer_entries, section.peer_bytes)
+        store = RegistrationStore(datastore, time.time, limits)
+        await store.open()
+        point = RendezvousPoint(store, self._around.counters)
+        self._around.registry.add(rendezvous_rules.PROTOCOL_ID, point.serve)
+        self.point = point
+        scope.spawn(point.run(), "rendezvous point")
+
+    # -- what happens ------------------------------------------------------------------------------------------------
+
     def _disconnected(self, connection: Connection) -> None:
-        if not self._swarm.is_connected(connection.peer):
+        if not self._around.swarm.is_connected(connection.peer):
             self.peering.disconnected(connection.peer)
             self.found.look()
 
+    def _identified(self, connection: Connection, _info: PeerInfo) -> None:
+        if self.exchange is not None:
+            self.exchange.identified(connection)
+
+    def _heard(self, event: PeerHeard) -> None:
+        self.found.offer(event.peer, event.addresses, "mdns")
+
+    def _exchanged(self, record: PeerRecord, envelope: bytes) -> None:
+        self._keep(record, envelope)
+        self.found.offer(record.peer_id, record.addresses, "pex")
+
+    def _keep(self, record: PeerRecord, envelope: bytes) -> None:
+        """A verified record is worth remembering for a while, whoever brought it."""
+        self._around.peerstore.set_record(
+            record.peer_id, envelope, record.seq, record.addresses, Lifetime.TEMPORARY
+        )
+
     async def _connect(self, peer: PeerId, addresses: tuple[Multiaddr, ...]) -> Connection:
         """For strangers' word: addresses that failed lately wait out their backoff."""
-        return await self._swarm.dial(peer, (), [*self._peerstore.of(peer), *addresses])
+        return await self._around.swarm.dial(peer, (), [*self._around.peerstore.of(peer), *addresses])
 
     async def _connect_named(self, peer: PeerId, addresses: tuple[Multiaddr, ...]) -> Connection:
         """For what the configuration names, which is tried whenever it is due."""
-        return await self._swarm.dial(peer, addresses, self._peerstore.of(peer))
+        return await self._around.swarm.dial(peer, addresses, self._around.peerstore.of(peer))

@@ -151,9 +151,7 @@ class Identify:
 
     def _snapshot(self, connection: Connection) -> bytes:
         """Our message for this peer: one part if it is small enough, else the signed record in a second one."""
-        addresses = tuple(self._addresses())
-        if not is_loopback(connection.remote):
-            addresses = tuple(each for each in addresses if not is_loopback(each))
+        addresses = self._told(connection)
         record = self._record(addresses)
         message = Message(
             public_key=self._public_key,
@@ -172,6 +170,17 @@ class Identify:
             message.listen_addrs.pop()
         second = Message(signed_peer_record=record)
         return delimited.encode(message.encode()) + delimited.encode(second.encode())
+
+    def record_for(self, connection: Connection) -> bytes:
+        """Our signed peer record, with the addresses that this peer is told."""
+        return self._record(self._told(connection))
+
+    def _told(self, connection: Connection) -> tuple[Multiaddr, ...]:
+        """Our addresses as far as they mean something to a peer."""
+        addresses = tuple(self._addresses())
+        if is_loopback(connection.remote):
+            return addresses
+        return tuple(each for each in addresses if not is_loopback(each))
 
     def _record(self, addresses: tuple[Multiaddr, ...]) -> bytes:
         sealed = self._records.get(addresses)

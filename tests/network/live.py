@@ -23,9 +23,11 @@ from mesh.config import (
     MdnsSection,
     NetworkSection,
     NodeSection,
+    PexSection,
     PingSection,
     QuicSection,
     RelaySection,
+    RendezvousSection,
     ServicesSection,
     StunSection,
     YamuxSection,
@@ -114,11 +116,14 @@ def configured(*listen: str, serve: tuple[str, ...] = (), **settings: Any) -> Co
         "connections": (ConnectionsSection, {}),
         "kademlia": (KademliaSection, {}),
         "mdns": (MdnsSection, {}),
+        "pex": (PexSection, {}),
+        "rendezvous": (RendezvousSection, {}),
         "relay": (RelaySection, {}),
     }
     renamed = {"identify_timeout_s": ("identify", "timeout_s"), "ping_timeout_s": ("ping", "timeout_s")}
     renamed["connection_held_bytes"] = ("yamux", "max_held_bytes")
-    renamed["mdns"] = ("mdns", "enabled")
+    renamed |= {"mdns": ("mdns", "enabled"), "pex": ("pex", "enabled")}
+    renamed["serve_rendezvous"] = ("rendezvous", "serve")
     renamed["relay_serve"] = ("relay", "serve")
     renamed["quic_keepalive_s"] = ("quic", "keepalive_s")
     for name, value in settings.items():
