@@ -12,6 +12,7 @@ from mesh.network.gater import Gater
 from mesh.network.resources import Resources
 from mesh.node import Node
 from mesh.telemetry.metrics import DhtReading, Metrics, PubsubReading, Readings, ScopeReading
+from mesh.telemetry.relay_metrics import RelayReading
 
 
 class Desk:
@@ -55,6 +56,7 @@ class Desk:
             refusals=dict(resources.refusals) if resources is not None else {},
             dht=_dht(node),
             pubsub=_pubsub(node),
+            relay=_relay(node),
         )
 
 
@@ -83,6 +85,25 @@ def _pubsub(node: Node) -> PubsubReading | None:
     topics = pubsub.topics()
     mesh_peers = sum(len(pubsub.mesh(topic)) for topic in topics)
     return PubsubReading(len(pubsub.peers()), len(topics), mesh_peers, pubsub.counts())
+
+
+def _relay(node: Node) -> RelayReading | None:
+    relaying = node.relaying
+    if relaying is None:
+        return None
+    held = 0 if relaying.client is None else len(relaying.client.held)
+    server = relaying.server
+    if server is None:
+        return RelayReading(serving=False, held=held)
+    return RelayReading(
+        serving=True,
+        reservations=len(server.reservations),
+        circuits=server.reservations.circuits,
+        transferred_bytes=server.transferred_bytes,
+        lasted=server.durations,
+        lasted_s=server.lasted_s,
+        held=held,
+    )
 
 
 async def _desk_of(request: Request) -> Desk:

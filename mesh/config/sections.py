@@ -311,15 +311,26 @@ class RelaySection(Section):
     auto: Annotated[bool, _switch("Also be reached through connected peers that are relays.")] = False
     wanted: Annotated[int, _count("Relays to be reached through at a time.", 0, 20)] = 2
     serve: Annotated[bool, _switch("Be a relay for others.")] = False
-    max_reservations: Annotated[int, _count("Peers that may be reached through this relay.")] = 100
+    max_reservations: Annotated[
+        int, _count("Peers that may be reached through this relay.", flag="--reservations")
+    ] = 100
     max_reservations_per_ip: Annotated[int, _count("Of those, from one address (IPv6: one /56).")] = 8
     reservation_s: Annotated[float, _time("A reservation lasts this long unless it is renewed.")] = 3600.0
-    max_circuits_per_peer: Annotated[int, _count("Circuits that a peer is an end of.")] = 16
+    max_circuits_per_peer: Annotated[int, _count("Circuits that a peer is an end of.", flag="--circuits")] = (
+        16
+    )
     circuit_s: Annotated[
-        float, Setting("A circuit is ended after this; 0 for never.", "seconds", minimum=0, maximum=LONGEST_S)
+        float,
+        Setting(
+            "A circuit is ended after this; 0 for never.",
+            "seconds",
+            minimum=0,
+            maximum=LONGEST_S,
+            flag="--time",
+        ),
     ] = 120.0
     circuit_bytes: Annotated[
-        int, Setting("A circuit passes this much each way; 0 for no limit.", "size", minimum=0)
+        int, Setting("A circuit passes this much each way; 0 for no limit.", "size", minimum=0, flag="--data")
     ] = 128 * KIB
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from mesh.console import daemon, identity, output, perf, probes, setup, stats
+from mesh.console import daemon, identity, output, perf, probes, relay, setup, stats
 from mesh.console.later import later
 from mesh.errors import MeshError
 
@@ -33,6 +33,7 @@ app = typer.Typer(
 )
 app.command("init")(setup.init)
 app.command("daemon")(daemon.daemon)
+app.command("relay")(relay.relay)
 app.command("id")(identity.show_id)
 app.command("identify")(probes.identify)
 app.command("ping")(probes.ping)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -40,14 +41,7 @@ def daemon(
     log_format: Annotated[str | None, typer.Option(metavar="FORMAT", help="text or json.")] = None,
 ) -> int:
     """Run a node until SIGINT or SIGTERM."""
-    from mesh.config import load
-    from mesh.console import serving
-    from mesh.console.addresses import check_addresses
-    from mesh.console.keyfile import private_key
-    from mesh.console.running import run_async
-    from mesh.telemetry import log
-
-    loaded = load(
+    return run_daemon(
         path,
         {
             "network.listen": listen or None,
@@ -60,6 +54,18 @@ def daemon(
             "log.format": log_format,
         },
     )
+
+
+def run_daemon(path: Path | None, flags: dict[str, object]) -> int:
+    """Run a node with these settings, which win over all others, until a signal ends it."""
+    from mesh.config import load
+    from mesh.console import serving
+    from mesh.console.addresses import check_addresses
+    from mesh.console.keyfile import private_key
+    from mesh.console.running import run_async
+    from mesh.telemetry import log
+
+    loaded = load(path, flags)
     check_addresses(loaded)
     settings = loaded.config.log
     log.configure(settings.level, settings.format, settings.levels)

@@ -99,6 +99,8 @@ def _announce(node: Node, url: str) -> None:
         lines.append(f"dht {node.dht.mode} {node.dht.protocol}")
     if node.config.gossip.enabled:
         lines.append(f"pubsub {node.config.gossip.protocols[0]}")
+    if node.config.relay.serve:
+        lines.append(f"relay for {node.config.relay.max_reservations} peers")
     lines += [f"api {url}", "ready"] if url else ["ready"]
     try:
         for line in lines:

@@ -13,6 +13,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector, CollectorRegistry
 
+from mesh.telemetry.relay_metrics import RelayReading, relay_families
+
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 CONNECTION_LABELS = ("dir", "transport", "security", "muxer")
 DHT_MESSAGES = (
@@ -94,6 +96,7 @@ class Readings:
     refusals: Mapping[tuple[str, str], int] = field(default_factory=dict)
     dht: DhtReading | None = None
     pubsub: PubsubReading | None = None
+    relay: RelayReading | None = None
 
 
 class Metrics(Collector):
@@ -120,6 +123,8 @@ class Metrics(Collector):
             yield from _kademlia(readings.dht, readings.counters)
         if readings.pubsub is not None:
             yield from _pubsub(readings.pubsub)
+        if readings.relay is not None:
+            yield from relay_families(readings.relay, readings.counters)
         yield from _own(readings)
 
 

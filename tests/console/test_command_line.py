@@ -25,6 +25,7 @@ def test_help_lists_verbs_and_exit_codes(mesh: Mesh) -> None:
     for verb in (
         "init",
         "daemon",
+        "relay",
         "id",
         "identify",
         "ping",
@@ -39,7 +40,9 @@ def test_help_lists_verbs_and_exit_codes(mesh: Mesh) -> None:
     assert "0 done; 1 the peer or the network failed; 2 wrong usage; 3 wrong configuration" in text
 
 
-@pytest.mark.parametrize("verb", ["init", "daemon", "id", "identify", "ping", "version", "config", "key"])
+@pytest.mark.parametrize(
+    "verb", ["init", "daemon", "relay", "id", "identify", "ping", "version", "config", "key"]
+)
 def test_help_of_verbs(mesh: Mesh, verb: str) -> None:
     outcome = mesh(verb, "--help")
     assert outcome.status == 0

@@ -48,7 +48,7 @@ TAG: Final = "relay-reservation"
 TAG_VALUE: Final = 10
 DURATIONS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 """Upper ends of the buckets that circuits are counted in by how long they lasted; a last one has the others."""
-_FAILED: Final = Refusal(Status.CONNECTION_FAILED, "target")
+_FAILED: Final = Refusal(Status.CONNECTION_FAILED, "unreachable")
 
 
 class RelayServer:
@@ -70,7 +70,7 @@ class RelayServer:
         self._addresses = addresses
         self.reservations = Reservations(swarm.own_id, settings)
         self.transferred_bytes = 0
-        self.lasted = [0] * (len(DURATIONS_S) + 1)
+        self._lasted = [0] * (len(DURATIONS_S) + 1)
         self.lasted_s = 0.0
 
     def start(self) -> None:
@@ -204,11 +204,16 @@ class RelayServer:
 
     # -- figures -----------------------------------------------------------------------------------------------------
 
+    @property
+    def durations(self) -> list[tuple[float, int]]:
+        """How many circuits lasted up to so many seconds, but longer than the bucket before."""
+        return list(zip((*DURATIONS_S, float("inf")), self._lasted, strict=True))
+
     def _count(self, what: str, refusal: Refusal | None) -> None:
         """`relay.connect:unreserved`, or `:ok`."""
         self._counters.count(f"relay.{what}:{'ok' if refusal is None else refusal.reason}")
 
     def _note_end(self, lasted_s: float) -> None:
         self._counters.count("relay.circuit:closed")
-        self.lasted[bisect_left(DURATIONS_S, lasted_s)] += 1
+        self._lasted[bisect_left(DURATIONS_S, lasted_s)] += 1
         self.lasted_s += lasted_s
