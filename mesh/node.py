@@ -207,21 +207,22 @@ class Node:
         return self.swarm.connections
 
     async def connect(self, target: Target, addresses: Iterable[Multiaddr | str] = ()) -> Connection:
-        """The connection to a peer, dialled when there is none. ``addresses`` are tried besides those known.
+        """The connection to a peer, dialled when there is none. ``addresses`` are tried besides those known. Where the
+        one that stands leads through a relay, direct addresses that the caller names are dialled all the same.
 
         Raises `DialError`, `UsageError`.
         """
         if isinstance(target, Connection):
             return target
         peer, own = _resolve(target)
-        if peer is not None:
-            present = self.swarm.connection_to(peer)
-            if present is not None:
-                return present
         given = [
             *own,
             *(each if isinstance(each, Multiaddr) else Multiaddr.parse(each) for each in addresses),
         ]
+        present = self.swarm.connection_to(peer) if peer is not None else None
+        if present is not None:
+            direct = [each for each in given if not each.has("p2p-circuit")]
+            return present if present.relay is None or not direct else await self.swarm.dial(peer, direct)
         known = self.addresses.of(peer) if peer is not None else ()
         return await self.swarm.dial(peer, given, known)
 

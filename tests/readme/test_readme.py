@@ -21,6 +21,7 @@ EXPECTED = [
     "/ip4/127.0.0.1/tcp/1 | connect | ",
     "True\nTrue\n",
     "1\nb'hello' True\n",
+    "True <Allowance 120 s, 131072 bytes each way> b'heard: hello'\n",
 ]
 
 

@@ -127,7 +127,9 @@ async def test_a_direct_connection_is_preferred_as_soon_as_there_is_one(nodes: N
     target = await reached_through(nodes, relay)
     source = await nodes.start()
     relayed = await dial_through(source, target)
-    direct = await target.swarm.dial(source.peer_id, [each.without_peer() for each in source.listen_addrs])
+    assert await target.connect(source.peer_id) is target.swarm.connection_to(source.peer_id)
+    direct = await target.connect(source.listen_addrs[0])
+    assert direct.relay is None
     assert target.swarm.connection_to(source.peer_id) is direct
     await eventually(lambda: source.swarm.connection_to(target.peer_id) is not relayed, "the other end")
     async with await source.open(target.peer_id, LOUD) as stream:
