@@ -8,6 +8,7 @@ from typing import Any
 from protocol_specs import (
     autonat,
     cid,
+    dcutr,
     envelope,
     gossip,
     identify,
@@ -56,6 +57,7 @@ MODULES = (
     pex.MODULE,
     quic.MODULE,
     relay.MODULE,
+    dcutr.MODULE,
     autonat.MODULE,
     stun.MODULE,
 )
@@ -85,6 +87,7 @@ VECTORS = {
     "relay.hop": "circuit_v2",
     "relay.stop": "circuit_v2",
     "relay.voucher": "envelopes",
+    "dcutr.hole_punch": "dcutr",
     "autonat.message_v1": "autonat_v1",
     "autonat.message_v2": "autonat_v2",
     "stun.message": "stun",

@@ -117,6 +117,7 @@ def seeds() -> dict[str, list[bytes]]:
     found |= _mdns_records() | _rendezvous_messages() | _peer_exchanges()
     _take_quic(take)
     found |= _relay_messages()
+    take("dcutr.hole_punch", cases("dcutr"), "protobuf")
     found["ping.ping"] = [bytes(range(32)), bytes(31)]
     found["perf.request"] = [bytes(8), b"\xff" * 8, bytes(7)]
     for name, entry in CATALOGUE.items():

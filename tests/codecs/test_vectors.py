@@ -8,6 +8,7 @@ import pytest
 
 from mesh.codecs import (
     autonat,
+    dcutr,
     envelope,
     identify,
     keys,
@@ -251,6 +252,15 @@ def test_a_relay_message_has_4096_bytes_at_most() -> None:
         relay.HopMessage.decode(longest.encode() + b"\x28\x64")
     with pytest.raises(Malformed, match="type"):
         relay.HopMessage.decode(b"\x08\x03")
+
+
+@pytest.mark.parametrize("case", cases("dcutr"), ids=lambda case: case["name"])
+def test_hole_punch(case: dict[str, Any]) -> None:
+    data = bytes.fromhex(case["protobuf"])
+    found = dcutr.HolePunch.decode(data)
+    assert found.type == case["fields"]["type"]
+    assert found.encode() == data
+    assert encode_uvarint(len(data)) + data == bytes.fromhex(case["framed"])
 
 
 @pytest.mark.parametrize("case", [each for each in cases("envelopes") if "relay" in each])
