@@ -110,7 +110,12 @@ class Node:
         self._relaying: Relaying | None = None
         self._push_pending = False
         self.reachability = ReachabilityService(
-            NodeHost(self), self.config.network, self.config.autonat, self._registry, self.counters
+            NodeHost(self),
+            self.config.network,
+            self.config.autonat,
+            self.config.stun,
+            self._registry,
+            self.counters,
         )
         self.bootstrap = Bootstrap(
             self.config.network.bootstrap,

@@ -7,7 +7,15 @@ from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 
 from mesh import __version__
-from mesh.api import bootstrap_routes, dht_routes, probe_routes, pubsub_routes, state_routes, swarm_routes
+from mesh.api import (
+    bootstrap_routes,
+    dht_routes,
+    nat_routes,
+    probe_routes,
+    pubsub_routes,
+    state_routes,
+    swarm_routes,
+)
 from mesh.api.desk import Desk
 from mesh.api.problem import install
 from mesh.api.pubsub_exchange import Exchange
@@ -29,7 +37,15 @@ def make_application(desk: Desk) -> FastAPI:
     install(app)
     scheme = HTTPBearer(auto_error=False, description="The token of the data folder's api.token.")
     routes = APIRouter(prefix=PREFIX, dependencies=[Security(scheme)])
-    for each in (state_routes, swarm_routes, bootstrap_routes, dht_routes, pubsub_routes, probe_routes):
+    for each in (
+        state_routes,
+        swarm_routes,
+        bootstrap_routes,
+        dht_routes,
+        pubsub_routes,
+        probe_routes,
+        nat_routes,
+    ):
         routes.include_router(each.router)
     app.include_router(state_routes.health_router)
     app.include_router(routes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -12,6 +13,7 @@ from mesh.network.gater import Gater
 from mesh.network.resources import Resources
 from mesh.node import Node
 from mesh.telemetry.metrics import DhtReading, Metrics, PubsubReading, Readings, ScopeReading
+from mesh.telemetry.reachability_metrics import ReachabilityReading
 from mesh.telemetry.relay_metrics import RelayReading
 
 
@@ -57,6 +59,7 @@ class Desk:
             dht=_dht(node),
             pubsub=_pubsub(node),
             relay=_relay(node),
+            reachability=_reachability(node),
         )
 
 
@@ -85,6 +88,12 @@ def _pubsub(node: Node) -> PubsubReading | None:
     topics = pubsub.topics()
     mesh_peers = sum(len(pubsub.mesh(topic)) for topic in topics)
     return PubsubReading(len(pubsub.peers()), len(topics), mesh_peers, pubsub.counts())
+
+
+def _reachability(node: Node) -> ReachabilityReading:
+    found = node.reachability
+    states = [each.state.value for each in found.addresses if each.source == "autonat-v2"]
+    return ReachabilityReading(found.state.value, found.confidence, Counter(states))
 
 
 def _relay(node: Node) -> RelayReading | None:

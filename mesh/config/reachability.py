@@ -40,4 +40,4 @@ class StunSection(Section):
         tuple[str, ...],
         Setting("HOST:PORT of servers to ask; none by default.", "list", shape=_shape_of_server),
     ] = ()
-    interval_s: Annotated[float, seconds("Time between two tests.")] = 1800.0
+    interval_s: Annotated[float, seconds("Time between two tests.")] = 600.0

@@ -46,6 +46,9 @@ app.add_typer(later("mesh.console.dht", "Find peers, values and providers."), na
 app.add_typer(later("mesh.console.pubsub", "Publish to topics and read them."), name="pubsub")
 app.add_typer(later("mesh.console.bootstrap", "The peers a node begins with."), name="bootstrap")
 app.command("stats")(stats.stats)
+app.add_typer(
+    later("mesh.console.diagnosis", "What stands between the running daemon and others."), name="diag"
+)
 app.add_typer(later("mesh.console.simulate", "Networks in virtual time."), name="simulate")
 app.add_typer(later("mesh.console.settings", "Show and change the settings."), name="config")
 app.add_typer(identity.key_app, name="key")

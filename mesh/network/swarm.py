@@ -26,6 +26,7 @@ from mesh.network.dialer import Dialer, DialSettings
 from mesh.network.environment import Environment, Handlers
 from mesh.network.gater import Denied, Gater
 from mesh.network.memory_counter import MemoryCounter
+from mesh.network.quic.transport import Port, QuicTransport
 from mesh.network.receive_buffer import receive_buffer
 from mesh.network.resolver import Resolver
 from mesh.network.resources import Resources
@@ -140,6 +141,12 @@ class Swarm:
     def listen_addresses(self) -> tuple[Multiaddr, ...]:
         """Where this node listens, without its peer id."""
         return tuple(address for listener in self._listeners for address in listener.addresses)
+
+    @property
+    def udp_ports(self) -> list[Port]:
+        """The UDP sockets that listen."""
+        quic = [each for each in self._transports if isinstance(each, QuicTransport)]
+        return [port for transport in quic for port in transport.ports if port.accepting]
 
     async def listen(self, address: Multiaddr) -> None:
         """Start listening. Raises `AddressInUse`, `UsageError` for an address no transport knows, `NetworkError`."""

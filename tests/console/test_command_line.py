@@ -32,6 +32,7 @@ def test_help_lists_verbs_and_exit_codes(mesh: Mesh) -> None:
         "dht",
         "bootstrap",
         "swarm",
+        "diag",
         "config",
         "key",
         "version",

@@ -91,6 +91,8 @@ class Endpoint:
         self._peers: dict[Address, list[Receiver]] = {}
         self._when_writable: dict[Callable[[], None], None] = {}
         self._socket: UdpSocket | None = None
+        self.stray: Callable[[bytes, Address], bool] | None = None
+        """Offered what cannot be QUIC, as answers of STUN servers; tells whether it took it."""
 
     @classmethod
     async def open(
@@ -273,7 +275,8 @@ class Endpoint:
 
     def _short(self, datagram: bytes, connection_id: bytes, address: Address, now: float) -> None:
         if not datagram[0] & _FIXED or len(connection_id) < CONNECTION_ID_BYTES:
-            self._drop("malformed")
+            if self.stray is None or not self.stray(datagram, address):
+                self._drop("malformed")
             return
         peers = self._peers.get(address)
         if peers is not None:

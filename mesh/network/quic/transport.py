@@ -82,6 +82,11 @@ class Port:
             name = probe.getsockname()
         return quic_address((name[0], self.endpoint.local[1], *name[2:]))
 
+    @property
+    def accepting(self) -> bool:
+        """Whether it listens."""
+        return self._accepting
+
     def use(self) -> None:
         """Another connection."""
         self._users += 1
@@ -127,6 +132,11 @@ class QuicTransport:
         self._terms: Terms | None = None
         self._reset: StatelessReset
         self._ports: list[Port] = []
+
+    @property
+    def ports(self) -> list[Port]:
+        """Every open socket."""
+        return list(self._ports)
 
     def handles(self, address: Multiaddr) -> bool:
         return quic_endpoint(address) is not None

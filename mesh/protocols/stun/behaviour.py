@@ -127,6 +127,11 @@ class BehaviourTest:
         translated = None if outside is None else not (outside[0] in hosts and outside[1] == port)
         return Behaviour(self._mapping(), self._filtering, outside, translated, self._answered, self._asked)
 
+    @property
+    def seen(self) -> list[tuple[HostPort, HostPort]]:
+        """Each address that was asked, and what it saw the tested socket as."""
+        return list(self._seen.items())
+
     # -- the order of questions ---------------------------------------------------------------------------------------
 
     def _play(self, servers: list[HostPort]) -> _Script:

@@ -81,7 +81,7 @@ class Asking:
     async def step(self) -> float:
         """Ask once, if anything is to be asked; returns the seconds until the next look."""
         now = time.monotonic()
-        if not self._listens_beyond():
+        if not self.listens_beyond:
             return IDLE_S
         self.states.track(self._candidates(), now)
         servers = self._servers(DIAL_REQUEST_ID)
@@ -91,6 +91,18 @@ class Asking:
         elif not servers and now >= self.confidence.deadline() and (server := self._next_v1()):
             await self._ask_v1(server)
         return self._rest(bool(servers))
+
+    @property
+    def listens_beyond(self) -> bool:
+        """Whether anybody outside this machine could dial at all."""
+        if self._anywhere:
+            return True
+        return any(not is_loopback(each) and not each.has("p2p-circuit") for each in self._host.listening)
+
+    @property
+    def servers(self) -> int:
+        """Connected peers that could be asked."""
+        return len(self._servers(DIAL_REQUEST_ID).keys() | self._servers(V1_ID).keys())
 
     # -- within ------------------------------------------------------------------------------------------------------
 
@@ -113,9 +125,6 @@ class Asking:
         servers, now = self._servers(V1_ID), time.monotonic()
         self._asked_v1 = {peer: at for peer, at in self._asked_v1.items() if now - at < RETRY_S}
         return next((each for peer, each in servers.items() if peer not in self._asked_v1), None)
-
-    def _listens_beyond(self) -> bool:
-        return self._anywhere or any(not is_loopback(each) for each in self._host.listening)
 
     def _servers(self, protocol: str) -> dict[PeerId, Connection]:
         """Connected peers that serve it, in random order; those on this network cannot see us as others do."""

@@ -11,7 +11,7 @@ import time
 from collections.abc import Hashable
 from dataclasses import dataclass
 
-from mesh.config import AutonatSection, NetworkSection
+from mesh.config import AutonatSection, NetworkSection, StunSection
 from mesh.multiformats.ip_ranges import is_public
 from mesh.multiformats.multiaddr import Multiaddr
 from mesh.network.connection import Connection
@@ -25,14 +25,17 @@ from mesh.protocols.observed_addresses import (
     announced_forms,
     read_observation,
 )
+from mesh.protocols.stun.behaviour import NatClass
 from mesh.services.autonat import v1_server, v2_server
 from mesh.services.autonat.dialing import DialBack
 from mesh.services.autonat.v1_server import V1Server
 from mesh.services.autonat.v2_client import V2Client
 from mesh.services.autonat.v2_server import V2Server
+from mesh.services.reachability.advice import advise
 from mesh.services.reachability.announcing import Announcing
 from mesh.services.reachability.asking import Asking
 from mesh.services.reachability.host import Host
+from mesh.services.reachability.stun import StunTests
 from mesh.services.registry import Registry
 from mesh.telemetry.counters import Counters
 
@@ -68,6 +71,7 @@ class ReachabilityService:
         host: Host,
         network: NetworkSection,
         settings: AutonatSection,
+        stun: StunSection,
         registry: Registry,
         counters: Counters,
     ) -> None:
@@ -84,6 +88,8 @@ class ReachabilityService:
         self.asking = Asking(
             host, self.client, self._candidates, self._verdict_changed, counters, anywhere=anywhere
         )
+        self._stun_servers = stun.servers
+        self.stun = StunTests(stun, lambda: host.swarm, self._seen_by_stun, counters)
         self._told: Reachability | None = None
         self._told_addresses: frozenset[Multiaddr] = frozenset()
         if settings.serve:
@@ -99,6 +105,8 @@ class ReachabilityService:
         self._dialing.start(scope)
         if self._settings.ask:
             scope.spawn(self.asking.run(), "reachability")
+        if self._stun_servers:
+            scope.spawn(self.stun.run(), "STUN tests")
         self._verdict_changed()
 
     async def stop(self) -> None:
@@ -182,6 +190,33 @@ class ReachabilityService:
         now = time.monotonic()
         return [NatReport(name, *self._votes.nat_kind(name, now)) for name in ("tcp", "udp")]
 
+    @property
+    def nat_class(self) -> NatClass:
+        """The NAT before UDP sockets in Beam's names: as STUN servers found it, else as far as observers and dial-backs
+        tell, which is never how it filters, save that a node that is reached is not filtered."""
+        for behaviour in self.stun.behaviours.values():
+            if behaviour.nat_class is not NatClass.UNKNOWN:
+                return behaviour.nat_class
+        kind, _ = self._votes.nat_kind("udp", time.monotonic())
+        if kind is NatKind.SYMMETRIC:
+            return NatClass.SYMMETRIC
+        if self.state is Reachability.PUBLIC:
+            direct = any(is_public(each) for each in self._host.listening)
+            return NatClass.OPEN if direct else NatClass.FULL_CONE
+        return NatClass.RESTRICTED if kind is NatKind.CONE else NatClass.UNKNOWN
+
+    @property
+    def advice(self) -> list[str]:
+        """What to do next, in words."""
+        return advise(
+            self.state,
+            self.nat_class,
+            listens_beyond=self.asking.listens_beyond,
+            asks=self._settings.ask,
+            servers=self.asking.servers,
+            stun=self._stun_servers,
+        )
+
     def announced(self) -> list[Multiaddr]:
         """What others are told: where we listen, what enough observers or a dial-back confirmed, what is configured."""
         return self._announcing.shape(self._found)
@@ -191,6 +226,13 @@ class ReachabilityService:
         return list(self._seen())
 
     # -- within ------------------------------------------------------------------------------------------------------
+
+    def _seen_by_stun(self, local: Multiaddr, server: Multiaddr, outside: Multiaddr) -> None:
+        listening = self._host.swarm.listen_addresses
+        vote = read_observation(local, server, outside, listening, anywhere=self._anywhere)
+        if vote is not None:
+            self.observe(("stun", server), vote)
+            self._votes.close(("stun", server), time.monotonic())
 
     def _seen(self) -> dict[Multiaddr, int]:
         """Outside addresses in the form of each listener, with the number of their observers."""
@@ -216,7 +258,9 @@ class ReachabilityService:
     def _candidates(self) -> list[Multiaddr]:
         """What is worth asking about: each address that could be public, the likeliest first."""
         wanted = dict.fromkeys([*self._announcing.configured, *self._host.listening, *self._seen()])
-        return [each for each in wanted if (self._anywhere or is_public(each)) and each.components]
+        return [
+            each for each in wanted if (self._anywhere or is_public(each)) and not each.has("p2p-circuit")
+        ]
 
     def _verdict_changed(self) -> None:
         state = self.state

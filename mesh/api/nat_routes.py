@@ -1,0 +1,105 @@
+"""Where the node can be reached, and what stands between."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from mesh.api.desk import AtDesk, Desk
+
+router = APIRouter(prefix="/nat", tags=["state"])
+
+
+class AddressShown(BaseModel):
+    """One address: how many networks saw the node there, and the verdict with its source and a confidence of 0 to 3."""
+
+    addr: str
+    state: str
+    source: str
+    confidence: int
+    observers: int
+
+
+class TransportShown(BaseModel):
+    """What observers tell of the NAT before one transport's sockets: `cone`, `symmetric` or `unknown`."""
+
+    transport: str
+    kind: str
+    observers: int
+
+
+class StunShown(BaseModel):
+    """What STUN servers found for one family, `ip4` or `ip6`."""
+
+    family: str
+    nat_class: str
+    mapping: str
+    filtering: str
+    outside: str | None
+    translated: bool | None
+
+
+class NatShown(BaseModel):
+    """All of it; `nat_class` is open, full cone, restricted, symmetric, blocked or unknown."""
+
+    reachability: str
+    source: str
+    confidence: int
+    nat_class: str
+    transports: list[TransportShown]
+    stun: list[StunShown]
+    addresses: list[AddressShown]
+    advice: list[str]
+
+
+@router.get("")
+async def show_nat(desk: AtDesk) -> NatShown:
+    """Reachability of the node and of each address, the kind of NAT, and what to do next."""
+    return _shown(desk)
+
+
+@router.post("/test")
+async def test_nat(desk: AtDesk) -> NatShown:
+    """The same after the configured STUN servers have been asked, which may take a minute if they are silent."""
+    await desk.node.reachability.stun.test()
+    return _shown(desk)
+
+
+def _shown(desk: Desk) -> NatShown:
+    found = desk.node.reachability
+    return NatShown(
+        reachability=found.state.value,
+        source=found.source,
+        confidence=found.confidence,
+        nat_class=found.nat_class.value,
+        transports=[
+            TransportShown(transport=each.transport, kind=each.kind.value, observers=each.observers)
+            for each in found.nat
+        ],
+        stun=[
+            StunShown(
+                family=family,
+                nat_class=each.nat_class.value,
+                mapping=each.mapping.value,
+                filtering=each.filtering.value,
+                outside=None if each.outside is None else _host_port(*each.outside),
+                translated=each.translated,
+            )
+            for family, each in found.stun.behaviours.items()
+        ],
+        addresses=[
+            AddressShown(
+                addr=str(each.address),
+                state=each.state.value,
+                source=each.source,
+                confidence=each.confidence,
+                observers=each.observers,
+            )
+            for each in found.addresses
+        ],
+        advice=found.advice,
+    )
+
+
+def _host_port(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,59 @@
+"""`mesh diag`: what stands between the running daemon and others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from mesh.console.output import say, say_json
+from mesh.console.setup import FolderOption, JsonOption
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def diag() -> None:
+    """What stands between the running daemon and others."""
+
+
+@app.command("nat")
+def nat(
+    test: Annotated[bool, typer.Option("--test", help="Ask the servers of stun.servers first.")] = False,
+    path: FolderOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show whether others can reach the running daemon, at which addresses, through what NAT, and what to do next."""
+    from mesh.console.client import running
+
+    daemon = running(path)
+    found = daemon.ask("POST", "/nat/test") if test else daemon.ask("GET", "/nat")
+    if json:
+        say_json(found)
+    else:
+        _say(found)
+
+
+def _say(found: Mapping[str, Any]) -> None:
+    from mesh.telemetry.log import printable
+
+    source = f", {found['source']}, confidence {found['confidence']} of 3" if found["source"] else ""
+    say(f"reachability: {found['reachability']}{source}")
+    say(f"NAT: {found['nat_class']}")
+    for each in found["stun"]:
+        say(
+            f"  {each['family']} by STUN: {each['nat_class']}; mapping {each['mapping']}, filtering "
+            f"{each['filtering']}, seen as {printable(each['outside'] or '-')}"
+        )
+    for each in found["transports"]:
+        say(f"  {each['transport']} by {each['observers']} observers: {each['kind']}")
+    say("addresses:" if found["addresses"] else "addresses: none")
+    for each in found["addresses"]:
+        say(
+            f"  {printable(each['addr'])}  {each['state']} ({each['source']}, confidence {each['confidence']} of 3, "
+            f"observers {each['observers']})"
+        )
+    say("next:")
+    for text in found["advice"]:
+        say(f"  {text}")
