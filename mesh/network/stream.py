@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from mesh.errors import (
-    Closed,
-    EndOfStream,
-    Malformed,
     MeshError,
     PeerError,
     StreamReset,
@@ -19,6 +16,7 @@ from mesh.errors import (
 )
 from mesh.multiformats import varint
 from mesh.network.stream_endings import ending, unwritable
+from mesh.network.stream_reading import READ_BYTES, Reading
 from mesh.protocols import multistream
 from mesh.protocols.machine import Buffer
 from mesh.protocols.yamux import ResetCode
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
 
 SMALL_WRITE_BYTES = 65507
 """What one record holds."""
-READ_BYTES = 65536
 MESSAGE_BYTES = 4096
 """Taken at once for a message: what lies behind a short one is copied when it is put back."""
 NEGOTIATE_BYTES = 256
@@ -39,7 +36,7 @@ TOKEN_BYTES = 256
 """Of a message that comes in pieces this much is taken ahead of its rest, such as what came along with a token."""
 
 
-class Stream:
+class Stream(Reading):
     """A bidirectional byte stream to a peer, agreed on ``protocol``.
 
     One task may read while another writes; concurrent writes are kept apart, concurrent reads are a `UsageError`.
@@ -115,15 +112,6 @@ class Stream:
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
-    async def read_chunk(self, max_bytes: int = READ_BYTES) -> Buffer:
-        """The next bytes as they arrived, without copying; b"" at the end of the stream.
-
-        The buffer is the caller's: it never changes, but a memoryview keeps the whole record it came in alive.
-        """
-        while (chunk := self.take_chunk(max_bytes)) is None:
-            await self.readable()
-        return chunk
-
     def take_chunk(self, max_bytes: int = READ_BYTES) -> Buffer | None:
         """What `read_chunk` gives if it need not wait, else None. Raises what that raises."""
         state = self._state
@@ -142,37 +130,6 @@ class Stream:
                 return b""
         self._check_alive()
         return None
-
-    async def read(self, max_bytes: int = READ_BYTES) -> bytes:
-        """Between 1 and ``max_bytes`` bytes, as soon as there are any; b"" at the end of the stream."""
-        chunk = await self.read_chunk(max_bytes)
-        return chunk if type(chunk) is bytes else bytes(chunk)
-
-    async def read_exactly(self, size: int) -> bytes:
-        """Exactly ``size`` bytes; `Closed` when the stream ends before. A cancelled call takes nothing."""
-        chunk = await self.read(size) if size else b""
-        if len(chunk) == size:
-            return chunk
-        parts = bytearray(chunk)
-        try:
-            while chunk and len(parts) < size:
-                chunk = await self.read(size - len(parts))
-                parts += chunk
-        except asyncio.CancelledError:
-            self._unread(parts)
-            raise
-        if len(parts) < size:
-            raise Closed(f"{self.protocol}: the peer ended the stream after {len(parts)} of {size} bytes")
-        return bytes(parts)
-
-    async def read_message(self, max: int) -> bytes:
-        """One message behind its uvarint length, at most ``max`` bytes; `Malformed` when it is longer, `EndOfStream`
-        when the peer ended the stream before it. A cancelled call takes nothing."""
-        message = self.take_message(max)
-        if message is None and not self.pending:
-            await self.readable()
-            message = self.take_message(max)
-        return await self._read_long_message(max) if message is None else message
 
     def readable(self) -> asyncio.Future[None]:
         """Done when there is something to read, the stream has ended or it has failed."""
@@ -246,44 +203,6 @@ class Stream:
         if self._on_readable is not None or (self._reader is not None and not self._reader.done()):
             raise UsageError(f"{self.protocol}: another task is reading this stream")
 
-    async def _read_long_message(self, max: int) -> bytes:
-        """A message that did not come in one piece, is too long, or does not come."""
-        prefix = bytearray(await self.read(1))
-        if not prefix:
-            raise EndOfStream(f"{self.protocol}: the peer ended the stream")
-        try:
-            while prefix[-1] & 0x80:
-                if len(prefix) == varint.MAX_BYTES:
-                    raise Malformed(f"{self.protocol} message length", 0, "longer than a uvarint may be")
-                prefix += await self.read_exactly(1)
-            size, _ = varint.decode(bytes(prefix))
-            if size > max:
-                raise Malformed(
-                    f"{self.protocol} message length", 0, f"{size} bytes, at most {max} are taken"
-                )
-            return await self.read_exactly(size)
-        except asyncio.CancelledError:
-            self._unread(prefix)
-            raise
-
-    async def read_all(self, max: int) -> bytes:
-        """Everything up to the end of the stream; `Malformed` when that is more than ``max`` bytes. A cancelled call
-        takes nothing."""
-        parts = bytearray()
-        try:
-            while chunk := await self.read_chunk():
-                parts += chunk
-                if len(parts) > max:
-                    raise Malformed(f"{self.protocol} stream", max, f"more than {max} bytes before its end")
-        except asyncio.CancelledError:
-            self._unread(parts)
-            raise
-        return bytes(parts)
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        while chunk := await self.read():
-            yield chunk
-
     # -- writing -----------------------------------------------------------------------------------------------------
 
     async def write(self, data: Buffer) -> None:
@@ -298,22 +217,36 @@ class Stream:
 
     def try_write(self, data: Buffer) -> bool:
         """Send all of ``data`` if that needs no waiting, or nothing; tells which. An ended stream takes nothing."""
-        state = self._state
-        driver = self._driver
-        size = len(data)
-        if (
-            size > SMALL_WRITE_BYTES
-            or size > state.send_window
-            or driver.paused
-            or state.write_closed
-            or state.reset_code is not None
-            or (self._write_lock is not None and self._write_lock.locked())
-        ):
+        if not self._takes(len(data)):
             return False
+        driver = self._driver
         frozen = type(data) is bytes or (type(data) is memoryview and type(data.obj) is bytes)
-        driver.session.send(state, data if frozen else bytes(data))
+        driver.session.send(self._state, data if frozen else bytes(data))
         driver.request_flush()
         return True
+
+    def _takes(self, size: int) -> bool:
+        """Whether that much may be sent without waiting."""
+        state = self._state
+        return (
+            size <= SMALL_WRITE_BYTES
+            and size <= state.send_window
+            and not self._driver.paused
+            and not state.write_closed
+            and state.reset_code is None
+            and (self._write_lock is None or not self._write_lock.locked())
+        )
+
+    async def finish(self, data: bytes) -> None:
+        """`write` and `close_write` in one: what needs no waiting leaves together with the end."""
+        if self._takes(len(data)):
+            session = self._driver.session
+            session.send(self._state, data)
+            session.close_write(self._state)
+            self._driver.request_flush()
+        else:
+            await self.write(data)
+            await self.close_write()
 
     async def write_message(self, message: Buffer) -> None:
         """Send a message behind its uvarint length."""

@@ -85,7 +85,7 @@ class Identify:
 
     async def serve(self, stream: Stream) -> None:
         """Answer one identify stream; whatever the opener sends is ignored."""
-        await stream.write(self._snapshot(stream.connection))
+        await stream.finish(self._snapshot(stream.connection))
 
     async def serve_push(self, stream: Stream) -> None:
         """Take what a peer pushes; lists that are missing keep their value."""
