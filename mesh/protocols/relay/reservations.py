@@ -98,8 +98,8 @@ class Reservations:
                 del self._networks[network]
         return True
 
-    def expire(self, now: float) -> int:
-        """Let go of what is over; how many. Renewed ones stand at the end, so the oldest come first."""
+    def expire(self, now: float) -> list[PeerId]:
+        """Let go of what is over; whose that was. Renewed ones stand at the end, so the oldest come first."""
         over = []
         for peer, held in self._reserved.items():
             if held.expires_at > now:
@@ -107,7 +107,7 @@ class Reservations:
             over.append(peer)
         for peer in over:
             self.release(peer)
-        return len(over)
+        return over
 
     def deadline(self) -> float | None:
         """When the next reservation expires."""

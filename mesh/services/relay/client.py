@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from mesh.errors import ConfigError, MeshError, RelayRefused
 from mesh.identity.peer_id import PeerId
@@ -20,12 +21,14 @@ from mesh.network.connection import Connection
 from mesh.network.scope import Scope
 from mesh.network.swarm import Swarm
 from mesh.protocols.relay import HOP_PROTOCOL, STOP_PROTOCOL, Grant, Holdings
+from mesh.services.identify import PeerInfo
 from mesh.services.registry import Registry
 from mesh.telemetry.counters import Counters
 
 log = logging.getLogger(__name__)
 
-PROTECTION = "relay"
+PROTECTION: Final = "relay"
+MAX_ADDRESSES: Final = 16
 
 
 class RelayClient:
@@ -157,13 +160,23 @@ class RelayClient:
         now = time.monotonic()
         self._holdings.granted(relay, now + max(0.0, grant.expires_at - time.time()), now)
         self._counters.count("relay.held:granted")
-        dialled = () if connection.inbound else (connection.remote,)
         before = self._swarm.circuits.addresses
-        self._swarm.circuits.hold(relay, (*dialled, *grant.addresses) or self._named.get(relay, ()))
+        self._swarm.circuits.hold(relay, self._where(relay, connection, grant))
         self._swarm.manager.protect(relay, PROTECTION)
         if self._swarm.circuits.addresses != before:
             log.info("reached through the relay %s", relay)
             self._on_change()
+
+    def _where(self, relay: PeerId, connection: Connection, grant: Grant) -> Iterable[Multiaddr]:
+        """Where others find the relay: where it was dialled and what it says in its grant. go names only public addresses
+        there, none at all in a private network: then what it told otherwise has to do."""
+        dialled = () if connection.inbound else (connection.remote,)
+        found: tuple[Multiaddr, ...] = (*dialled, *grant.addresses)
+        if not found:
+            info = connection.remote_info
+            told = info.listen_addrs if isinstance(info, PeerInfo) else ()
+            found = (*self._named.get(relay, ()), *told)
+        return [each for each in found if not is_relayed(each)][:MAX_ADDRESSES]
 
     def _release(self, relay: PeerId) -> None:
         self._swarm.manager.unprotect(relay, PROTECTION)

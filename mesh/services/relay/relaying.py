@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 
 from mesh.config import RelaySection
@@ -61,11 +62,11 @@ class Relaying:
 
 
 def relay_settings(section: RelaySection) -> Settings:
-    """The limits of a relay."""
+    """The limits of a relay; the protocol counts whole seconds."""
     return Settings(
         max_reservations=section.max_reservations,
         reservation_s=section.reservation_s,
         max_reservations_per_ip=section.max_reservations_per_ip,
         max_circuits_per_peer=section.max_circuits_per_peer,
-        circuit=Limit(round(section.circuit_s), section.circuit_bytes),
+        circuit=Limit(math.ceil(section.circuit_s), section.circuit_bytes),
     )

@@ -70,6 +70,7 @@ class RelayServer:
         self._addresses = addresses
         self.reservations = Reservations(swarm.own_id, settings)
         self.transferred_bytes = 0
+        self._timer: asyncio.TimerHandle | None = None
         self._lasted = [0] * (len(DURATIONS_S) + 1)
         self.lasted_s = 0.0
 
@@ -81,6 +82,8 @@ class RelayServer:
     def stop(self) -> None:
         """Take no more requests; circuits end with their connections."""
         self.reservations.closing = True
+        if self._timer is not None:
+            self._timer.cancel()
         self._registry.remove(HOP_PROTOCOL)
         self._swarm.observers.disconnected.remove(self._disconnected)
 
@@ -107,7 +110,7 @@ class RelayServer:
     async def _reserve(self, stream: Stream) -> None:
         connection = stream.connection
         peer, now = connection.peer, time.monotonic()
-        self._expire(now)
+        self._expire()
         renewed = self.reservations.expires_at(peer, now) is not None
         host = connection.remote.value("ip4") or connection.remote.value("ip6")
         found = self.reservations.reserve(peer, host, now, relayed=connection.relay is not None)
@@ -117,6 +120,7 @@ class RelayServer:
             return
         self._counters.count(f"relay.reservation:{'renewed' if renewed else 'opened'}")
         self._swarm.manager.tag(peer, TAG, TAG_VALUE)
+        self._arm()
         self._count("reserve", None)
         settings = self.reservations.settings
         expires_at = int(time.time() + found - now)
@@ -134,9 +138,22 @@ class RelayServer:
         chosen = [each for each in self._addresses() if not is_relayed(each) and (near or is_public(each))]
         return [(each / suffix).to_bytes() for each in chosen if len(each.to_bytes()) < 128][:MAX_ADDRESSES]
 
-    def _expire(self, now: float) -> None:
-        if over := self.reservations.expire(now):
-            self._counters.count("relay.reservation:closed", over)
+    def _arm(self) -> None:
+        """Be called when the next reservation is over."""
+        deadline = self.reservations.deadline()
+        if self._timer is None and deadline is not None:
+            rest = max(0.0, deadline - time.monotonic())
+            self._timer = asyncio.get_running_loop().call_later(rest, self._sweep)
+
+    def _sweep(self) -> None:
+        self._timer = None
+        self._expire()
+        self._arm()
+
+    def _expire(self) -> None:
+        for peer in self.reservations.expire(time.monotonic()):
+            self._counters.count("relay.reservation:closed")
+            self._swarm.manager.untag(peer, TAG)
 
     def _disconnected(self, connection: Connection) -> None:
         peer = connection.peer
@@ -149,7 +166,7 @@ class RelayServer:
 
     async def _connect(self, stream: Stream, target: PeerId) -> None:
         source, now = stream.connection.peer, time.monotonic()
-        self._expire(now)
+        self._expire()
         relayed = stream.connection.relay is not None
         circuit = self.reservations.connect(source, target, now, relayed=relayed)
         if isinstance(circuit, Refusal):

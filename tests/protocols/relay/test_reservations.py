@@ -53,7 +53,7 @@ def test_a_reservation_lasts_its_time() -> None:
     assert held.expires_at(A, 104.0) == 105.0
     assert held.deadline() == 105.0
     assert held.expires_at(A, 105.0) is None
-    assert held.expire(105.0) == 1
+    assert held.expire(105.0) == [A]
     assert (len(held), held.deadline()) == (0, None)
 
 
