@@ -22,6 +22,7 @@ EXPECTED = [
     "True\nTrue\n",
     "1\nb'hello' True\n",
     "True <Allowance 120 s, 131072 bytes each way> b'heard: hello'\n",
+    "public autonat-v2 2\n",
 ]
 
 

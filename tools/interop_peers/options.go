@@ -24,6 +24,7 @@ type serveOptions struct {
 	security     string
 	noEarlyMuxer bool
 	unlimited    bool
+	autonat      bool
 	relay        string
 	relayLimits  relayLimits
 	lifetime     time.Duration
@@ -44,6 +45,7 @@ func parseServeOptions(args []string) (serveOptions, error) {
 	flags.StringVar(&options.security, "security", "noise", "secure channel: noise, tls, both")
 	flags.BoolVar(&options.noEarlyMuxer, "no-early-muxer", false, "do not offer muxers inside the security handshake")
 	flags.BoolVar(&options.unlimited, "unlimited", false, "no resource limits and no connection trimming")
+	flags.BoolVar(&options.autonat, "autonat", false, "serve AutoNAT, version 1 and 2")
 	flags.StringVar(&options.relay, "relay", "off", "part in circuit relay: "+strings.Join(relayParts, ", "))
 	flags.IntVar(&options.relayLimits.seconds, "relay-seconds", 120, "how long a circuit lasts")
 	flags.Int64Var(&options.relayLimits.bytes, "relay-bytes", 128<<10, "what a circuit passes each way")

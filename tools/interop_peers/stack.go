@@ -30,6 +30,7 @@ func protocolStack(options serveOptions) libp2p.Option {
 		libp2p.DisableMetrics(),
 		libp2p.DisableIdentifyAddressDiscovery(),
 		relayChoice(options),
+		autonatChoice(options),
 		libp2p.UDPBlackHoleSuccessCounter(nil),
 		libp2p.IPv6BlackHoleSuccessCounter(nil),
 		libp2p.DialRanker(swarm.NoDelayDialRanker),
@@ -94,4 +95,18 @@ func tlsConstructor(noEarlyMuxer bool) any {
 	return func(id protocol.ID, key crypto.PrivKey, _ []upgrader.StreamMuxer) (*libp2ptls.Transport, error) {
 		return libp2ptls.New(id, key, nil)
 	}
+}
+
+// autonatChoice turns on the servers of both versions. They dial nobody who
+// asks from loopback; what is compared with them are their refusals.
+func autonatChoice(options serveOptions) libp2p.Option {
+	if !options.autonat {
+		return libp2p.ChainOptions()
+	}
+	return libp2p.ChainOptions(
+		libp2p.EnableNATService(),
+		libp2p.EnableAutoNATv2(),
+		// Version 1 is served only by who takes itself for public.
+		libp2p.ForceReachabilityPublic(),
+	)
 }
