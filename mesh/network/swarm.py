@@ -38,6 +38,10 @@ from mesh.telemetry.counters import Counters
 
 log = logging.getLogger(__name__)
 
+CARRIER_TAG = "relay-hop-stream"
+CARRIER_VALUE = 5
+"""Of a relay that carries connections: it goes after peers without a tag when connections are trimmed."""
+
 Listen = Callable[[Connection], None]
 
 
@@ -165,12 +169,19 @@ class Swarm:
     ) -> Connection:
         """Connect to ``peer`` (None: whoever answers) at addresses the caller ``named`` or that are ``known``.
 
+        Nobody is reached through relays twice: where such a connection stands direct addresses are tried, and without
+        any it is what comes back.
         Raises `DialError` with a stage and cause for each address, `UsageError` for this node itself.
         """
         if peer == self.own_id:
             raise UsageError(f"{peer} is this node itself")
         if peer is not None:
             self.gater.check_peer_dial(peer)
+            present = self.connection_to(peer)
+            if present is not None and present.relay is not None:
+                named, known = _direct(named), _direct(known)
+                if not named and not known:
+                    return present
         return await self._dialer.dial(peer, named, known)
 
     async def _reach_relay(self, relay: PeerId, address: Multiaddr) -> Connection:
@@ -241,6 +252,8 @@ class Swarm:
         self._established += 1
         self.counters.count(f"connection.opened:{'inbound' if connection.inbound else 'outbound'}")
         self.manager.note_connected(connection, time.monotonic())
+        if connection.relay is not None:
+            self.manager.tag(connection.relay, CARRIER_TAG, CARRIER_VALUE)
         self._plan_trim()
         for listen in self.observers.connected:
             listen(connection)
@@ -252,6 +265,8 @@ class Swarm:
         if several is not None and connection in several:
             several.remove(connection)
             self.manager.note_disconnected(connection)
+            if connection.relay is not None and not self._carries(connection.relay):
+                self.manager.untag(connection.relay, CARRIER_TAG)
             if not several:
                 del self._peers[connection.peer]
             self._established -= 1
@@ -269,6 +284,9 @@ class Swarm:
                 self.counters.count(f"upgrade.failed:{connection.failed_stage}")
         log.debug("%r ended: %s", connection, error)
         self._note_idle()
+
+    def _carries(self, relay: PeerId) -> bool:
+        return any(each.relay == relay for each in self.connections)
 
     def _refusal(self, peer: PeerId | None, address: Multiaddr) -> str | None:
         rule = self.gater.refusal(peer, address)
@@ -320,6 +338,10 @@ class Swarm:
     def _note_idle(self) -> None:
         if not self._peers and not self._upgrading:
             self._idle.set()
+
+
+def _direct(addresses: Iterable[Multiaddr]) -> list[Multiaddr]:
+    return [each for each in addresses if not each.has("p2p-circuit")]
 
 
 def _whence(connection: Connection) -> str:

@@ -138,3 +138,12 @@ async def test_go_takes_the_announced_address_from_a_push(nodes: Nodes) -> None:
             "identified", lambda each: any("p2p-circuit" in addr for addr in each["addrs"])
         )
         assert f"{relay.address}/p2p-circuit" in told["addrs"]
+
+
+async def test_a_go_relay_that_is_killed_is_replaced(nodes: Nodes) -> None:
+    async with GoPeer("--relay", "serve") as first, GoPeer("--relay", "serve") as second:
+        node = await nodes.start("", relays=(first.address, second.address), wanted=1)
+        await eventually(lambda: client_of(node).held == [first.peer_id], "the reservation")
+        await first.kill()
+        await eventually(lambda: client_of(node).held == [second.peer_id], "the replacement")
+        assert [str(each) for each in node.own_addresses] == [f"{second.address}/p2p-circuit"]

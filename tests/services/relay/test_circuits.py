@@ -17,6 +17,7 @@ from mesh.errors import (
 )
 from mesh.identity.keys import PrivateKey
 from mesh.identity.peer_id import PeerId
+from mesh.multiformats.multiaddr import Multiaddr
 from mesh.network.circuit import hop
 from mesh.services import echo as plain_echo
 from tests.network.live import MEMORY, PATIENCE_S, QUIC, TCP, Nodes, connected, eventually, exchange
@@ -152,6 +153,27 @@ async def test_whoever_the_relay_cannot_reach_is_named_with_its_status(nodes: No
         await source.connect(f"{plain.listen_addrs[0]}/p2p-circuit/p2p/{nobody}")
     with pytest.raises(DialError, match="itself"):
         await source.connect(f"/p2p/{source.peer_id}/p2p-circuit/p2p/{nobody}")
+
+
+async def test_nobody_is_reached_twice_through_relays(nodes: Nodes) -> None:
+    relays = [await relay_node(nodes), await relay_node(nodes)]
+    target = await reached_through(nodes, *relays)
+    source = await nodes.start("")
+    connection = await dial_through(source, target)
+    assert connection.relay is not None
+    assert source.swarm.manager.info(connection.relay) is not None
+    everywhere = [each.without_peer() for each in target.listen_addrs]
+    assert await source.swarm.dial(target.peer_id, everywhere) is connection
+    with pytest.raises(DialError):
+        await source.swarm.dial(target.peer_id, [Multiaddr.parse("/ip4/127.0.0.1/tcp/1"), *everywhere])
+    assert sum(server_of(each).reservations.circuits for each in relays) == 1
+    tags = source.swarm.manager.info(connection.relay)
+    assert tags is not None
+    assert tags.value == 5
+    await connection.close()
+    tags = source.swarm.manager.info(connection.relay)
+    assert tags is not None
+    assert tags.value == 0
 
 
 async def test_a_relay_that_is_connected_needs_no_address(nodes: Nodes) -> None:
