@@ -149,6 +149,7 @@ class Node:
         try:
             await asyncio.wrap_future(self.addresses.start())
             self._discovery = self._make_discovery(self._swarm)
+            self._discovery.watch.observers.append(self.reachability.network_changed)
             dht = self.config.kademlia.mode != "off"
             if dht or self.config.rendezvous.serve:
                 self._datastore = await _open_datastore(self.config.node.path)

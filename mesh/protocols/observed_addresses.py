@@ -120,35 +120,43 @@ class _Vote:
 
 
 class ObservedAddresses:
-    """The votes. Connections are named by anything hashable that is theirs alone."""
+    """The votes, and their sums, kept up to date vote by vote. Connections are named by anything hashable that is theirs
+    alone."""
 
-    __slots__ = ("_votes",)
+    __slots__ = ("_ending", "_sums", "_votes")
 
     def __init__(self) -> None:
         self._votes: dict[Hashable, _Vote] = {}
+        self._ending: dict[Hashable, None] = {}
+        """Those whose connection is gone, the first to go first."""
+        self._sums: dict[Multiaddr, dict[Multiaddr, Counter[bytes]]] = {}
+        """By socket and outside address: votes of each observer."""
 
     def __len__(self) -> int:
         return len(self._votes)
 
     def vote(self, connection: Hashable, observation: Observation, now: float) -> None:
         """A connection's vote; a later one replaces it. When there are too many the oldest goes."""
-        self._votes.pop(connection, None)
+        self._drop_old(now)
+        self._drop(connection)
         if len(self._votes) >= MAX_VOTES:
-            self._drop_old(now)
-        if len(self._votes) >= MAX_VOTES:
-            del self._votes[next(iter(self._votes))]
+            self._drop(next(iter(self._votes)))
         self._votes[connection] = _Vote(observation)
+        outside = self._sums.setdefault(observation.local, {}).setdefault(observation.outside, Counter())
+        outside[observation.observer] += 1
 
     def close(self, connection: Hashable, now: float) -> None:
         """The connection is gone; its vote lasts a while."""
         vote = self._votes.get(connection)
         if vote is not None and vote.ends_at is None:
             vote.ends_at = now + KEPT_S
+            self._ending[connection] = None
 
     def outside(self, now: float) -> list[Outside]:
         """At most three outside addresses for each socket, those with most observers first; believed or not."""
+        self._drop_old(now)
         found: list[Outside] = []
-        for local, addresses in self._observers(now).items():
+        for local, addresses in self._sums.items():
             ranked = sorted(addresses.items(), key=lambda each: (-len(each[1]), each[0]))
             found += [
                 Outside(local, address, len(observers)) for address, observers in ranked[:MAX_PER_SOCKET]
@@ -161,8 +169,10 @@ class ObservedAddresses:
         Each observer's latest word counts, so that one alone cannot make many. A socket seen at one address by more
         than half of its observers has a cone before it.
         """
+        self._drop_old(now)
         seen: dict[tuple[Multiaddr, bytes], Multiaddr] = {}
-        for observation in self._current(now):
+        for vote in self._votes.values():
+            observation = vote.observation
             if observation.local.has(transport):
                 seen[observation.local, observation.observer] = observation.outside
         by_socket: dict[Multiaddr, Counter[Multiaddr]] = {}
@@ -176,22 +186,28 @@ class ObservedAddresses:
 
     def deadline(self) -> float | None:
         """When the next vote goes, None while none is to go."""
-        return min((each.ends_at for each in self._votes.values() if each.ends_at is not None), default=None)
-
-    def _current(self, now: float) -> list[Observation]:
-        self._drop_old(now)
-        return [each.observation for each in self._votes.values()]
+        first = next(iter(self._ending), None)
+        return None if first is None else self._votes[first].ends_at
 
     def _drop_old(self, now: float) -> None:
-        gone = [key for key, each in self._votes.items() if each.ends_at is not None and each.ends_at <= now]
-        for key in gone:
-            del self._votes[key]
+        while (ends_at := self.deadline()) is not None and ends_at <= now:
+            self._drop(next(iter(self._ending)))
 
-    def _observers(self, now: float) -> dict[Multiaddr, dict[Multiaddr, set[bytes]]]:
-        found: dict[Multiaddr, dict[Multiaddr, set[bytes]]] = {}
-        for each in self._current(now):
-            found.setdefault(each.local, {}).setdefault(each.outside, set()).add(each.observer)
-        return found
+    def _drop(self, connection: Hashable) -> None:
+        vote = self._votes.pop(connection, None)
+        if vote is None:
+            return
+        self._ending.pop(connection, None)
+        gone = vote.observation
+        addresses = self._sums[gone.local]
+        observers = addresses[gone.outside]
+        observers[gone.observer] -= 1
+        if not observers[gone.observer]:
+            del observers[gone.observer]
+        if not observers:
+            del addresses[gone.outside]
+        if not addresses:
+            del self._sums[gone.local]
 
 
 def announced_forms(outside: Outside, listening: Iterable[Multiaddr]) -> list[Multiaddr]:

@@ -141,20 +141,29 @@ def test_one_observer_cannot_make_a_nat_symmetric() -> None:
         max_size=80,
     )
 )
-def test_votes_stay_bounded_and_ranked(events: list[tuple[int, int, int, bool, float]]) -> None:
+def test_sums_are_those_of_the_votes_that_stand(events: list[tuple[int, int, int, bool, float]]) -> None:
     votes, now = ObservedAddresses(), 0.0
+    standing: dict[int, tuple[int, int, float | None]] = {}
     for connection, port, observer, closes, pause in events:
         now += pause
+        standing = {key: each for key, each in standing.items() if each[2] is None or each[2] > now}
         if closes:
             votes.close(connection, now)
+            if connection in standing and standing[connection][2] is None:
+                standing[connection] = (*standing[connection][:2], now + KEPT_S)
         else:
             votes.vote(connection, seen(port, observer), now)
+            standing[connection] = (port, observer, None)
+        expected: dict[str, set[int]] = {}
+        for each in standing.values():
+            expected.setdefault(f"/ip4/11.3.1.2/udp/{each[0]}", set()).add(each[1])
         outside = votes.outside(now)
-        assert len(outside) <= MAX_PER_SOCKET
+        assert len(outside) == min(len(expected), MAX_PER_SOCKET)
         counts = [each.observers for each in outside]
-        assert counts == sorted(counts, reverse=True)
-        assert len(votes) <= 31
-        assert votes.nat_kind("udp", now)[1] <= 10
+        assert counts == sorted(map(len, expected.values()), reverse=True)[:MAX_PER_SOCKET]
+        assert all(each.observers == len(expected[str(each.address)]) for each in outside)
+        assert len(votes) == len(standing)
+        assert votes.nat_kind("udp", now)[1] == len({each[1] for each in standing.values()})
 
 
 def test_the_oldest_vote_goes_when_there_are_too_many() -> None:

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Final
 
 from mesh.config import AutonatSection, NetworkSection, StunSection
 from mesh.multiformats.ip_ranges import is_public
@@ -40,6 +41,9 @@ from mesh.services.registry import Registry
 from mesh.telemetry.counters import Counters
 
 log = logging.getLogger(__name__)
+
+SERVED: Final = frozenset((v1_server.PROTOCOL_ID, v2_server.DIAL_REQUEST_ID))
+"""What a peer is asked by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,7 @@ class ReachabilityService:
         self._stun_servers = stun.servers
         self.stun = StunTests(stun, lambda: host.swarm, self._seen_by_stun, counters)
         self._told: Reachability | None = None
-        self._told_addresses: frozenset[Multiaddr] = frozenset()
+        self._told_confirmed: frozenset[Multiaddr] = frozenset()
         if settings.serve:
             registry.add(v1_server.PROTOCOL_ID, self.v1.serve)
             registry.add(v2_server.DIAL_REQUEST_ID, self.v2.serve)
@@ -128,11 +132,18 @@ class ReachabilityService:
             self._counters.count(f"observed.{'counted' if vote else 'ignored'}")
             if vote is not None:
                 self.observe(_voter(connection), vote)
-        self.asking.hurry()
+        if SERVED & (connection.remote_protocols or frozenset()):
+            self.asking.hurry()
 
     def disconnected(self, connection: Connection) -> None:
         """A connection is gone; its vote stays a while."""
         self._votes.close(_voter(connection), time.monotonic())
+
+    def network_changed(self) -> None:
+        """This machine's own addresses are others now."""
+        self.asking.confidence.hurry(time.monotonic())
+        self.asking.hurry()
+        self._host.addresses_changed()
 
     def observe(self, voter: Hashable, vote: Observation) -> None:
         """Somebody saw a socket of ours from outside."""
@@ -244,16 +255,24 @@ class ReachabilityService:
         return found
 
     def _found(self) -> list[Multiaddr]:
-        listening = self._host.listening
+        return [*self._host.listening, *self._confirmed()]
+
+    def _confirmed(self) -> list[Multiaddr]:
+        """Outside addresses that enough observers or a dial-back vouch for, and no dial-back speaks against."""
+        seen = self._votes.outside(time.monotonic())
+        if not seen:
+            return []
         verdicts = {each.address: each.state for each in self.asking.states.states()}
-        confirmed = [
-            address
-            for outside in self._votes.outside(time.monotonic())
-            for address in announced_forms(outside, self._host.swarm.listen_addresses)
-            if outside.believed or verdicts.get(address) is Reachability.PUBLIC
-        ]
-        unreachable = {each for each, state in verdicts.items() if state is Reachability.PRIVATE}
-        return [*listening, *(each for each in confirmed if each not in unreachable)]
+        listening = self._host.swarm.listen_addresses
+        found: dict[Multiaddr, None] = {}
+        for outside in seen:
+            for each in announced_forms(outside, listening):
+                verdict = verdicts.get(each)
+                if verdict is Reachability.PUBLIC or (
+                    outside.believed and verdict is not Reachability.PRIVATE
+                ):
+                    found[each] = None
+        return list(found)
 
     def _candidates(self) -> list[Multiaddr]:
         """What is worth asking about: each address that could be public, the likeliest first."""
@@ -274,11 +293,11 @@ class ReachabilityService:
         self._addresses_changed()
 
     def _addresses_changed(self) -> None:
-        told = frozenset(self.announced())
-        if told != self._told_addresses:
-            self._told_addresses = told
+        confirmed = frozenset(self._confirmed())
+        if confirmed != self._told_confirmed:
+            self._told_confirmed = confirmed
             self._host.addresses_changed()
-        self.asking.hurry()
+            self.asking.hurry()
 
 
 def _voter(connection: Connection) -> Hashable:

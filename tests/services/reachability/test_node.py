@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -120,6 +121,16 @@ async def test_four_observers_and_the_address_is_announced_and_pushed(nodes: Nod
         return isinstance(info, PeerInfo) and outside in info.listen_addrs
 
     await eventually(told, "the push")
+
+
+async def test_another_network_is_asked_about_soon(nodes: Nodes) -> None:
+    node = await start(nodes)
+    confidence = node.reachability.asking.confidence
+    for _ in range(5):
+        confidence.note(PUBLIC, time.monotonic())
+    late = confidence.deadline()
+    node.reachability.network_changed()
+    assert confidence.deadline() < late - 800
 
 
 async def test_what_peers_see_counts_where_it_may(nodes: Nodes) -> None:
