@@ -10,9 +10,11 @@ from mesh import __version__
 from mesh.api import (
     bootstrap_routes,
     dht_routes,
+    diag_routes,
     nat_routes,
     probe_routes,
     pubsub_routes,
+    rendezvous_routes,
     state_routes,
     swarm_routes,
 )
@@ -41,6 +43,8 @@ def make_application(desk: Desk) -> FastAPI:
         state_routes,
         swarm_routes,
         bootstrap_routes,
+        rendezvous_routes,
+        diag_routes,
         dht_routes,
         pubsub_routes,
         probe_routes,

@@ -27,7 +27,7 @@ router = APIRouter(prefix="/bootstrap", tags=["bootstrap"])
 async def list_bootstrap(desk: AtDesk) -> shapes.BootstrapList:
     """Every peer of the list and how its dialling stands."""
     node = desk.node
-    return shapes.BootstrapList(peers=[_shown(node, each) for each in node.bootstrap.peers.values()])
+    return shapes.BootstrapList(peers=[shown(node, each) for each in node.bootstrap.peers.values()])
 
 
 @router.post("")
@@ -40,7 +40,7 @@ async def add_bootstrap(desk: AtDesk, asked: shapes.BootstrapAsked) -> shapes.Bo
     if address not in known and len(known) >= MAX_PEERS:
         raise LimitError("api", "bootstrap peers", MAX_PEERS, "nothing; remove another one")
     node.bootstrap.add(address)
-    return _shown(node, known[address])
+    return shown(node, known[address])
 
 
 @router.delete("")
@@ -60,7 +60,8 @@ async def check_bootstrap(desk: AtDesk) -> StreamingResponse:
     return streamed(checked(desk.node, list(desk.node.bootstrap.peers)))
 
 
-def _shown(node: Node, peer: BootstrapPeer) -> shapes.BootstrapShown:
+def shown(node: Node, peer: BootstrapPeer) -> shapes.BootstrapShown:
+    """A peer of the list and how its dialling stands."""
     waiting = peer.due and peer.failures > 0
     return shapes.BootstrapShown(
         addr=str(peer.address),

@@ -45,6 +45,9 @@ app.add_typer(
 app.add_typer(later("mesh.console.dht", "Find peers, values and providers."), name="dht")
 app.add_typer(later("mesh.console.pubsub", "Publish to topics and read them."), name="pubsub")
 app.add_typer(later("mesh.console.bootstrap", "The peers a node begins with."), name="bootstrap")
+app.add_typer(
+    later("mesh.console.rendezvous", "Be found under a namespace, and find others."), name="rendezvous"
+)
 app.command("stats")(stats.stats)
 app.add_typer(
     later("mesh.console.diagnosis", "What stands between the running daemon and others."), name="diag"

@@ -7,10 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
+from mesh.console import finding
 from mesh.console.output import say, say_json
 from mesh.console.setup import FolderOption, JsonOption
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app.command("mdns")(finding.mdns)
+app.command("bootstrap")(finding.bootstrap)
 
 
 @app.callback()

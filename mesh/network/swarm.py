@@ -86,10 +86,11 @@ class Swarm:
         self._upgrading: set[Connection] = set()
         self._inbound_upgrades = 0
         self._established = 0
+        self.resolver = Resolver()
         self._dialer = Dialer(
             DialSettings(settings.connect_timeout_s, settings.address_timeout_s, settings.dial_timeout_s),
             self._transports,
-            Resolver(),
+            self.resolver,
             lambda peer, proposal: self._make(Role.INITIATOR, peer, proposal),
             counters,
             self._refusal,

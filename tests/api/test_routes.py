@@ -18,11 +18,13 @@ from tests.api.test_guard import check_problem
 from tests.network.live import Nodes, connected, eventually, identified
 
 OPERATIONS = (
-    "add_bootstrap allow check_bootstrap connect deny disconnect drop_allowed drop_denied find_closest find_peer"
-    " find_providers get_value identify list_addresses list_allowed list_bootstrap list_denied list_peers"
-    " list_pubsub_peers list_topics measure_perf ping provide publish publish_many put_value refresh_table"
-    " remove_bootstrap show_dht_status show_health show_id show_limits show_mesh show_metrics show_nat show_pubsub_stats"
-    " show_scores show_stats show_table stream_events stream_rates subscribe test_nat trace_query withdraw"
+    "add_bootstrap allow check_bootstrap connect deny diagnose_bootstrap diagnose_mdns disconnect"
+    " discover_at_point drop_allowed drop_denied find_closest find_peer find_providers get_value identify"
+    " list_addresses list_allowed list_bootstrap list_denied list_peers list_pubsub_peers list_topics"
+    " measure_perf ping provide publish publish_many put_value refresh_table register_at_point"
+    " remove_bootstrap show_dht_status show_health show_id show_limits show_mesh show_metrics show_nat"
+    " show_pubsub_stats show_scores show_stats show_table stream_events stream_rates subscribe test_nat"
+    " trace_query unregister_at_point withdraw"
 )
 
 

@@ -20,6 +20,7 @@ EXPECTED = [
     "b'alice heard: hello'\n",
     "/ip4/127.0.0.1/tcp/1 | connect | ",
     "True\nTrue\n",
+    "7200\n()\n",
     "1\nb'hello' True\n",
     "True <Allowance 120 s, 131072 bytes each way> b'heard: hello'\n",
     "public autonat-v2 2\n",

@@ -17,6 +17,7 @@ from mesh.node import Node
 from mesh.services import bootstrap
 from mesh.services.bootstrap import ALONE_CHECK_S, FIRST_PAUSE_S, LONGEST_PAUSE_S, Bootstrap
 from tests.network.live import TCP, Nodes, eventually
+from tests.network.name_server import name_server
 from tests.services.virtual_time import START_S, VirtualTime, ended
 
 
@@ -284,3 +285,17 @@ async def test_a_live_node_reaches_those_that_answer(nodes: Nodes, caplog: pytes
         await node.connect(missing)
     assert node.bootstrap.peers[missing].failure
     assert sum("bootstrap" in record.getMessage() for record in caplog.records) == 1
+
+
+async def test_names_are_looked_up_again_for_each_dial(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bootstrap, "FIRST_PAUSE_S", 0.01)
+    server, node = await nodes.start(TCP), await nodes.start("")
+    async with name_server() as names:
+        names.serve(node)
+        names.texts["_dnsaddr.nodes.test"] = [f"dnsaddr=/ip4/127.0.0.1/tcp/1/p2p/{server.peer_id}"]
+        address = Multiaddr.parse(f"/dnsaddr/nodes.test/p2p/{server.peer_id}")
+        node.bootstrap.add(address)
+        await eventually(lambda: node.bootstrap.peers[address].failures >= 2, "failures")
+        names.texts["_dnsaddr.nodes.test"] = [f"dnsaddr={server.listen_addrs[0]}"]
+        await eventually(lambda: node.swarm.is_connected(server.peer_id), "the connection")
+        assert names.asked >= 3

@@ -6,9 +6,12 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
+import httpx
 import pytest
 
+from mesh.api.server import ControlApi
 from mesh.config import MdnsSection
 from mesh.errors import ConfigError
 from mesh.network import multicast
@@ -76,6 +79,29 @@ async def test_two_nodes_find_each_other(link: str, nodes: Nodes) -> None:
     assert (counts.malformed, counts.dropped, counts.refused) == (0, 0, 0)
     await two.stop()
     await eventually(lambda: not running(one).peers, "the goodbye")
+
+
+async def test_the_api_shows_what_was_heard(link: str, nodes: Nodes, tmp_path: Path) -> None:
+    add_bridge("docker0", "10.99.0.1")
+    one = await nodes.start(LISTEN, mdns=True)
+    two = await nodes.start(LISTEN, mdns=True)
+    await connected(one, two)
+    async with ControlApi(one, f"unix:{tmp_path}/api.sock", tmp_path) as api:
+        transport = httpx.AsyncHTTPTransport(uds=f"{tmp_path}/api.sock")
+        headers = {"authorization": f"Bearer {api.token}"}
+        async with httpx.AsyncClient(
+            base_url="http://localhost", transport=transport, headers=headers
+        ) as caller:
+            told = (await caller.get("/v0/diag/mdns")).json()
+    assert (told["enabled"], told["service"], told["instance"]) == (True, SERVICE, running(one).instance)
+    assert told["skipped"] == {"lo": "loopback", "docker0": "a bridge of containers"}
+    (shown,) = told["links"]
+    assert (shown["interface"], shown["malformed"]) == (link, 0)
+    assert "ip4" in shown["families"]
+    assert shown["answers_heard"] >= 1
+    (peer,) = told["peers"]
+    assert (peer["peer"], peer["connected"]) == (str(two.peer_id), True)
+    assert peer["addrs"] == list(map(str, two.own_addresses))
 
 
 async def test_another_service_is_another_network(link: str, nodes: Nodes) -> None:
