@@ -27,6 +27,7 @@ from protocol_specs import (
     quic,
     relay,
     rendezvous,
+    smsg,
     stun,
     tls_identity,
     uvarint,
@@ -60,6 +61,7 @@ MODULES = (
     dcutr.MODULE,
     autonat.MODULE,
     stun.MODULE,
+    smsg.MODULE,
 )
 
 VECTORS = {
@@ -91,6 +93,8 @@ VECTORS = {
     "autonat.message_v1": "autonat_v1",
     "autonat.message_v2": "autonat_v2",
     "stun.message": "stun",
+    "smsg.container": "lethean",
+    "smsg.box": "lethean",
 }
 """The group of recorded vectors that holds a format, by the format's name."""
 
