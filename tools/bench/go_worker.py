@@ -1,10 +1,10 @@
-"""The Go peer as a worker: its command line, and which go-libp2p is in it."""
+"""The Go programs as workers: their command lines, and which go-libp2p is in them."""
 
 from __future__ import annotations
 
 import subprocess
 
-from tools.interop_peers.building import ensure_built
+from tools.interop_peers.building import SECOND, ensure_built
 
 
 def command(transport: str) -> list[str]:
@@ -20,6 +20,11 @@ def command(transport: str) -> list[str]:
         "--timeout",
         "0",
     ]
+
+
+def second_command(transport: str) -> list[str]:
+    """The program that tells whether the first one is to blame. Raises `PeerMissing` where it cannot be built."""
+    return [str(ensure_built(SECOND)), "--transport", transport]
 
 
 def version() -> str:

@@ -37,6 +37,11 @@ PROGRAMS = {
     "mesh": Program(_mesh_command),
     "aioquic": Program(_aioquic_command, frozenset({"quic"})),
     "go": Program(go_worker.command),
+    "second": Program(
+        go_worker.second_command,
+        frozenset({"bulk", "ping", "streams", "connections", "tls", "ws", "quic"}),
+        lacks=frozenset({"quic-memory"}),
+    ),
     "py": Program(
         py_libp2p.command,
         frozenset({"bulk", "ping", "streams", "connections", "quic"}),
@@ -72,13 +77,17 @@ class Pair:
 
 
 BASELINE = Pair("go", "go")
+WITNESS = Pair("second", "second")
+"""Another Go program with itself."""
 ALONE = Pair("mesh", "")
 PAIRS = (Pair("mesh", "mesh"), Pair("mesh", "go"), Pair("go", "mesh"), BASELINE)
 OPTIONAL = {
+    "second": (WITNESS,),
     "py-libp2p": (Pair("mesh", "py"), Pair("py", "mesh"), Pair("py", "py")),
     "aioquic": (Pair("aioquic", "aioquic"), Pair("aioquic", "go"), Pair("go", "aioquic")),
 }
-"""Pairs with peers that are asked for by name; ``aioquic`` is this node with that engine for QUIC."""
+"""Pairs with peers that are asked for by name; ``aioquic`` is this node with that engine for QUIC, ``second`` tells
+whether the Go peer or the machine is why go-go is far from its reference."""
 
 
 def known(peers: Sequence[str]) -> list[Pair]:

@@ -11,12 +11,15 @@ from statistics import median
 from typing import Any
 
 from tools.bench.measure import Results
-from tools.bench.pairs import BASELINE, Pair, of_row
+from tools.bench.pairs import BASELINE, WITNESS, Pair, of_row
 from tools.bench.rows import Figure, Row
 
 TRUSTED = 0.2
-"""A ratio counts when go-libp2p with itself is this close to its reference."""
-DOUBTED = f"(*) go-go was more than {TRUSTED:.0%} off its reference: this ratio does not count."
+"""A ratio counts when go-libp2p with itself is this close to its reference, or another Go program with itself to it."""
+DOUBTED = (
+    f"(*) go-go was more than {TRUSTED:.0%} off its reference, and no second Go program came to the same: this ratio "
+    "does not count."
+)
 _COLUMNS = ("work", "client-server", "median", "range", "ratio to go-go", "CPU s client / server", "wall s")
 
 
@@ -80,9 +83,10 @@ def lines(results: Results, rows: Sequence[Row], pairs: Sequence[Pair]) -> Itera
     for row in rows:
         for index, figure in enumerate(row.figures):
             baseline = _median(results, row, BASELINE, index)
+            trusted = _trusted(figure, baseline, _median(results, row, WITNESS, index))
             for pair in of_row(row, pairs):
                 if results.of(row, pair):
-                    yield _line(results, row, pair, index, figure, baseline)
+                    yield _line(results, row, pair, index, figure, baseline, trusted)
 
 
 def _median(results: Results, row: Row, pair: Pair, index: int) -> float | None:
@@ -90,16 +94,33 @@ def _median(results: Results, row: Row, pair: Pair, index: int) -> float | None:
     return median(values) if values else None
 
 
-def _line(results: Results, row: Row, pair: Pair, index: int, figure: Figure, baseline: float | None) -> Line:
+def _trusted(figure: Figure, baseline: float | None, witness: float | None) -> bool | None:
+    """Whether ratios to ``baseline`` count; None where nothing says so. A second program that does worse than the first
+    one speaks for it, too."""
+    if baseline is None or figure.reference is None:
+        return None
+    if abs(baseline / figure.reference - 1) <= TRUSTED:
+        return True
+    if witness is None:
+        return False
+    return (witness / baseline if figure.higher_is_better else baseline / witness) <= 1 + TRUSTED
+
+
+def _line(
+    results: Results,
+    row: Row,
+    pair: Pair,
+    index: int,
+    figure: Figure,
+    baseline: float | None,
+    trusted: bool | None,
+) -> Line:
     samples = results.of(row, pair)
     values = [sample.figures[index] for sample in samples]
     middle = median(values)
     ratio = None
     if baseline is not None:
         ratio = middle / baseline if figure.higher_is_better else baseline / middle
-    trusted = None
-    if baseline is not None and figure.reference is not None:
-        trusted = abs(baseline / figure.reference - 1) <= TRUSTED
     return Line(
         row=row.name,
         figure=figure.name,

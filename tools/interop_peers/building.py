@@ -19,7 +19,8 @@ class PeerMissing(Exception):  # noqa: N818 - a condition of the machine, not a 
 
 @dataclass(frozen=True, slots=True)
 class GoProgram:
-    """A Go module in ``folder`` whose binary is put into the build folder under ``name``."""
+    """A Go program in ``folder``, a module or a package of the module above it, whose binary is put into the build
+    folder under ``name``."""
 
     name: str
     folder: Path
@@ -36,11 +37,13 @@ class GoProgram:
         if not self.binary.exists():
             return False
         built = self.binary.stat().st_mtime
-        sources = [*self.folder.glob("*.go"), self.folder / "go.mod", self.folder / "go.sum"]
+        module = self.folder if (self.folder / "go.mod").exists() else self.folder.parent
+        sources = [*self.folder.glob("*.go"), module / "go.mod", module / "go.sum"]
         return all(source.stat().st_mtime <= built for source in sources)
 
 
 PEER = GoProgram("peer", FOLDER, build_s=900)
+SECOND = GoProgram("second", FOLDER / "second", build_s=900)
 KUBO = GoProgram("ipfs", FOLDER / "kubo", build_s=1800, flags=("-trimpath", "-ldflags=-s -w"))
 LETHEAN = GoProgram("lethean_peer", FOLDER.parent / "lethean_peer", build_s=300)
 BINARY = PEER.binary
