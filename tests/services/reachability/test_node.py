@@ -15,7 +15,7 @@ from mesh.protocols.observed_addresses import NatKind, Observation
 from mesh.services.identify import PeerInfo
 from mesh.services.reachability import AddressReport, Reachability
 from mesh.services.reachability.announcing import Announcing
-from tests.network.live import TCP, Nodes, eventually, identified
+from tests.network.live import QUIC, TCP, Nodes, eventually, identified
 from tests.services.autonat.network import make, server, start
 
 PUBLIC, PRIVATE, UNKNOWN = Reachability.PUBLIC, Reachability.PRIVATE, Reachability.UNKNOWN
@@ -121,6 +121,46 @@ async def test_four_observers_and_the_address_is_announced_and_pushed(nodes: Nod
         return isinstance(info, PeerInfo) and outside in info.listen_addrs
 
     await eventually(told, "the push")
+
+
+async def test_the_nat_is_named_from_what_is_known(nodes: Nodes) -> None:
+    node = await start(nodes, QUIC)
+    [own] = node.listening
+    socket = Multiaddr.parse(str(own).removesuffix("/quic-v1"))
+
+    def udp_vote(observer: int, port: int) -> Observation:
+        return Observation(socket, Multiaddr.parse(f"/ip4/11.3.1.2/udp/{port}"), bytes([11, 0, 0, observer]))
+
+    assert node.reachability.nat_class.value == "unknown"
+    for number in range(4):
+        node.reachability.observe(number, udp_vote(number, 4001))
+    assert node.reachability.nat_class.value == "restricted"
+    for name in (b"a", b"b"):
+        node.reachability.asking.states.track([own], 0.0)
+        node.reachability.asking.states.note(own, name, True, 0.0)
+    assert node.reachability.nat_class.value == "full cone"
+    for number in range(4, 9):
+        node.reachability.observe(number, udp_vote(number, 15762 + number))
+    assert node.reachability.nat_class.value == "symmetric"
+
+
+async def test_a_dial_back_speaks_for_or_against_an_outside_address(nodes: Nodes) -> None:
+    node = await start(nodes)
+    [own] = node.listening
+    outside = Multiaddr.parse("/ip4/11.3.1.2/tcp/50001")
+    node.reachability.observe(0, vote(own, 0))
+    states = node.reachability.asking.states
+    states.track([outside], 0.0)
+    assert node.own_addresses == [own]
+    for name in (b"a", b"b"):
+        states.note(outside, name, True, 0.0)
+    assert node.own_addresses == [own, outside]
+    for number in range(4):
+        node.reachability.observe(number, vote(own, number))
+    for name in (b"a", b"b", b"c"):
+        states.note(outside, name, False, 1.0)
+    assert node.own_addresses == [own]
+    assert (node.reachability.state, node.reachability.source) == (PRIVATE, "autonat-v2")
 
 
 async def test_another_network_is_asked_about_soon(nodes: Nodes) -> None:
