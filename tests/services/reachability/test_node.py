@@ -131,17 +131,17 @@ async def test_the_nat_is_named_from_what_is_known(nodes: Nodes) -> None:
     def udp_vote(observer: int, port: int) -> Observation:
         return Observation(socket, Multiaddr.parse(f"/ip4/11.3.1.2/udp/{port}"), bytes([11, 0, 0, observer]))
 
-    assert node.reachability.nat_class.value == "unknown"
+    assert str(node.reachability.nat_class) == "unknown"
     for number in range(4):
         node.reachability.observe(number, udp_vote(number, 4001))
-    assert node.reachability.nat_class.value == "restricted"
+    assert str(node.reachability.nat_class) == "restricted"
     for name in (b"a", b"b"):
         node.reachability.asking.states.track([own], 0.0)
         node.reachability.asking.states.note(own, name, True, 0.0)
-    assert node.reachability.nat_class.value == "full cone"
+    assert str(node.reachability.nat_class) == "full cone"
     for number in range(4, 9):
         node.reachability.observe(number, udp_vote(number, 15762 + number))
-    assert node.reachability.nat_class.value == "symmetric"
+    assert str(node.reachability.nat_class) == "symmetric"
 
 
 async def test_a_dial_back_speaks_for_or_against_an_outside_address(nodes: Nodes) -> None:
