@@ -147,3 +147,15 @@ async def test_a_go_relay_that_is_killed_is_replaced(nodes: Nodes) -> None:
         await first.kill()
         await eventually(lambda: client_of(node).held == [second.peer_id], "the replacement")
         assert [str(each) for each in node.own_addresses] == [f"{second.address}/p2p-circuit"]
+
+
+async def test_a_go_relay_over_quic(nodes: Nodes) -> None:
+    async with (
+        GoPeer("--transport", "quic", "--relay", "serve") as relay,
+        GoPeer("--transport", "quic", "--relay", "use") as source,
+    ):
+        target = await nodes.start("", serve=(), relays=(relay.address,))
+        target.handle(echo.PROTOCOL_ID, echo.serve, limited=True)
+        await eventually(lambda: client_of(target).held, "the reservation")
+        await talk(source, target, str(target.listen_addrs[0]), 16 * 1024, limited=True)
+        await talk(await nodes.start(""), target, str(target.listen_addrs[0]), 16 * 1024, limited=True)

@@ -71,7 +71,8 @@ class RelayClient:
     async def start(self, scope: Scope) -> None:
         """Listen at relays, and begin to ask for reservations."""
         swarm = self._swarm
-        await swarm.listen(CIRCUIT)
+        if swarm.circuits.accept is None:
+            await swarm.listen(CIRCUIT)
         self._registry.add(STOP_PROTOCOL, swarm.circuits.serve_stop)
         swarm.observers.disconnected.append(self._disconnected)
         self._scope = Scope("relay client", scope)

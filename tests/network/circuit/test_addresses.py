@@ -27,6 +27,7 @@ FRONT = Multiaddr.parse("/ip4/192.0.2.7/tcp/4001")
         (f"/dns4/relay.example/tcp/443/wss/p2p/{RELAY}/p2p-circuit", "/dns4/relay.example/tcp/443/wss"),
         (f"/p2p/{RELAY}/p2p-circuit/p2p/{TARGET}", ""),
     ],
+    ids=["to anybody", "to a target", "by name", "by id alone"],
 )
 def test_the_relay_of_an_address(text: str, front: str) -> None:
     address = Multiaddr.parse(text)

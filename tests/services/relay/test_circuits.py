@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 
 import pytest
@@ -14,6 +15,7 @@ from mesh.errors import (
     ProtocolNotSupported,
     RelayRefused,
     StreamReset,
+    UsageError,
 )
 from mesh.identity.keys import PrivateKey
 from mesh.identity.peer_id import PeerId
@@ -26,12 +28,14 @@ from tests.services.relay.network import (
     circuit_to,
     client_of,
     dial_through,
+    echo,
     reached_through,
     relay_node,
     server_of,
 )
 
 MIB = 1 << 20
+
 EVERY_WAY = pytest.mark.parametrize("listen", [TCP, MEMORY, QUIC], ids=["tcp", "memory", "quic"])
 
 
@@ -155,6 +159,46 @@ async def test_whoever_the_relay_cannot_reach_is_named_with_its_status(nodes: No
         await source.connect(f"/p2p/{source.peer_id}/p2p-circuit/p2p/{nobody}")
 
 
+async def test_the_ends_agree_on_security_that_the_relay_does_not_know_of(nodes: Nodes) -> None:
+    relay = await relay_node(nodes, security=("noise",))
+    target = await reached_through(nodes, relay, security=("tls", "noise"))
+    connection = await dial_through(await nodes.start("", security=("tls", "noise")), target)
+    assert connection.security == "tls"
+    async with await connection.open([LOUD], allow_limited=True) as stream:
+        assert await exchange(stream, b"secret") == b"secret"
+
+
+async def test_a_refused_security_protocol_costs_another_circuit(nodes: Nodes) -> None:
+    relay = await relay_node(nodes, QUIC)
+    target = await reached_through(nodes, relay, security=("tls",))
+    connection = await dial_through(await nodes.start("", security=("noise", "tls")), target)
+    assert connection.security == "tls"
+    assert relay.counters["relay.circuit:opened"] == 2
+    await eventually(lambda: server_of(relay).reservations.circuits == 1, "the end of the first")
+
+
+async def test_a_circuit_joins_different_transports(nodes: Nodes) -> None:
+    relay = await relay_node(nodes, TCP, QUIC, circuit_s=0.0, circuit_bytes=0)
+    over_tcp, over_quic = relay.listen_addrs
+    target = await nodes.start("", relays=(str(over_quic),))
+    target.handle(LOUD, echo)
+    await eventually(lambda: client_of(target).held, "the reservation")
+    source = await nodes.start("")
+    await source.connect(over_tcp)
+    await dial_through(source, target)
+    async with await source.open(target.peer_id, LOUD) as stream:
+        assert await exchange(stream, bytes(100_000)) == bytes(100_000)
+
+
+async def test_who_listens_at_relays_by_setting_does_so_once(nodes: Nodes) -> None:
+    relay = await relay_node(nodes)
+    target = await nodes.start("/p2p-circuit", relays=(str(relay.listen_addrs[0]),))
+    await eventually(lambda: client_of(target).held, "the reservation")
+    assert target.listen_addrs == [circuit_to(target)]
+    with pytest.raises(UsageError, match=r"relay\.relays"):
+        await nodes.start(f"{relay.listen_addrs[0]}/p2p-circuit")
+
+
 async def test_nobody_is_reached_twice_through_relays(nodes: Nodes) -> None:
     relays = [await relay_node(nodes), await relay_node(nodes)]
     target = await reached_through(nodes, *relays)
@@ -214,3 +258,37 @@ async def test_circuits_survive_the_end_of_the_reservation_and_end_with_the_rela
         await connection.ended()
     assert isinstance(connection.close_reason, NetworkError)
     await eventually(lambda: not target.connections, "the end at the target")
+
+
+async def test_coming_and_going_leaves_nothing(nodes: Nodes) -> None:
+    relay = await relay_node(nodes, max_circuits_per_peer=1000)
+    targets = [await reached_through(nodes, relay) for _ in range(3)]
+    rng = random.Random(7)
+
+    async def visit(number: int) -> None:
+        source = await nodes.start("")
+        target = rng.choice(targets)
+        connection = await source.connect(circuit_to(target))
+        if number % 2:
+            async with await source.open(target.peer_id, LOUD, allow_limited=True) as stream:
+                await exchange(stream, bytes(rng.randrange(1, 20_000)))
+        how = number % 4
+        if how == 0:
+            await connection.close()
+        elif how == 1:
+            connection.abort(NetworkError("the source left"))
+        elif how == 2:
+            (await connected(target, source)).abort(NetworkError("the target threw it out"))
+        await source.stop()
+
+    async with asyncio.timeout(PATIENCE_S * 3), asyncio.TaskGroup() as group:
+        for number in range(24):
+            group.create_task(visit(number))
+    books = server_of(relay).reservations
+    await eventually(lambda: not books.circuits, "the end of all circuits")
+    assert relay.counters["relay.circuit:opened"] == relay.counters["relay.circuit:closed"] == 24
+    for target in targets:
+        await eventually(lambda target=target: len(target.connections) == 1, "the end at a target")  # type: ignore[misc]
+    await eventually(lambda: relay.swarm.memory.used_bytes == 0, "the release")
+    assert len(relay.connections) == 3
+    assert len(books) == 3
