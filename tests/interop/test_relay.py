@@ -16,6 +16,7 @@ from mesh.services import echo
 from tests.interop.peers import GoPeer
 from tests.network.live import Nodes, eventually, exchange, identified
 from tests.services.relay.network import client_of, server_of
+from tools.bench import relay as bench
 
 pytestmark = pytest.mark.interop
 
@@ -159,3 +160,10 @@ async def test_a_go_relay_over_quic(nodes: Nodes) -> None:
         await eventually(lambda: client_of(target).held, "the reservation")
         await talk(source, target, str(target.listen_addrs[0]), 16 * 1024, limited=True)
         await talk(await nodes.start(""), target, str(target.listen_addrs[0]), 16 * 1024, limited=True)
+
+
+@pytest.mark.parametrize("kind", bench.KINDS)
+async def test_the_benchmark_of_relays_runs(kind: str) -> None:
+    speed, spent = await bench.measure(kind, 4 * MIB, circuits=2)
+    assert speed > 0
+    assert spent >= 0
