@@ -341,7 +341,7 @@ class Node:
             self._registry,
             self._identify,
             self.counters,
-            lambda: self.own_addresses,
+            lambda: self.listening,
             self.connect,
         )
         return Discovery(around)

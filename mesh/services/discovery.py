@@ -39,7 +39,8 @@ EXCHANGED_PER_MINUTE: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """The node, as far as finding peers is concerned. ``connect`` takes whatever names a peer."""
+    """The node, as far as finding peers is concerned. ``connect`` takes whatever names a peer, ``listening`` gives this
+    node's own addresses on every interface."""
 
     config: Config
     swarm: Swarm
@@ -48,7 +49,7 @@ class Surroundings:
     registry: Registry
     identify: Identify
     counters: Counters
-    own_addresses: Callable[[], Iterable[Multiaddr]]
+    listening: Callable[[], Iterable[Multiaddr]]
     connect: Callable[[Any], Awaitable[Connection]]
 
 
@@ -68,7 +69,7 @@ class Discovery:
         self.found = FoundPeers(
             swarm.own_id,
             self._connect,
-            swarm.is_connected,
+            lambda peer: swarm.connection_to(peer, direct=True) is not None,
             lambda: len(swarm.peers),
             self._wanted,
             around.counters,
@@ -120,7 +121,7 @@ class Discovery:
 
         settings, around = self._around.config.mdns, self._around
         self.found.limit("mdns", settings.peers_per_minute)
-        self.mdns = MdnsDiscovery(settings, around.swarm.own_id, around.own_addresses, self._heard)
+        self.mdns = MdnsDiscovery(settings, around.swarm.own_id, around.listening, self._heard)
         self.watch.observers.append(self.mdns.look)
         scope.spawn(self.mdns.run(), "mdns")
 

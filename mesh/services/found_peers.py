@@ -30,8 +30,8 @@ Connect = Callable[[PeerId, tuple[Multiaddr, ...]], Awaitable[object]]
 
 
 class FoundPeers:
-    """Who was named and waits to be dialled. ``connect`` dials a peer at addresses, ``is_connected`` knows about one,
-    ``peer_count`` says how many are connected; at ``wanted`` nobody more is dialled."""
+    """Who was named and waits to be dialled. ``connect`` dials a peer at addresses, ``is_connected`` says whether a
+    direct connection stands, ``peer_count`` says how many are connected; at ``wanted`` nobody more is dialled."""
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import httpx
 import pytest
@@ -21,7 +22,7 @@ from mesh.protocols.mdns import Answer, Heard, Query, txt_of
 from mesh.services.mdns import MdnsDiscovery
 from mesh.services.mdns_packets import MAX_PACKET_BYTES, read_packet, write_packets
 from tests.network.live import Nodes, connected, eventually
-from tests.protocols.test_mdns import HERE, LOCAL, SERVICE, THERE, A
+from tests.protocols.test_mdns import HERE, LOCAL, SERVICE, THERE, A, linked
 from tools.interop_peers.isolation import IsolationImpossible, add_address, add_bridge, isolated
 
 HOST = "10.77.0.1"
@@ -210,6 +211,32 @@ def test_packets_both_ways() -> None:
 @pytest.mark.parametrize("data", [b"", b"\x00" * 11, b"\xff" * 40, bytes(MAX_PACKET_BYTES + 1)])
 def test_packets_that_are_none(data: bytes) -> None:
     assert read_packet(data) is None
+
+
+def test_packets_with_faults_are_read_or_refused() -> None:
+    """Whatever a datagram holds, reading it and hearing it raises nothing."""
+    random = Random(7)
+    answer = Answer("m0", f"x.{SERVICE}", txt_of([HERE, THERE], A), 120.0, 4001, ("192.0.2.1",))
+    whole = [*write_packets(answer, SERVICE), *write_packets(Query("m0", SERVICE), SERVICE)]
+    made, read = linked(), 0
+    for number in range(20_000):
+        data = bytearray(random.choice(whole))
+        for _ in range(random.randint(1, 6)):
+            at = random.randrange(len(data))
+            if random.random() < 0.7:
+                data[at] = random.randrange(256)
+            elif random.random() < 0.5:
+                data[at:at] = data[random.randrange(len(data)) :][:40]
+            else:
+                del data[at + 1 :]
+        heard = read_packet(bytes(data))
+        if heard is not None:
+            read += 1
+            made.receive("eth0", heard, float(number))
+            made.wake(float(number))
+            made.output()
+            made.events()
+    assert 1000 < read < 20_000
 
 
 def test_which_interfaces() -> None:
