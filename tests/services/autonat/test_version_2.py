@@ -41,6 +41,7 @@ async def ask(client: Node, at: Node, *addresses: Multiaddr | str) -> Found | No
         return await client.reachability.client.ask(connection, named)
 
 
+@pytest.mark.both_loops
 @pytest.mark.parametrize("listen", [TCP, QUIC])
 async def test_an_address_is_reached_and_the_nonce_proves_it(nodes: Nodes, listen: str) -> None:
     """autonat/2.1"""

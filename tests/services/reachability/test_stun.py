@@ -38,6 +38,7 @@ async def examined(node: Node) -> Behaviour:
         return (await node.reachability.stun.test())["ip4"]
 
 
+@pytest.mark.both_loops
 async def test_from_the_socket_that_quic_listens_on(nodes: Nodes) -> None:
     async with StunServer() as server:
         node = await node_of(nodes, server.setting)
@@ -53,6 +54,7 @@ async def test_from_the_socket_that_quic_listens_on(nodes: Nodes) -> None:
         assert not connection.closed, "QUIC goes on over the socket"
 
 
+@pytest.mark.both_loops
 async def test_a_node_without_quic_asks_from_a_socket_of_its_own(nodes: Nodes) -> None:
     async with StunServer() as server:
         node = await node_of(nodes, server.setting, listen=TCP)
@@ -121,6 +123,12 @@ async def test_a_flood_of_answers_that_nobody_asked_for_is_dropped(nodes: Nodes)
             server.send(write_success(number.to_bytes(12, "big"), ("11.9.9.9", 9)), to)
         await eventually(lambda: node.counters["quic.dropped:malformed"] >= 50, "the flood to be dropped")
         assert node.reachability.stun.behaviours == {}
+
+
+async def test_both_families_are_told_apart(nodes: Nodes) -> None:
+    node = await node_of(nodes, "[::1]:3478", "127.0.0.1:3479")
+    found = await node.reachability.stun._resolve()
+    assert found == {"ip4": [("127.0.0.1", 3479)], "ip6": [("::1", 3478)]}
 
 
 async def test_configured_servers_are_asked_by_themselves(nodes: Nodes) -> None:
