@@ -19,6 +19,7 @@ from mesh.services.peering import LASTING_S, TAG, Peering
 from tests.network.live import TCP, Nodes, connected, eventually
 from tests.services.test_bootstrap import A, B, peer_of
 from tests.services.virtual_time import START_S, VirtualTime, ended
+from tools.interop_peers.isolation import IsolationImpossible, add_bridge, isolated
 
 PEER_A, PEER_B = peer_of(A), peer_of(B)
 
@@ -199,3 +200,22 @@ async def test_a_node_keeps_its_peer(nodes: Nodes) -> None:
     node.discovery.peering.hurry()
     await connected(node, again)
     await connected(again, node)
+
+
+async def test_another_network_is_dialled_at_once(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pauses are far too long: nothing but the new address can bring the connection."""
+    monkeypatch.setattr(peering, "FIRST_PAUSE_S", 10_000.0)
+    monkeypatch.setattr(peering, "LONGEST_PAUSE_S", 10_000.0)
+    try:
+        with isolated():
+            server = await nodes.start("/ip4/0.0.0.0/tcp/0")
+            port = server.listen_addrs[0].value("tcp")
+            node = await nodes.start("", peering=(f"/ip4/10.77.0.1/tcp/{port}/p2p/{server.peer_id}",))
+            kept = node.discovery.peering.peers[server.peer_id]
+            await eventually(lambda: kept.failures, "a failure")
+            add_bridge("m0", "10.77.0.1")
+            await connected(node, server)
+            await node.stop()
+            await server.stop()
+    except IsolationImpossible as reason:
+        pytest.skip(f"NOTHING WAS TESTED IN ISOLATION: {reason}")

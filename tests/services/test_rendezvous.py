@@ -16,7 +16,7 @@ from mesh.codecs.rendezvous import (
     RegisterResponse,
     Status,
 )
-from mesh.errors import MeshError, ProtocolNotSupported, TimedOut, UsageError
+from mesh.errors import MeshError, ProtocolNotSupported, StorageError, TimedOut, UsageError
 from mesh.identity.keys import PrivateKey
 from mesh.identity.peer_id import PeerId
 from mesh.identity.peer_record import PeerRecord
@@ -157,6 +157,21 @@ async def test_refusals_have_their_codes(nodes: Nodes) -> None:
     assert point.discovery.point is not None
     assert len(point.discovery.point.store) == 1
     assert point.counters["rendezvous.refused:invalid_ttl"] == 2
+
+
+async def test_a_disk_that_is_full_is_told(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    point, alice = await nodes.start(TCP, serve_rendezvous=True), await nodes.start(TCP)
+    assert point.discovery.point is not None
+    store = point.discovery.point.store
+
+    async def full(*_: object) -> None:
+        raise StorageError("no space left")
+
+    monkeypatch.setattr(store, "add", full)
+    with pytest.raises(Refusal, match="INTERNAL_ERROR") as refusal:
+        await alice.rendezvous.register(point.listen_addrs[0], "x")
+    assert refusal.value.wire_code == 300
+    assert point.counters["rendezvous.refused:internal_error"] == 1
 
 
 async def test_floods_are_refused_and_push_nobody_out(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
