@@ -8,14 +8,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from mesh.errors import DialError, StreamReset, TimedOut, UsageError
+from mesh.errors import DialError, MeshError, StreamReset, TimedOut, UsageError
 from mesh.multiformats.multiaddr import Multiaddr
 from mesh.network.stream import Stream
 from mesh.services.autonat import v1_client, v1_server, v2_client, v2_server
 from mesh.services.autonat.v1_server import PROTOCOL_ID
 from mesh.services.autonat.v2_server import DIAL_BACK_ID, DIAL_REQUEST_ID
-from tests.network.live import PATIENCE_S, Nodes
-from tests.services.autonat.network import NOBODY, make, server, start
+from tests.network.live import PATIENCE_S, Nodes, eventually
+from tests.services.autonat.network import NOBODY, dial_v1, make, request, server, start
 
 SOON_S = 0.1
 
@@ -84,3 +84,22 @@ async def test_a_server_that_says_nothing_is_given_up(
     other.close()
     with pytest.raises(TimedOut, match="did not answer"):
         await asked
+
+
+@pytest.mark.parametrize("version", [1, 2])
+async def test_a_server_that_stops_in_the_middle_of_a_dial_leaves_nothing(nodes: Nodes, version: int) -> None:
+    at, client = await server(nodes), await start(nodes)
+    at.reachability.v1.dial_s = 30.0
+    async with silent_listener() as address:
+        if version == 1:
+            stream = await client.open(at.listen_addrs[0], PROTOCOL_ID)
+            await stream.write_message(dial_v1(client, str(address)).encode())
+        else:
+            stream = await request(client, at, str(address))
+        await eventually(lambda: at.reachability._dialing._waiting, "the dial")
+        async with asyncio.timeout(PATIENCE_S):
+            await at.stop()
+        with pytest.raises(MeshError):
+            await stream.read_message(4096)
+    assert not at.reachability._dialing._waiting
+    assert at.reachability.v2._limits.running == 0
