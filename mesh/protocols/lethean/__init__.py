@@ -16,6 +16,7 @@ module                doors
 `timestamp`           `format_timestamp(unix_ns, offset_minutes)`, `read_timestamp`, `unix_ns`
 `go_json`             JSON text as Go writes and reads it; `json_record`: records of it by a table of keys
 `handshake`           `Dialer` and `Listener`: the handshake machine of either role; ends in `Accepted` or `Refused`
+`keepalive`           `Keepalive`: when to ping, when a peer counts as gone
 `intake`              what becomes of each message that arrives, in the specification's order
 `dedup`               `SeenMessages`: ids of five minutes, with `snapshot` and `restore` for a file
 `rate_limit`          `TokenBucket`: 100 at once, 50 a second

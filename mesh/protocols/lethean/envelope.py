@@ -29,6 +29,7 @@ class _Fields(JsonRecord):
     """The envelope as a plain record, for text in any other order."""
 
     __slots__ = ("id", "payload", "receiver", "reply_to", "sender", "ts", "type")
+    LABEL = "Envelope"
     KEYS = (
         Key("id", "id", TEXT),
         Key("type", "type", TEXT),

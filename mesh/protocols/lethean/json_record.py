@@ -37,15 +37,17 @@ class Key(NamedTuple):
 
 
 class JsonRecord:
-    """A record by its `KEYS`. Attributes that are not given hold the zero value of their kind."""
+    """A record by its `KEYS`; `LABEL` names it in errors. Attributes not given hold the zero value of their kind."""
 
     __slots__: tuple[str, ...] = ()
     KEYS: ClassVar[tuple[Key, ...]]
+    LABEL: ClassVar[str] = ""
     _NAMES: ClassVar[Mapping[str, Key]]
     _FOLDED: ClassVar[Mapping[str, Key]]
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
+        cls.LABEL = cls.__dict__.get("LABEL", cls.__name__)
         cls._NAMES = {key.name: key for key in cls.KEYS}
         cls._FOLDED = {fold(key.name): key for key in cls.KEYS}
 
@@ -64,7 +66,7 @@ class JsonRecord:
         if value is None:
             return found
         if not isinstance(value, dict):
-            raise Malformed(cls.__name__, None, f"{_kind_of(value)} instead of an object")
+            raise Malformed(cls.LABEL, None, f"{_kind_of(value)} instead of an object")
         names, folded = cls._NAMES, cls._FOLDED
         raws: dict[str, str] | None = None
         for name, item in value.items():
@@ -75,10 +77,10 @@ class JsonRecord:
                     continue
             if key.kind is RAW:
                 if raws is None:
-                    raws = {} if text is None else go_json.raw_members(text, cls.__name__)
+                    raws = {} if text is None else go_json.raw_members(text, cls.LABEL)
                 setattr(found, key.attribute, raws.get(name))
             elif item is not None:
-                setattr(found, key.attribute, key.kind.read(item, f"{cls.__name__}.{key.name}"))
+                setattr(found, key.attribute, key.kind.read(item, f"{cls.LABEL}.{key.name}"))
             elif key.kind.zero is None:
                 setattr(found, key.attribute, None)
         return found
@@ -87,7 +89,7 @@ class JsonRecord:
     def decode(cls, text: str) -> Self:
         """The record of a JSON text. Raises Malformed."""
         text = go_json.whole_surrogates(text)
-        return cls.read(go_json.read(text, cls.__name__), text)
+        return cls.read(go_json.read(text, cls.LABEL), text)
 
     def encode(self) -> str:
         """The JSON text. Raises UsageError that names the key whose value has another type."""
