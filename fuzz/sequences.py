@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
-from fuzz import dht_server, quic_endpoint, send_queue
+from fuzz import dht_server, mdns_link, quic_endpoint, send_queue
 from fuzz.campaign import campaign
 from fuzz.codec import REGRESSIONS
 from fuzz.mutation import mutate
@@ -295,6 +295,7 @@ def machines() -> dict[str, Machine]:
         Machine("tls-listener", tls_hello, live_tls),
         Machine("dht-server", dht_server.requests, dht_server.live_server),
         Machine("quic-endpoint", quic_endpoint.commands, quic_endpoint.live_endpoint),
+        Machine("mdns-link", mdns_link.packets, mdns_link.live_link),
         Machine("gossip-send-queue", send_queue.commands, send_queue.live_send_queue),
     ]
     for role in Role:
