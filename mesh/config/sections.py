@@ -310,6 +310,9 @@ class RelaySection(Section):
     ] = ()
     auto: Annotated[bool, _switch("Also be reached through connected peers that are relays.")] = False
     wanted: Annotated[int, _count("Relays to be reached through at a time.", 0, 20)] = 2
+    check_s: Annotated[
+        float, _time("A relay silent for so long is pinged, and lost without an answer in the same time.")
+    ] = 4.0
     serve: Annotated[bool, _switch("Be a relay for others.")] = False
     max_reservations: Annotated[
         int, _count("Peers that may be reached through this relay.", flag="--reservations")

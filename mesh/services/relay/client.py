@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from mesh.errors import ConfigError, MeshError, RelayRefused
+from mesh.errors import ConfigError, MeshError, RelayRefused, TimedOut
 from mesh.identity.peer_id import PeerId
 from mesh.multiformats.multiaddr import Multiaddr
 from mesh.network.circuit import hop
@@ -22,6 +22,7 @@ from mesh.network.scope import Scope
 from mesh.network.swarm import Swarm
 from mesh.protocols.relay import HOP_PROTOCOL, STOP_PROTOCOL, Grant, Holdings
 from mesh.services.identify import PeerInfo
+from mesh.services.ping import Ping
 from mesh.services.registry import Registry
 from mesh.telemetry.counters import Counters
 
@@ -40,6 +41,7 @@ class RelayClient:
         relays: Iterable[str],
         wanted: int,
         auto: bool,
+        check_s: float,
         registry: Registry,
         counters: Counters,
         on_change: Callable[[], None],
@@ -47,6 +49,8 @@ class RelayClient:
         """Raises `ConfigError` for a relay whose address says no peer id."""
         self._swarm = swarm
         self._auto = auto
+        self._check_s = check_s
+        self._watched: set[PeerId] = set()
         self._registry = registry
         self._counters = counters
         self._on_change = on_change
@@ -101,11 +105,8 @@ class RelayClient:
         peer = connection.peer
         if connection.relay is not None or self._swarm.connection_to(peer, direct=True) is not None:
             return
-        if self._holdings.lost(peer, time.monotonic()):
-            self._counters.count("relay.held:lost")
-            self._release(peer)
+        self._lose(peer, "lost")
         self._holdings.forget(peer)
-        self._awake.set()
 
     # -- asking ------------------------------------------------------------------------------------------------------
 
@@ -164,9 +165,43 @@ class RelayClient:
         before = self._swarm.circuits.addresses
         self._swarm.circuits.hold(relay, self._where(relay, connection, grant))
         self._swarm.manager.protect(relay, PROTECTION)
+        if self._scope is not None and relay not in self._watched:
+            self._watched.add(relay)
+            self._scope.spawn(self._watch(relay), "relay watch")
         if self._swarm.circuits.addresses != before:
             log.info("reached through the relay %s", relay)
             self._on_change()
+
+    async def _watch(self, relay: PeerId) -> None:
+        """Notice that a relay which holds a reservation has fallen silent, long before its connection is given up. What
+        still passes through it goes on."""
+        heard: tuple[Connection, int] | None = None
+        try:
+            while relay in self._holdings.held:
+                connection = self._swarm.connection_to(relay, direct=True)
+                if connection is None:
+                    return
+                if heard == (connection, connection.driver.received_bytes) and await self._is_silent(
+                    connection
+                ):
+                    self._lose(relay, "silent")
+                    return
+                heard = connection, connection.driver.received_bytes
+                await asyncio.sleep(self._check_s)
+        finally:
+            self._watched.discard(relay)
+
+    async def _is_silent(self, connection: Connection) -> bool:
+        try:
+            return None in [each async for each in Ping(self._check_s).ping(connection, 1)]
+        except TimedOut:
+            return True
+
+    def _lose(self, relay: PeerId, how: str) -> None:
+        if self._holdings.lost(relay, time.monotonic()):
+            self._counters.count(f"relay.held:{how}")
+            self._release(relay)
+        self._awake.set()
 
     def _where(self, relay: PeerId, connection: Connection, grant: Grant) -> Iterable[Multiaddr]:
         """Where others find the relay: where it was dialled and what it says in its grant. go names only public addresses

@@ -38,7 +38,14 @@ class Relaying:
             self.server = RelayServer(swarm, key, limits, registry, counters, addresses)
         if settings.relays or settings.auto:
             self.client = RelayClient(
-                swarm, settings.relays, settings.wanted, settings.auto, registry, counters, on_change
+                swarm,
+                settings.relays,
+                settings.wanted,
+                settings.auto,
+                settings.check_s,
+                registry,
+                counters,
+                on_change,
             )
 
     async def start(self, scope: Scope) -> None:

@@ -16,7 +16,7 @@ from mesh.network.circuit import hop
 from mesh.network.stream import Stream
 from mesh.node import Node
 from mesh.protocols.relay import HOP_PROTOCOL, Limit, answer_hop, make_voucher
-from tests.network.live import Nodes, connected, eventually, identified
+from tests.network.live import Nodes, byte_driver, connected, eventually, identified
 from tests.services.relay.network import (
     circuit_to,
     client_of,
@@ -59,6 +59,22 @@ async def test_a_relay_that_dies_is_replaced_within_ten_seconds(nodes: Nodes) ->
     assert not node.swarm.manager.is_protected(first)
     source = await nodes.start("")
     assert (await dial_through(source, node)).peer == node.peer_id
+
+
+async def test_a_relay_that_falls_silent_is_replaced_and_asked_again_when_it_speaks(nodes: Nodes) -> None:
+    relays = [await relay_node(nodes) for _ in range(2)]
+    node = await reached_through(nodes, *relays, wanted=1, check_s=0.1)
+    silent = next(each for each in relays if each.peer_id in client_of(node).held)
+    spare = next(each for each in relays if each is not silent)
+    deaf = byte_driver(await connected(silent, node)).transport
+    deaf.pause_reading()
+    await eventually(lambda: spare.peer_id in client_of(node).held, "the replacement")
+    assert node.counters["relay.held:silent"] == 1
+    assert node.swarm.is_connected(silent.peer_id)
+    assert not any(str(silent.peer_id) in str(each) for each in node.own_addresses)
+    deaf.resume_reading()
+    await spare.stop()
+    await eventually(lambda: silent.peer_id in client_of(node).held, "the first again")
 
 
 async def test_the_only_relay_is_asked_again_when_it_is_lost(nodes: Nodes) -> None:
