@@ -6,6 +6,7 @@
 """
 
 from mesh.config.discovery import MdnsSection, PexSection, RendezvousSection
+from mesh.config.lethean import LetheanSection
 from mesh.config.reachability import AutonatSection, StunSection
 from mesh.config.sections import (
     ApiSection,
@@ -36,6 +37,7 @@ __all__ = [
     "GossipSection",
     "IdentifySection",
     "KademliaSection",
+    "LetheanSection",
     "LimitsSection",
     "Loaded",
     "LogSection",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from mesh.config.discovery import MdnsSection, PexSection, RendezvousSection
+from mesh.config.lethean import LetheanSection
 from mesh.config.reachability import AutonatSection, StunSection
 from mesh.config.rules import LONGEST_S, Section, settings_of
 from mesh.config.rules import count as _count
@@ -399,6 +400,7 @@ class Config:
     relay: RelaySection = field(default_factory=RelaySection)
     rendezvous: RendezvousSection = field(default_factory=RendezvousSection)
     pex: PexSection = field(default_factory=PexSection)
+    lethean: LetheanSection = field(default_factory=LetheanSection)
     services: ServicesSection = field(default_factory=ServicesSection)
     api: ApiSection = field(default_factory=ApiSection)
     log: LogSection = field(default_factory=LogSection)
@@ -426,6 +428,7 @@ SECTIONS: dict[str, type[Section]] = {
     "relay": RelaySection,
     "rendezvous": RendezvousSection,
     "pex": PexSection,
+    "lethean": LetheanSection,
     "services": ServicesSection,
     "api": ApiSection,
     "log": LogSection,

@@ -1,0 +1,1 @@
+"""Applications on the node: siblings that never import each other."""
