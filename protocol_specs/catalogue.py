@@ -15,6 +15,7 @@ from protocol_specs import (
     ipns,
     kademlia,
     keys,
+    levin,
     mdns,
     multiaddr,
     multihash,
@@ -29,7 +30,9 @@ from protocol_specs import (
     rendezvous,
     smsg,
     stun,
+    tim,
     tls_identity,
+    ueps,
     uvarint,
     yamux,
 )
@@ -62,6 +65,9 @@ MODULES = (
     autonat.MODULE,
     stun.MODULE,
     smsg.MODULE,
+    tim.MODULE,
+    ueps.MODULE,
+    levin.MODULE,
 )
 
 VECTORS = {
@@ -95,6 +101,9 @@ VECTORS = {
     "stun.message": "stun",
     "smsg.container": "lethean",
     "smsg.box": "lethean",
+    "tim.payload": "lethean",
+    "ueps.packet": "lethean",
+    "levin.header": "lethean",
 }
 """The group of recorded vectors that holds a format, by the format's name."""
 
