@@ -53,6 +53,7 @@ app.add_typer(
     later("mesh.console.diagnosis", "What stands between the running daemon and others."), name="diag"
 )
 app.add_typer(later("mesh.console.simulate", "Networks in virtual time."), name="simulate")
+app.add_typer(later("mesh.console.lab", "Real NATs between network namespaces, for any program."), name="lab")
 app.add_typer(later("mesh.console.settings", "Show and change the settings."), name="config")
 app.add_typer(identity.key_app, name="key")
 app.command("version")(setup.version)

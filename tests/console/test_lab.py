@@ -1,0 +1,82 @@
+"""`mesh lab`: up, exec, down and matrix; skipped where no laboratory can be built."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from mesh.console.application import run
+from mesh.lab import missing_ability, namespaces
+from mesh.lab.abilities import REQUIRE, is_required
+
+MESH = [sys.executable, "-m", "mesh", "lab"]
+
+
+@pytest.fixture
+def laboratory() -> Iterator[None]:
+    if missing := missing_ability():
+        if is_required():
+            pytest.fail(f"{REQUIRE}=require, but {missing}")
+        pytest.skip(f"NOTHING WAS TESTED BEHIND NATS: {missing}")
+    yield
+    assert not namespaces.named_own()
+
+
+def test_kinds_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["lab", "kinds"]) == 0
+    assert "symmetric           c     APDM  APDF" in capsys.readouterr().out
+
+
+def test_an_unknown_kind_is_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["lab", "up", "carrier"]) == 2
+    assert "choose from port-restricted" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("laboratory")
+def test_up_exec_and_term() -> None:
+    with subprocess.Popen([*MESH, "up", "c"], stdout=subprocess.PIPE, text=True) as kept:
+        assert kept.stdout is not None
+        shown = []
+        while (line := kept.stdout.readline().strip()) != "ready":
+            assert line
+            shown.append(line.split())
+        assert [place for place, _ in shown] == ["inet", "relay", "pub2", "natA", "homeA"]
+        assert [name for _, name in shown] == [f"meshlab{kept.pid}-{place}" for place, _ in shown]
+        inner = ["ip", "netns", "exec", shown[-1][1], "ip", "-br", "addr"]
+        assert "192.168.1.10" in subprocess.run(inner, capture_output=True, text=True, check=True).stdout
+        kept.terminate()
+        assert kept.wait(10) == 0
+        assert not set(namespaces.named_ours()) & {name for _, name in shown}
+
+
+@pytest.mark.usefixtures("laboratory")
+def test_exec_names_the_places_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["lab", "exec", "homeZ", "true"]) == 2
+    assert "0 places are called 'homeZ'" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("laboratory")
+def test_a_matrix_of_any_command(capsys: pytest.CaptureFixture[str]) -> None:
+    script = 'case "$MESH_LAB_IP_A" in 11.3.1.2) $MESH_LAB_EXEC_B ip route get $MESH_LAB_IP_RELAY >&2;; *) false;; esac'
+    arguments = ["--kinds", "b,v6", "--tries", "1", "--json", "sh", "-c", script]
+    assert run(["lab", "matrix", *arguments]) == 0
+    trials = json.loads(capsys.readouterr().out)["trials"]
+    assert [(each["a"], each["b"], each["status"]) for each in trials] == [
+        ("port-restricted", "port-restricted", 0),
+        ("port-restricted", "v6only", 2),
+        ("v6only", "port-restricted", 1),
+        ("v6only", "v6only", 1),
+    ]
+    assert "via 192.168.1.1" in trials[0]["said"]
+
+
+@pytest.mark.usefixtures("laboratory")
+def test_what_takes_too_long_is_ended(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["lab", "matrix", "--kinds", "b", "--tries", "1", "--timeout", "0.2", "sleep", "60"]) == 0
+    words = capsys.readouterr().out
+    assert "port-restricted - port-restricted 1: too long" in words
+    assert words.splitlines()[-1].split() == ["port-restricted", "0/1"]
