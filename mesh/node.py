@@ -56,6 +56,7 @@ from mesh.telemetry.counters import Counters
 
 if TYPE_CHECKING:
     from mesh.services.gossip import Pubsub
+    from mesh.services.hole_punching import HolePunching
     from mesh.services.kademlia import Kademlia
     from mesh.services.relay import Relaying
 
@@ -108,6 +109,7 @@ class Node:
         self._datastore: Datastore | None = None
         self._pubsub = self._make_pubsub()
         self._relaying: Relaying | None = None
+        self._punching: HolePunching | None = None
         self._push_pending = False
         self.reachability = ReachabilityService(
             NodeHost(self),
@@ -161,6 +163,7 @@ class Node:
                 await self._swarm.listen(Multiaddr.parse(text))
             await self._discovery.start(self._scope, self._datastore)
             await self._start_relaying(self._swarm, self._scope)
+            self._start_punching(self._swarm, self._scope)
             await self.reachability.start(self._scope)
         except BaseException:
             await self.stop()
@@ -172,12 +175,20 @@ class Node:
         swarm, scope = self._swarm, self._scope
         if swarm is None or scope is None:
             return
-        for service in (self.reachability, self._discovery, self._relaying, self._pubsub, self._dht):
+        for service in (
+            self.reachability,
+            self._discovery,
+            self._punching,
+            self._relaying,
+            self._pubsub,
+            self._dht,
+        ):
             if service is not None:
                 await service.stop()
         await swarm.close()
         await scope.close()
         self._swarm = self._scope = self._discovery = self._dht = self._relaying = None
+        self._punching = None
         if self._datastore is not None:
             await self._datastore.close()
             self._datastore = None
@@ -305,6 +316,12 @@ class Node:
         return self._relaying
 
     @property
+    def hole_punching(self) -> HolePunching | None:
+        """What turns relayed connections into direct ones, with what became of each attempt; None while it is off
+        (`dcutr.enabled`) or the node is not running."""
+        return self._punching
+
+    @property
     def pubsub(self) -> Pubsub:
         """Pubsub; it runs while the node does. Raises `UsageError` while it is off (`gossip.enabled`)."""
         if self._pubsub is None:
@@ -381,6 +398,8 @@ class Node:
             for service in (self._dht, self._pubsub, self._relaying):
                 if service is not None:
                     service.identified(connection)
+        if self._punching is not None:
+            self._punching.identified(connection)
 
     @property
     def listening(self) -> list[Multiaddr]:
@@ -425,6 +444,21 @@ class Node:
         )
         await relaying.start(scope)
         self._relaying = relaying
+
+    def _start_punching(self, swarm: Swarm, scope: Scope) -> None:
+        if not self.config.dcutr.enabled:
+            return
+        from mesh.services.hole_punching import HolePunching
+
+        self._punching = HolePunching(
+            swarm,
+            self._registry,
+            self.counters,
+            lambda: [*self.reachability.punchable(), *self.own_addresses],
+            self.addresses.of,
+            anywhere=self.config.autonat.private_addresses,
+        )
+        self._punching.start(scope)
 
     def _make_pubsub(self) -> Pubsub | None:
         if not self.config.gossip.enabled:

@@ -7,7 +7,7 @@
 
 from mesh.config.discovery import MdnsSection, PexSection, RendezvousSection
 from mesh.config.lethean import LetheanSection
-from mesh.config.reachability import AutonatSection, StunSection
+from mesh.config.reachability import AutonatSection, DcutrSection, StunSection
 from mesh.config.sections import (
     ApiSection,
     Config,
@@ -34,6 +34,7 @@ __all__ = [
     "AutonatSection",
     "Config",
     "ConnectionsSection",
+    "DcutrSection",
     "GossipSection",
     "IdentifySection",
     "KademliaSection",

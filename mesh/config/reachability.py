@@ -33,6 +33,18 @@ class AutonatSection(Section):
 
 
 @dataclass(frozen=True, slots=True)
+class DcutrSection(Section):
+    """Hole punching: from a connection through a relay to a direct one (DCUtR)."""
+
+    enabled: Annotated[
+        bool,
+        switch(
+            "Try it for connections through relays; TCP dials then leave from the port this node listens on."
+        ),
+    ] = False
+
+
+@dataclass(frozen=True, slots=True)
 class StunSection(Section):
     """What outside addresses STUN servers see, and what NAT stands between."""
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from mesh.config.discovery import MdnsSection, PexSection, RendezvousSection
 from mesh.config.lethean import LetheanSection
-from mesh.config.reachability import AutonatSection, StunSection
+from mesh.config.reachability import AutonatSection, DcutrSection, StunSection
 from mesh.config.rules import LONGEST_S, Section, settings_of
 from mesh.config.rules import count as _count
 from mesh.config.rules import seconds as _time
@@ -398,6 +398,7 @@ class Config:
     gossip: GossipSection = field(default_factory=GossipSection)
     mdns: MdnsSection = field(default_factory=MdnsSection)
     relay: RelaySection = field(default_factory=RelaySection)
+    dcutr: DcutrSection = field(default_factory=DcutrSection)
     rendezvous: RendezvousSection = field(default_factory=RendezvousSection)
     pex: PexSection = field(default_factory=PexSection)
     lethean: LetheanSection = field(default_factory=LetheanSection)
@@ -426,6 +427,7 @@ SECTIONS: dict[str, type[Section]] = {
     "gossip": GossipSection,
     "mdns": MdnsSection,
     "relay": RelaySection,
+    "dcutr": DcutrSection,
     "rendezvous": RendezvousSection,
     "pex": PexSection,
     "lethean": LetheanSection,

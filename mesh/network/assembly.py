@@ -79,7 +79,7 @@ def _transports(
             upgrade_s=network.upgrade_timeout_s,
             max_pending=network.max_pending_upgrades,
         ),
-        TcpTransport(network.listen_backlog),
+        TcpTransport(network.listen_backlog, reuse_port=config.dcutr.enabled),
         WebSocketTransport(
             network.listen_backlog,
             certificate=network.tls_certificate,

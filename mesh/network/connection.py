@@ -57,6 +57,7 @@ class Connection:
         "_lingering",
         "_negotiating",
         "_openers",
+        "_quiet",
         "_scope",
         "_upgraded",
         "close_reason",
@@ -108,6 +109,7 @@ class Connection:
         self.close_reason: MeshError | None = None
         self.closing = False
         self._ended: asyncio.Event | None = None
+        self._quiet: asyncio.Event | None = None
         self.failed_stage = "connect"
         self.early_muxer = False
         self.security = self.muxer = ""
@@ -278,6 +280,13 @@ class Connection:
                 self._ended = asyncio.Event()
             await self._ended.wait()
 
+    async def quiet(self) -> None:
+        """Wait until it has no stream, or is gone."""
+        while self.close_reason is None and self.stream_count:
+            self._quiet = self._quiet or asyncio.Event()
+            self._quiet.clear()
+            await self._quiet.wait()
+
     def abort(self, error: MeshError) -> None:
         """Reset the connection at once; everything waiting on it raises ``error``."""
         if hasattr(self, "_driver"):
@@ -370,8 +379,9 @@ class Connection:
         self.openable()
         if self._upgraded is not None and not self._upgraded.done():
             self._upgraded.set_result(None)
-        if self._ended is not None:
-            self._ended.set()
+        for waiting in (self._ended, self._quiet):
+            if waiting is not None:
+                waiting.set()
         self._environment.observer.connection_lost(self, error)
         if self._scope is not None:
             self._scope.cancel()
@@ -433,6 +443,8 @@ class Connection:
         if not state.touched:
             state.owner = None
         session = self._driver.session
+        if self._quiet is not None and not session.streams:
+            self._quiet.set()
         if session.remote_gone and not session.streams and not self.closed:
             asyncio.get_running_loop().call_soon(self._driver.settle)
 

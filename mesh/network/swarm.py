@@ -15,6 +15,7 @@ from mesh.errors import (
     LimitError,
     MeshError,
     NetworkError,
+    TimedOut,
     UsageError,
 )
 from mesh.identity.peer_id import PeerId
@@ -22,6 +23,7 @@ from mesh.multiformats.multiaddr import Multiaddr
 from mesh.network.circuit.transport import CircuitTransport
 from mesh.network.connection import Connection
 from mesh.network.connection_manager import ConnectionManager
+from mesh.network.dial_causes import failed_connect
 from mesh.network.dialer import Dialer, DialSettings
 from mesh.network.environment import Environment, Handlers
 from mesh.network.gater import Denied, Gater
@@ -184,6 +186,33 @@ class Swarm:
                 if not named and not known:
                     return present
         return await self._dialer.dial(peer, named, known)
+
+    async def dial_as(self, peer: PeerId, address: Multiaddr, role: Role, limit_s: float) -> Connection:
+        """A direct connection at one numeric address, whatever else stands, as ``role`` of its upgrade: for hole punches,
+        whose ends both dial. Raises `MeshError`."""
+        transport, refusal = self._transport(address), self._refusal(peer, address)
+        if transport is None or refusal is not None:
+            raise NetworkError(f"{address}: {refusal or 'no transport for this kind of address'}")
+        connection = self._make(role, peer)
+        try:
+            async with asyncio.timeout(limit_s):
+                await transport.dial(address, connection)
+                await connection.upgraded_within(limit_s)
+        except MeshError:
+            raise
+        except TimeoutError:
+            raise TimedOut(f"{address}: no answer within {limit_s:.3g} s") from None
+        except OSError as error:
+            raise NetworkError(f"{address}: {failed_connect(error)}") from None
+        finally:
+            if not connection.known:
+                connection.abort(Closed("the dial was given up"))
+        return connection
+
+    def knock(self, address: Multiaddr, data: bytes) -> bool:
+        """Send a datagram that means nothing from where this node listens; whether that kind of address has such."""
+        transport = self._transport(address)
+        return isinstance(transport, QuicTransport) and transport.knock(address, data)
 
     async def _reach_relay(self, relay: PeerId, address: Multiaddr) -> Connection:
         """A direct connection to a relay; without an address it has to stand already."""

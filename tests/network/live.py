@@ -17,6 +17,7 @@ from mesh.config import (
     AutonatSection,
     Config,
     ConnectionsSection,
+    DcutrSection,
     IdentifySection,
     KademliaSection,
     LimitsSection,
@@ -119,12 +120,15 @@ def configured(*listen: str, serve: tuple[str, ...] = (), **settings: Any) -> Co
         "pex": (PexSection, {}),
         "rendezvous": (RendezvousSection, {}),
         "relay": (RelaySection, {}),
+        "dcutr": (DcutrSection, {}),
     }
     renamed = {"identify_timeout_s": ("identify", "timeout_s"), "ping_timeout_s": ("ping", "timeout_s")}
     renamed["connection_held_bytes"] = ("yamux", "max_held_bytes")
     renamed |= {"mdns": ("mdns", "enabled"), "pex": ("pex", "enabled")}
     renamed["serve_rendezvous"] = ("rendezvous", "serve")
     renamed["relay_serve"] = ("relay", "serve")
+    renamed["hole_punching"] = ("dcutr", "enabled")
+    renamed["autonat_ask"] = ("autonat", "ask")
     renamed["quic_keepalive_s"] = ("quic", "keepalive_s")
     for name, value in settings.items():
         home, field = renamed.get(name, ("", name))

@@ -162,6 +162,16 @@ class QuicTransport:
         )
         self._carry(port, connection, driver, where, address.without_peer())
 
+    def knock(self, address: Multiaddr, data: bytes) -> bool:
+        """Send one datagram from a socket that listens, for a NAT to let in what comes from there; whether one could."""
+        endpoint = _endpoint(address)
+        port = next(
+            (each for each in self._ports if each.accepting and each.reaches(endpoint, address)), None
+        )
+        if port is not None:
+            port.endpoint.send([(data, _socket_address(endpoint))])
+        return port is not None
+
     async def listen(self, address: Multiaddr, accept: Callable[[], Connection]) -> QuicListener:
         endpoint = _endpoint(address)
         self._prepare()
