@@ -27,6 +27,7 @@ type serveOptions struct {
 	autonat      bool
 	relay        string
 	relayLimits  relayLimits
+	punching     bool
 	lifetime     time.Duration
 	mdns         string
 	tls          tlsFiles
@@ -47,6 +48,7 @@ func parseServeOptions(args []string) (serveOptions, error) {
 	flags.BoolVar(&options.unlimited, "unlimited", false, "no resource limits and no connection trimming")
 	flags.BoolVar(&options.autonat, "autonat", false, "serve AutoNAT, version 1 and 2")
 	flags.StringVar(&options.relay, "relay", "off", "part in circuit relay: "+strings.Join(relayParts, ", "))
+	flags.BoolVar(&options.punching, "hole-punching", false, "punch holes (DCUtR); TCP dials then leave from the port listened on")
 	flags.IntVar(&options.relayLimits.seconds, "relay-seconds", 120, "how long a circuit lasts")
 	flags.Int64Var(&options.relayLimits.bytes, "relay-bytes", 128<<10, "what a circuit passes each way")
 	flags.StringVar(&options.tls.certificate, "tls-certificate", "", "PEM file of the certificate chain for listening on wss")
@@ -74,6 +76,9 @@ func (o *serveOptions) complete() error {
 	}
 	if err := checkRelayPart(o.relay); err != nil {
 		return err
+	}
+	if o.punching && o.relay != "use" {
+		return errors.New("--hole-punching: needs --relay use")
 	}
 	if o.lifetime < 0 {
 		return errors.New("--timeout: must not be negative")

@@ -28,13 +28,21 @@ func protocolStack(options serveOptions) libp2p.Option {
 		libp2p.UserAgent("go-libp2p/"+versionOf(libp2pModule)+" (interop peer)"),
 		libp2p.Ping(true),
 		libp2p.DisableMetrics(),
-		libp2p.DisableIdentifyAddressDiscovery(),
+		addressChoice(options),
 		relayChoice(options),
 		autonatChoice(options),
 		libp2p.UDPBlackHoleSuccessCounter(nil),
 		libp2p.IPv6BlackHoleSuccessCounter(nil),
 		libp2p.DialRanker(swarm.NoDelayDialRanker),
 	)
+}
+
+// addressChoice lets a host that punches holes learn as what others see it.
+func addressChoice(options serveOptions) libp2p.Option {
+	if options.punching {
+		return libp2p.EnableHolePunching()
+	}
+	return libp2p.DisableIdentifyAddressDiscovery()
 }
 
 func transportChoice(options serveOptions) libp2p.Option {
@@ -44,7 +52,12 @@ func transportChoice(options serveOptions) libp2p.Option {
 		case "tcp":
 			// Without port reuse a port that is taken is an error; with it,
 			// two processes would silently share the port's connections.
-			chosen = append(chosen, libp2p.Transport(tcp.NewTCPTransport, tcp.DisableReuseport()))
+			// A hole punch, however, has to leave from that port.
+			if options.punching {
+				chosen = append(chosen, libp2p.Transport(tcp.NewTCPTransport))
+			} else {
+				chosen = append(chosen, libp2p.Transport(tcp.NewTCPTransport, tcp.DisableReuseport()))
+			}
 		case "ws":
 			chosen = append(chosen, websocketChoice(options.tls))
 		case "quic":
