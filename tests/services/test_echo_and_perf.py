@@ -22,7 +22,12 @@ async def ignore(_stream: Stream) -> None:
 
 async def test_optional_services_are_off_by_default(nodes: Nodes) -> None:
     node = nodes.make(serve=())
-    assert node.protocols == ["/ipfs/id/1.0.0", "/ipfs/id/push/1.0.0", "/ipfs/ping/1.0.0"]
+    assert node.protocols == [
+        "/ipfs/id/1.0.0",
+        "/ipfs/id/push/1.0.0",
+        "/ipfs/ping/1.0.0",
+        "/libp2p/autonat/2/dial-back",
+    ]
 
 
 async def test_echo_until_the_end(nodes: Nodes, listen: str) -> None:
