@@ -18,7 +18,7 @@ module                doors
 `handshake`           `Dialer` and `Listener`: the handshake machine of either role; ends in `Accepted` or `Refused`
 `keepalive`           `Keepalive`: when to ping, when a peer counts as gone
 `intake`              what becomes of each message that arrives, in the specification's order
-`dedup`               `SeenMessages`: ids of five minutes, with `snapshot` and `restore` for a file
+`dedup`               `SeenMessages`: ids of five minutes, with `snapshot` and `restore`; `SeenTable`: what `intake` asks
 `rate_limit`          `TokenBucket`: 100 at once, 50 a second
 `routing`             to whom a message goes: the waiting request, the worker, nobody
 `correlation`         `Requests`: which answer belongs to which request, timeouts, what counts as failure
@@ -34,5 +34,5 @@ module                doors
 `compat`              `Strictness`: where ours is stricter than Go, and how to have Go's verdicts
 ====================  ================================================================================================
 
-What touches the disk (key file, peers file, extraction of bundles) is in `mesh.apps.lethean`.
+What touches the disk (`identity_files`, `peers_file`, `deployments`) is in `mesh.apps.lethean`.
 """

@@ -11,12 +11,10 @@ MAX_IDS: Final = 200_000
 _LONGEST_ID: Final = 64
 
 
-class SeenStore(Protocol):
-    """Where the table outlives the process; both ends use Unix seconds."""
+class SeenTable(Protocol):
+    """What `intake` asks: a table in memory, or one that outlives the process."""
 
-    def load(self) -> Iterable[tuple[str, float]]: ...
-
-    def save(self, seen: Iterable[tuple[str, float]]) -> None: ...
+    def note(self, id: str, now: float) -> bool: ...
 
 
 class SeenMessages:

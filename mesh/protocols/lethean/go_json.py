@@ -34,9 +34,12 @@ def write_text(text: str, html: bool = False) -> str:
         found = found.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
         if _SURROGATE.search(found):
             found = _SURROGATE.sub("\\\\ufffd", found)
-    if html:
-        found = found.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
-    return found
+    return escape_html(found) if html else found
+
+
+def escape_html(text: str) -> str:
+    """JSON text with `<`, `>` and `&` escaped; outside strings JSON has none of them."""
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 def write_float(number: float) -> str:
@@ -72,9 +75,7 @@ def write_raw(raw: str, html: bool = False) -> str:
         if piece[0] in " \t\n\r":
             return ""
         piece = piece.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-        if html:
-            piece = piece.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
-        return piece
+        return escape_html(piece) if html else piece
 
     return _RAW.sub(shorten, raw)
 

@@ -10,7 +10,7 @@ from enum import Enum
 
 from mesh.errors import DecodeError
 from mesh.protocols.lethean.compat import SAFE, Strictness
-from mesh.protocols.lethean.dedup import SeenMessages
+from mesh.protocols.lethean.dedup import SeenTable
 from mesh.protocols.lethean.envelope import Envelope
 from mesh.protocols.lethean.rate_limit import TokenBucket
 from mesh.protocols.lethean.session import Session
@@ -34,7 +34,7 @@ class Intake:
         self,
         session: Session,
         own_id: str,
-        seen: SeenMessages,
+        seen: SeenTable,
         bucket: TokenBucket,
         strictness: Strictness = SAFE,
         proven: bool = False,

@@ -106,6 +106,14 @@ class JsonRecord:
                 ) from None
         return "{" + ",".join(found) + "}"
 
+    def encode_indented(self, margin: str = "") -> str:
+        """The text of a file: two spaces a level, all keys, HTML characters escaped, no newline at the end."""
+        lines = [
+            f'{margin}  "{key.name}": {go_json.escape_html(key.kind.write(getattr(self, key.attribute)))}'
+            for key in self.KEYS
+        ]
+        return "{\n" + ",\n".join(lines) + f"\n{margin}}}"
+
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
             return NotImplemented

@@ -5,7 +5,6 @@ The registry says when its file is to be written and what goes into it; `mesh.ap
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final
 
 from mesh.errors import LimitError, Malformed, UsageError
@@ -207,7 +206,8 @@ class PeerRegistry:
 
     def encode(self) -> str:
         """The text of `peers.json`: indented by two spaces, HTML characters escaped, no newline at the end."""
-        return _indent(self._peers.values())
+        found = ",\n".join(f"  {peer.encode_indented('  ')}" for peer in self._peers.values())
+        return f"[\n{found}\n]" if found else "[]"
 
     def load(self, text: str) -> None:
         """Takes the peers of a file's text in place of those known; nothing is validated but types. Raises Malformed."""
@@ -233,19 +233,3 @@ class PeerRegistry:
 
 def _copy(peer: Peer) -> Peer:
     return Peer(**{key.attribute: getattr(peer, key.attribute) for key in Peer.KEYS})
-
-
-def _indent(peers: Iterable[Peer]) -> str:
-    found = []
-    for peer in peers:
-        lines = [
-            f'    "{key.name}": {escape_html(key.kind.write(getattr(peer, key.attribute)))}'
-            for key in Peer.KEYS
-        ]
-        found.append("  {\n" + ",\n".join(lines) + "\n  }")
-    return "[\n" + ",\n".join(found) + "\n]" if found else "[]"
-
-
-def escape_html(text: str) -> str:
-    """JSON text with `<`, `>` and `&` escaped."""
-    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
