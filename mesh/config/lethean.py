@@ -69,6 +69,10 @@ class LetheanSection(Section):
     authorise: Annotated[
         bool, switch("Hold commands to these grants; off lets every connected peer command, as Go nodes do.")
     ] = True
+    compat: Annotated[
+        bool, switch("Judge peers as loosely as Go nodes do: ids need not follow from keys, and the like.")
+    ] = False
+    max_peers: Annotated[int, count("Peers that are remembered.", maximum=100_000)] = 10_000
     programs: Annotated[Path | None, Setting("TOML file of the programs that a worker may run.", "path")] = (
         None
     )

@@ -135,6 +135,15 @@ class Carrier(asyncio.Protocol):
 
     async def send(self, data: bytes, *, text: bool = False) -> None:
         """Queue a message, and wait while the peer is slow. Raises `Closed`."""
+        if not self.post(data, text=text):
+            raise self.closed_error()
+        if self._drained is not None:
+            await asyncio.shield(self._drained)
+            if self._gone.done():
+                raise self.closed_error()
+
+    def post(self, data: bytes, *, text: bool = False) -> bool:
+        """Queue a message without waiting; False when the connection has ended."""
         transport, protocol = self._transport, self._protocol
         if (
             transport is None
@@ -142,7 +151,7 @@ class Carrier(asyncio.Protocol):
             or protocol.state is not State.OPEN
             or transport.is_closing()
         ):
-            raise self.closed_error()
+            return False
         opcode = Opcode.TEXT if text else Opcode.BINARY
         if isinstance(protocol, ClientProtocol):
             for at in range(0, max(1, len(data)), FRAGMENT_BYTES):
@@ -151,10 +160,7 @@ class Carrier(asyncio.Protocol):
         else:
             protocol.send_frame(Frame(opcode, data))
         self._flush()
-        if self._drained is not None:
-            await asyncio.shield(self._drained)
-            if self._gone.done():
-                raise self.closed_error()
+        return True
 
     def closed_error(self) -> Closed:
         """What to raise about a connection that has ended."""

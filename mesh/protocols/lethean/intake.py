@@ -50,12 +50,27 @@ class Intake:
 
     def receive(self, data: bytes, now: float, unix_s: float) -> Envelope | None:
         """The message to handle, or None. `now` runs the rate limit, `unix_s` the table of ids."""
-        if not self._bucket.take(now):
-            return self._count(Drop.RATE_LIMITED)
+        if not self.admit(now):
+            return None
+        message = self.open(data)
+        return None if message is None else self.judge(message, unix_s)
+
+    def admit(self, now: float) -> bool:
+        """The first step of `receive`, for callers that open long messages elsewhere: the rate limit."""
+        if self._bucket.take(now):
+            return True
+        self._count(Drop.RATE_LIMITED)
+        return False
+
+    def open(self, data: bytes) -> Envelope | None:
+        """The second step, which needs nothing but the session: decryption and parsing."""
         try:
-            message = self._session.open(data)
+            return self._session.open(data)
         except DecodeError:
             return self._count(Drop.UNREADABLE)
+
+    def judge(self, message: Envelope, unix_s: float) -> Envelope | None:
+        """The last step: messages of our own, and ids that were seen."""
         if self._strictness.no_reflection and message.sender == self._own_id:
             return self._count(Drop.REFLECTED)
         self.proven = True

@@ -1,0 +1,457 @@
+"""A node of the Lethean mesh: it listens, dials, keeps one connection a peer, and answers and asks over them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import ssl
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Final, Self
+
+from mesh.apps.lethean.carrier import Carrier, dial_carrier
+from mesh.apps.lethean.duplicates import COMMANDS_REMEMBERED_S, REMEMBERED_S, Duplicates
+from mesh.apps.lethean.instant import message_id, stamp, unix_ms
+from mesh.apps.lethean.link import Link, Terms
+from mesh.apps.lethean.requests import Correspondence
+from mesh.apps.lethean.worker import Worker
+from mesh.config import LetheanSection
+from mesh.errors import (
+    AddressInUse,
+    Closed,
+    DialError,
+    DialFailure,
+    LimitError,
+    MeshError,
+    NetworkError,
+    TimedOut,
+    UsageError,
+)
+from mesh.network.scope import Scope
+from mesh.protocols.lethean.allowlist import AuthMode
+from mesh.protocols.lethean.compat import strictness
+from mesh.protocols.lethean.dedup import SeenMessages
+from mesh.protocols.lethean.envelope import Envelope
+from mesh.protocols.lethean.handshake import CHALLENGE_BYTES, Accepted, Dialer, Listener, Own, Refused
+from mesh.protocols.lethean.identity import Identity
+from mesh.protocols.lethean.json_record import JsonRecord
+from mesh.protocols.lethean.messages import DisconnectCode, ErrorCode, ErrorReply, Ping
+from mesh.protocols.lethean.peer import Peer
+from mesh.protocols.lethean.registry import PeerRegistry
+from mesh.protocols.lethean.routing import GUARDED, Route, route, stays
+from mesh.protocols.lethean.scores import Outcome
+from mesh.telemetry.counters import Counters
+
+log = logging.getLogger(__name__)
+
+DIAL_S: Final = 10.0
+END_S: Final = 2.0
+UNOPENED: Final = 64
+"""TCP connections beyond the limit of connections that may be there without having become a WebSocket."""
+
+
+class LetheanNode:
+    """One identity on the mesh, for the length of an `async with`.
+
+    ``worker`` answers commands, none without one. ``seen`` outlives the node where it has a file. ``server_tls`` makes
+    the listener speak TLS, ``client_tls`` the dialler.
+    """
+
+    def __init__(
+        self,
+        section: LetheanSection,
+        own: Own,
+        *,
+        registry: PeerRegistry | None = None,
+        worker: Worker | None = None,
+        seen: Duplicates | None = None,
+        counters: Counters | None = None,
+        server_tls: ssl.SSLContext | None = None,
+        client_tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.section = section
+        self.own = own
+        self.counters = Counters() if counters is None else counters
+        self.links: dict[str, Link] = {}
+        self.listen_address = ""
+        self._strictness = strictness(section.compat)
+        self.registry = PeerRegistry(self._strictness, section.max_peers) if registry is None else registry
+        self.registry.mode = AuthMode.ALLOWLIST if section.mode == "allowlist" else AuthMode.OPEN
+        for key in section.allow:
+            self.registry.allowlist.allow(key)
+        self.worker = worker
+        self._seen = Duplicates(None) if seen is None else seen
+        self._server_tls = server_tls
+        self._client_tls = client_tls
+        self._carriers: set[Carrier] = set()
+        self._all: set[Link] = set()
+        self._opening = 0
+        self._server: asyncio.Server | None = None
+        self._scope: Scope | None = None
+        self._correspondence = Correspondence(self._strictness, self._rate)
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="lethean")
+        self._changed: list[Callable[[Link, bool], None]] = []
+
+    # -- life --------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Listen, if the settings say so. Raises `AddressInUse`, `NetworkError`."""
+        if self._scope is not None:
+            raise UsageError("the node runs already")
+        self._scope = Scope(f"lethean {self.own.identity.id}")
+        self._terms = Terms(
+            own_id=self.own.identity.id,
+            seen=SeenMessages(),
+            strictness=self._strictness,
+            executor=self._executor,
+            ping_interval_s=self.section.ping_interval_s,
+            pong_timeout_s=self.section.pong_timeout_s,
+            handle=self._handle,
+            proven=self._adopt,
+            is_new=self._is_new,
+        )
+        if self.section.listen != "off":
+            await self._listen(self.section.listen)
+
+    async def stop(self) -> None:
+        """Say goodbye to all peers and end everything."""
+        scope, self._scope = self._scope, None
+        if scope is None:
+            return
+        if self._server is not None:
+            self._server.close()
+        code = int(DisconnectCode.SERVER_SHUTDOWN)
+        await asyncio.gather(*(link.leave(code, "server shutdown") for link in list(self._all)))
+        await scope.close()
+        for carrier in list(self._carriers):
+            carrier.abort("the node stops")
+        await asyncio.gather(*(carrier.wait_ended(END_S) for carrier in list(self._carriers)))
+        if self._server is not None:
+            await self._server.wait_closed()
+        self._executor.shutdown()
+        self._seen.close()
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.start()
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    @property
+    def scope(self) -> Scope:
+        """The owner of the node's tasks. Raises `UsageError` while it does not run."""
+        if self._scope is None:
+            raise UsageError("the Lethean node does not run")
+        return self._scope
+
+    @property
+    def connections(self) -> int:
+        """Connections that had their handshake, both ways."""
+        return len(self._all)
+
+    def on_change(self, tell: Callable[[Link, bool], None]) -> None:
+        """Have ``tell`` called with each link that begins (True) or ends (False) to be its peer's."""
+        self._changed.append(tell)
+
+    # -- peers -------------------------------------------------------------------------------------------------------
+
+    async def connect(self, address: str, peer_id: str = "", peer_key: str = "") -> Link:
+        """The connection to a peer, dialled at ``host:port`` unless it is there. Raises `DialError`."""
+        present = self.links.get(peer_id)
+        if present is not None and not present.ended:
+            return present
+        scope = self.scope
+        try:
+            link = await self._dial(address, peer_id, peer_key)
+        except DialError:
+            self.counters.count("lethean.dial:failed")
+            self._rate(peer_id, Outcome.FAILURE)
+            raise
+        self.counters.count("lethean.dial:done")
+        self._note_address(link.peer, address)
+        scope.spawn(self._run(link), f"link to {link.peer.id}")
+        scope.spawn(self._greet(link), f"greeting of {link.peer.id}")
+        return self.links.get(link.peer.id, link)
+
+    async def reach(self, peer_id: str) -> Link:
+        """The connection to a known peer; it is dialled if need be. Raises `DialError`, `UsageError`."""
+        present = self.links.get(peer_id)
+        if present is not None and not present.ended:
+            return present
+        known = self.registry.get(peer_id)
+        if known is None:
+            raise UsageError(f"peer {peer_id} not found")
+        if not known.address:
+            raise UsageError(f"peer {peer_id} is not connected, and no address of it is known")
+        return await self.connect(known.address, peer_id, known.public_key)
+
+    async def ask(
+        self, link: Link, type: str, payload: JsonRecord | None, timeout_s: float | None = None
+    ) -> JsonRecord:
+        """The payload of a peer's answer; see `Correspondence.ask`."""
+        return await self._correspondence.ask(link, type, payload, timeout_s)
+
+    async def measure(self, link: Link) -> float:
+        """The round trip of a ping in milliseconds, which is noted. Raises like `ask`."""
+        begun = time.perf_counter()
+        await self.ask(link, "ping", Ping(sent_at_ms=unix_ms()))
+        took_ms = (time.perf_counter() - begun) * 1000
+        known = self.registry.get(link.peer.id)
+        if known is not None:
+            self.registry.update_metrics(
+                known.id, time.monotonic(), stamp(), ping_ms=took_ms, hops=known.hops, geo_km=known.geo_km
+            )
+        return took_ms
+
+    # -- listening ---------------------------------------------------------------------------------------------------
+
+    async def _listen(self, address: str) -> None:
+        host, port = split_address(address)
+        loop = asyncio.get_running_loop()
+        try:
+            self._server = await loop.create_server(self._accept, host, port, ssl=self._server_tls)
+        except OSError as error:
+            if "in use" in str(error):
+                raise AddressInUse(f"lethean.listen {address}: the address is in use") from None
+            raise NetworkError(f"lethean.listen {address}: {error.strerror or error}") from None
+        bound = self._server.sockets[0].getsockname()
+        self.listen_address = f"[{bound[0]}]:{bound[1]}" if ":" in bound[0] else f"{bound[0]}:{bound[1]}"
+
+    def _accept(self) -> Carrier:
+        carrier = Carrier.listening(self._is_full, self._opened, self.section.max_message_bytes)
+        self._carriers.add(carrier)
+        carrier.on_ended(self._carriers.discard)
+        loop = asyncio.get_running_loop()
+        late = loop.call_later(self.section.handshake_timeout_s, self._give_up_unopened, carrier)
+        carrier.on_ended(lambda _: late.cancel())
+        if len(self._carriers) > self.section.max_connections + UNOPENED:
+            loop.call_soon(carrier.abort, "too many connections")
+        return carrier
+
+    def _give_up_unopened(self, carrier: Carrier) -> None:
+        if not carrier.opened.done():
+            self.counters.count("lethean.upgrade:late")
+            carrier.abort("no request in time")
+
+    def _is_full(self) -> bool:
+        full = len(self._all) + self._opening >= self.section.max_connections
+        if full:
+            self.counters.count("lethean.upgrade:full")
+        return full
+
+    def _opened(self, carrier: Carrier) -> None:
+        if self._scope is None or self._scope.closing:
+            carrier.abort("the node stops")
+            return
+        self._opening += 1
+        self._scope.spawn(self._greet_dialler(carrier), f"handshake of {carrier.peer_address}")
+
+    async def _greet_dialler(self, carrier: Carrier) -> None:
+        """The listener's handshake; the link lives in the same task."""
+        try:
+            link = await self._judge_dialler(carrier)
+        finally:
+            self._opening -= 1
+        if link is not None:
+            await self._run(link)
+
+    async def _judge_dialler(self, carrier: Carrier) -> Link | None:
+        machine = Listener(
+            self.own, self._admits, message_id(), asyncio.get_running_loop().time(), self._strictness
+        )
+        try:
+            async with asyncio.timeout(self.section.handshake_timeout_s):
+                machine.receive(await carrier.receive(), asyncio.get_running_loop().time(), stamp())
+                for text in machine.output():
+                    await carrier.send(text.encode(), text=True)
+        except (TimeoutError, Closed) as error:
+            self.counters.count(
+                "lethean.handshake:late" if isinstance(error, TimeoutError) else "lethean.handshake:ended"
+            )
+            carrier.abort("no handshake in time")
+            return None
+        (event,) = machine.events()
+        if isinstance(event, Refused):
+            self.counters.count("lethean.handshake:refused" if event.told else "lethean.handshake:broken")
+            log.info("%s: handshake refused: %s", carrier.peer_address, event.reason)
+            carrier.end(event.reason)
+            return None
+        self.counters.count("lethean.handshake:accepted")
+        return Link(carrier, event, self._terms, dialled=False)
+
+    def _admits(self, claimed: Identity) -> bool:
+        if claimed.id == self.own.identity.id:
+            return False
+        return self.registry.admits(claimed)
+
+    # -- dialling ----------------------------------------------------------------------------------------------------
+
+    async def _dial(self, address: str, peer_id: str, peer_key: str) -> Link:
+        host, port = split_address(address)
+        try:
+            carrier = await dial_carrier(
+                host,
+                port,
+                context=self._client_tls,
+                timeout_s=DIAL_S,
+                max_message_bytes=self.section.max_message_bytes,
+            )
+        except (OSError, Closed, TimedOut) as error:
+            cause = getattr(error, "strerror", None) or str(error)
+            raise DialError(
+                f"{peer_id or address}: cannot be reached", [DialFailure(address, "connect", cause)]
+            ) from None
+        self._carriers.add(carrier)
+        carrier.on_ended(self._carriers.discard)
+        event: Accepted | Refused
+        try:
+            event = await self._propose(carrier, peer_id, peer_key)
+        except (Closed, TimeoutError) as error:
+            event = Refused(str(error) or f"no answer within {self.section.handshake_timeout_s:g} s")
+        except BaseException:
+            carrier.abort("the dial was given up")
+            raise
+        if isinstance(event, Accepted) and event.identity.id == self.own.identity.id:
+            event = Refused("this is our own node")
+        if isinstance(event, Refused):
+            carrier.end(event.reason)
+            raise DialError(
+                f"{peer_id or address}: no connection", [DialFailure(address, "handshake", event.reason)]
+            )
+        link = Link(carrier, event, self._terms, dialled=True)
+        self._adopt(link)
+        return link
+
+    async def _propose(self, carrier: Carrier, peer_id: str, peer_key: str) -> Accepted | Refused:
+        loop = asyncio.get_running_loop()
+        machine = Dialer(
+            self.own,
+            peer_id,
+            secrets.token_bytes(CHALLENGE_BYTES),
+            message_id(),
+            loop.time(),
+            stamp(),
+            self._strictness,
+            peer_key,
+        )
+        async with asyncio.timeout(self.section.handshake_timeout_s):
+            for text in machine.output():
+                await carrier.send(text.encode(), text=True)
+            machine.receive(await carrier.receive(), loop.time())
+        (event,) = machine.events()
+        return event
+
+    async def _greet(self, link: Link) -> None:
+        """The first sealed message proves our key to the listener; its answer is the first measurement."""
+        with contextlib.suppress(MeshError):
+            await self.measure(link)
+
+    # -- links -------------------------------------------------------------------------------------------------------
+
+    async def _run(self, link: Link) -> None:
+        """A link's life, from its handshake on."""
+        self._all.add(link)
+        try:
+            await link.run()
+        finally:
+            self._all.discard(link)
+            self._correspondence.lose(link)
+            for cause, count in link.intake.dropped.items():
+                if count:
+                    self.counters.count(f"lethean.dropped:{cause.value}", count)
+            self.counters.count("lethean.taken", link.intake.taken)
+            self.counters.count("lethean.link:ended")
+            if self.links.get(link.peer.id) is link:
+                del self.links[link.peer.id]
+                self.registry.set_connected(link.peer.id, False, stamp())
+                self._tell(link, False)
+
+    def _adopt(self, link: Link) -> None:
+        """A link is proven to be its peer's: one of two is kept, save where Go's ways are wanted."""
+        peer = link.peer
+        self.registry.register(peer, time.monotonic(), stamp())
+        present = self.links.get(peer.id)
+        if (
+            present is not None
+            and present is not link
+            and not present.ended
+            and self._strictness.one_connection
+        ):
+            ours = self.own.identity.id
+            if present.dialled != link.dialled and not stays(ours, peer.id, link.dialled):
+                link.end("another connection to this peer is kept")
+                return
+            present.end("a newer connection to this peer took its place")
+        self.links[peer.id] = link
+        self.registry.set_connected(peer.id, True, stamp())
+        self.counters.count("lethean.link:dialled" if link.dialled else "lethean.link:accepted")
+        self._tell(link, True)
+
+    def _tell(self, link: Link, begun: bool) -> None:
+        for tell in self._changed:
+            tell(link, begun)
+
+    def _is_new(self, message: Envelope) -> bool:
+        remember_s = COMMANDS_REMEMBERED_S if message.type in GUARDED else REMEMBERED_S
+        if self._seen.is_new(message.id, time.time(), remember_s):
+            return True
+        self.counters.count("lethean.dropped:replayed")
+        return False
+
+    async def _handle(self, link: Link, message: Envelope) -> None:
+        where = route(message)
+        if where is Route.ANSWER:
+            self._correspondence.take(link, message)
+            return
+        if where is Route.NOBODY or self.worker is None:
+            return
+        answer = await self.worker.answer(message, link.peer.id, link.session.password)
+        if answer is not None:
+            self.counters.count(f"lethean.answered:{answer[0]}")
+            try:
+                await link.reply(message, *answer)
+            except LimitError as error:
+                failed = ErrorReply(code=int(ErrorCode.OPERATION_FAILED), message=str(error))
+                await link.reply(message, "error", failed)
+
+    # -- what is known of peers --------------------------------------------------------------------------------------
+
+    def _rate(self, peer_id: str, outcome: Outcome) -> None:
+        self.counters.count(f"lethean.request:{outcome.value}")
+        self.registry.rate(peer_id, outcome, time.monotonic(), stamp())
+
+    def _note_address(self, identity: Identity, address: str) -> None:
+        known = self.registry.get(identity.id)
+        if known is None or known.address == address:
+            return
+        self.registry.update(
+            Peer(
+                **{
+                    **{key.attribute: getattr(known, key.attribute) for key in Peer.KEYS},
+                    "address": address,
+                    "name": identity.name,
+                    "role": identity.role,
+                    "public_key": identity.public_key,
+                }
+            ),
+            time.monotonic(),
+        )
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Host and port of ``host:port``; an IPv6 host is in brackets. Raises `UsageError`."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+        raise UsageError(f"{address!r} is not HOST:PORT")
+    return host.removeprefix("[").removesuffix("]"), int(port)
