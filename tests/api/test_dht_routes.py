@@ -12,13 +12,13 @@ import httpx
 import pytest
 
 from mesh.api.server import ControlApi
+from mesh.codecs.kademlia import Message, MessageType
 from mesh.identity.keys import PrivateKey
 from mesh.identity.peer_id import PeerId
 from mesh.multiformats.cid import RAW, Cid
 from mesh.multiformats.multihash import Multihash
 from mesh.node import Node
 from mesh.protocols.kademlia import ipns
-from mesh.services.kademlia.server import Server
 from tests.api.test_guard import check_problem
 from tests.api.test_routes import lines_of
 from tests.network.live import MEMORY, Nodes, eventually
@@ -159,15 +159,15 @@ async def test_a_step_that_failed(caller: httpx.AsyncClient, members: list[Node]
     assert failed["cause"]
 
 
-async def test_a_caller_that_leaves_ends_the_lookup(
-    caller: httpx.AsyncClient, members: list[Node], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_caller_that_leaves_ends_the_lookup(caller: httpx.AsyncClient, members: list[Node]) -> None:
     released = asyncio.Event()
 
-    async def silent(*_: object) -> None:
+    async def silent(asker: PeerId, message: Message) -> bytes:
         await released.wait()
+        return b""
 
-    monkeypatch.setattr(Server, "_answer", silent)
+    for each in members:
+        each.dht._server._answers = dict.fromkeys(MessageType, silent)
 
     def lookups() -> list[str]:
         return [task.get_name() for task in asyncio.all_tasks() if task.get_name() == "dht query"]

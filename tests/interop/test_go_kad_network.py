@@ -53,6 +53,8 @@ async def test_a_stranger_finds_peers_it_never_met() -> None:
     async with GoKadNetwork(NODES + 1, prefix="/custom", join=False) as network:
         for node in range(1, NODES):
             await network.connect(node, network.nodes[node - 1].addresses[0])
+            await network.until_known(node, network.nodes[node - 1].peer)
+            await network.until_known(node - 1, network.nodes[node].peer)
         stranger, contact, target = NODES, 0, NODES - 1
         await network.connect(stranger, network.nodes[contact].addresses[0])
         await network.until_known(stranger, network.nodes[contact].peer)
