@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 from mesh.protocols.lethean.identity import NodeKey
+from tests import vectors
 from tests.vectors import load
 
 ALICE = NodeKey(bytes.fromhex("77076d0a7318a57d3c16c17251b26645c6db1e2b6a1f0f6f4d0f7e0d2c2a5c6d"))
@@ -15,3 +18,7 @@ TS = "2026-01-02T03:04:05.6789Z"
 def group(name: str) -> Any:
     """A group of `lethean.json`."""
     return load(name, "lethean")
+
+
+TABLE: Any = json.loads((Path(vectors.__file__).parent / "lethean_differences.json").read_text())
+"""Where ours and Go's verdicts differ, and why."""
