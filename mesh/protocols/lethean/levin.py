@@ -147,7 +147,7 @@ class LevinConnection:
             try:
                 header = read_header(buffer, offset, self._max_payload_bytes)
             except Malformed as error:
-                self._end(str(error))
+                self._end(error.reason)
                 break
             stop = offset + HEADER_BYTES + header.payload_size
             if stop > len(buffer):
