@@ -55,7 +55,7 @@ AGAIN_S: Final = 0.1
 DRAIN_S: Final = 2.0
 """A relayed connection beside a direct one goes when it has had no stream for this long."""
 MAX_AT_ONCE: Final = 64
-MAX_EXCHANGES: Final = 2 * ATTEMPTS
+MAX_EXCHANGES: Final = ATTEMPTS
 """Answered over one relayed connection."""
 MAX_REPORTS: Final = 256
 KNOCK_BYTES: Final = 64
@@ -101,6 +101,7 @@ class HolePunching:
         self._working: dict[PeerId, asyncio.Task[None]] = {}
         self._answering: dict[PeerId, asyncio.Task[None]] = {}
         self._asked: dict[Connection, int] = {}
+        self._draining: set[Connection] = set()
         self.reports: deque[PunchReport] = deque(maxlen=MAX_REPORTS)
 
     # -- life --------------------------------------------------------------------------------------------------------
@@ -143,22 +144,26 @@ class HolePunching:
         """Where a direct connection stands, the relayed ones of the peer are drained."""
         if connection.relay is None and self._scope is not None:
             for each in self._swarm.connections:
-                if each.peer == connection.peer and each.relay is not None:
+                if each.peer == connection.peer and each.relay is not None and each not in self._draining:
+                    self._draining.add(each)
                     self._scope.spawn(self._drain(each), "drain")
 
     def _disconnected(self, connection: Connection) -> None:
         self._asked.pop(connection, None)
+        self._draining.discard(connection)
 
     def _direct(self, peer: PeerId) -> Connection | None:
         return self._swarm.connection_to(peer, direct=True)
 
     async def _drain(self, relayed: Connection) -> None:
+        """Close it when it has no stream any more; it stays if the direct connection goes before that."""
         while self._direct(relayed.peer) is not None and relayed.usable:
             await relayed.quiet()
             await asyncio.sleep(DRAIN_S)
             if not relayed.stream_count and self._direct(relayed.peer) is not None:
                 self._counters.count("dcutr.relayed:closed")
                 await relayed.close()
+        self._draining.discard(relayed)
 
     # -- addresses ---------------------------------------------------------------------------------------------------
 
