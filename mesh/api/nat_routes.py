@@ -52,6 +52,27 @@ class NatShown(BaseModel):
     advice: list[str]
 
 
+class PunchShown(BaseModel):
+    """One attempt at a direct connection; 0 is the plain dial before the first. `transport` is `tcp` or `quic` when it
+    came to stand, else `cause` says what failed at each address. `started`: this node began it."""
+
+    peer: str
+    started: bool
+    attempt: int
+    transport: str | None
+    cause: str | None
+    seconds: float
+    round_trip_s: float | None
+    addrs: list[str]
+
+
+class PunchesShown(BaseModel):
+    """The latest attempts, oldest first; `enabled` is whether there are any to be."""
+
+    enabled: bool
+    punches: list[PunchShown]
+
+
 @router.get("")
 async def show_nat(desk: AtDesk) -> NatShown:
     """Reachability of the node and of each address, the kind of NAT, and what to do next."""
@@ -63,6 +84,28 @@ async def test_nat(desk: AtDesk) -> NatShown:
     """The same after the configured STUN servers have been asked, which may take a minute if they are silent."""
     await desk.node.reachability.stun.test()
     return _shown(desk)
+
+
+@router.get("/punches")
+async def show_punches(desk: AtDesk) -> PunchesShown:
+    """What became of each attempt to turn a relayed connection into a direct one."""
+    punching = desk.node.hole_punching
+    return PunchesShown(
+        enabled=punching is not None,
+        punches=[
+            PunchShown(
+                peer=str(each.peer),
+                started=each.started,
+                attempt=each.attempt,
+                transport=each.transport or None,
+                cause=each.cause or None,
+                seconds=each.seconds,
+                round_trip_s=each.round_trip_s,
+                addrs=[str(address) for address in each.addresses],
+            )
+            for each in (punching.reports if punching is not None else ())
+        ],
+    )
 
 
 def _shown(desk: Desk) -> NatShown:

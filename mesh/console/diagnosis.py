@@ -38,6 +38,24 @@ def nat(
         _say(found)
 
 
+@app.command("punches")
+def punches(path: FolderOption = None, json: JsonOption = False) -> None:
+    """Show what became of each attempt of the running daemon at a direct connection instead of a relayed one."""
+    from mesh.console.client import running
+    from mesh.telemetry.log import printable
+
+    found = running(path).ask("GET", "/nat/punches")
+    if json:
+        say_json(found)
+        return
+    if not found["enabled"]:
+        say("hole punching is off: set dcutr.enabled to true")
+    for each in found["punches"]:
+        side = "began" if each["started"] else "answered"
+        came = f"direct over {each['transport']}" if each["transport"] else printable(each["cause"])
+        say(f"{each['peer']}  {side}, attempt {each['attempt']}, {each['seconds']:.2f} s: {came}")
+
+
 def _say(found: Mapping[str, Any]) -> None:
     from mesh.telemetry.log import printable
 

@@ -48,6 +48,7 @@ class Connection:
 
     ``relay`` is the peer through which it is made, None for a direct one. ``limited`` is what that relay lets pass, None
     when it sets no limit: a limited connection carries the streams that were made for one, and no others.
+    ``from_any_port``: it need not leave from the port this node listens on, even if others do.
     """
 
     __slots__ = (
@@ -66,6 +67,7 @@ class Connection:
         "expected_peer",
         "failed_stage",
         "find_ends",
+        "from_any_port",
         "identified",
         "inbound",
         "limited",
@@ -119,6 +121,7 @@ class Connection:
         self.resources: ConnectionScope | None = None
         self.relay: PeerId | None = None
         self.limited: Allowance | None = None
+        self.from_any_port = False
         self.remote_protocols: frozenset[str] | None = None
 
     def __repr__(self) -> str:

@@ -187,13 +187,16 @@ class Swarm:
                     return present
         return await self._dialer.dial(peer, named, known)
 
-    async def dial_as(self, peer: PeerId, address: Multiaddr, role: Role, limit_s: float) -> Connection:
+    async def dial_as(
+        self, peer: PeerId, address: Multiaddr, role: Role, limit_s: float, *, from_any_port: bool = False
+    ) -> Connection:
         """A direct connection at one numeric address, whatever else stands, as ``role`` of its upgrade: for hole punches,
         whose ends both dial. Raises `MeshError`."""
         transport, refusal = self._transport(address), self._refusal(peer, address)
         if transport is None or refusal is not None:
             raise NetworkError(f"{address}: {refusal or 'no transport for this kind of address'}")
         connection = self._make(role, peer)
+        connection.from_any_port = from_any_port
         try:
             async with asyncio.timeout(limit_s):
                 await transport.dial(address, connection)

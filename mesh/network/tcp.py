@@ -50,7 +50,8 @@ class TcpTransport:
     async def dial(self, address: Multiaddr, connection: Connection) -> None:
         endpoint = _endpoint(address)
         connection.find_ends = tcp_ends
-        source = next((each for each in self._listening if reaches(each, endpoint)), None)
+        sources = () if connection.from_any_port else self._listening
+        source = next((each for each in sources if reaches(each, endpoint)), None)
         ready = None if source is None else await connect_from(source, endpoint)
         await connect(connection, connection.take_bytes, endpoint, ready)
 

@@ -279,9 +279,8 @@ class HolePunching:
         failures: dict[Multiaddr, str] = {}
         found = self._direct(peer)
         if found is None:
-            works = [
-                self._dial(peer, each, punch.role, begun + PUNCH_S, failures) for each in punch.addresses
-            ]
+            plain = not attempt
+            works = [self._dial(peer, each, punch.role, plain, failures) for each in punch.addresses]
             found = await self._first(peer, works)
         seconds = time.monotonic() - begun
         if found is None:
@@ -316,17 +315,20 @@ class HolePunching:
         return self._direct(peer)
 
     async def _dial(
-        self, peer: PeerId, address: Multiaddr, role: Role, deadline: float, failures: dict[Multiaddr, str]
+        self, peer: PeerId, address: Multiaddr, role: Role, plain: bool, failures: dict[Multiaddr, str]
     ) -> None:
+        """Dial until it works or the time is over. A plain dial must not leave from the port that a punch needs: what a
+        NAT remembers of its SYN would spoil the punch."""
         if role is Role.RESPONDER and quic_endpoint(address) is not None:
             failures[address] = "nothing came from there"
             await self._knock(address)
             return
         rest = AGAIN_S
+        deadline = time.monotonic() + PUNCH_S
         while (left := deadline - time.monotonic()) > 0:
             failures[address] = f"no answer within {PUNCH_S:g} s"
             try:
-                await self._swarm.dial_as(peer, address, role, left)
+                await self._swarm.dial_as(peer, address, role, left, from_any_port=plain)
             except (LimitError, PeerError, Closed) as error:
                 failures[address] = str(error)
                 return

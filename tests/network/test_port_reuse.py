@@ -160,3 +160,11 @@ def test_which_listener_a_dial_can_leave_from(name: port_reuse.Name, host: str, 
 def test_a_host_that_is_nowhere_cannot_be_listened_on() -> None:
     with pytest.raises(OSError, match="assign"):
         listening_socket(TcpEndpoint("192.0.2.1", 0, socket.AF_INET))
+
+
+async def test_a_dial_that_may_leave_from_anywhere_spares_the_port(nodes: Nodes) -> None:
+    server = await nodes.start()
+    client = await nodes.start(hole_punching=True)
+    address = server.listen_addrs[0].without_peer()
+    found = await client.swarm.dial_as(server.peer_id, address, Role.INITIATOR, DIAL_S, from_any_port=True)
+    assert port_of(found.local) != port_of(client.listen_addrs[0])
