@@ -7,6 +7,8 @@ has that size: its inner JSON is longer, because quotes are escaped twice.
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 
@@ -75,7 +77,7 @@ def message_rows() -> list[Row]:
     box = sigil.seal(SECRET, NONCE, kibibyte)
     ping = Ping(sent_at_ms=1)
 
-    def send() -> bytes:
+    def send_ping() -> bytes:
         lines = Envelope.of(ping, id="i", type="ping", sender="a", receiver="b", ts=TS)
         return session.seal(lines, NONCE, 1)
 
@@ -86,7 +88,7 @@ def message_rows() -> list[Row]:
         ("message of 1 KiB, encode and seal", lambda: session.seal(whole, NONCE, 1), 5000),
         ("message of 1 KiB, open and read", lambda: session.open(sealed), 5000),
         ("message of 1 KiB, the whole intake", lambda: intake.receive(sealed, 0.0, 0.0), 5000),
-        ("ping, made and sealed", send, 0),
+        ("ping, made and sealed", send_ping, 0),
     ]
 
 
@@ -112,16 +114,51 @@ def packet_rows() -> list[Row]:
     ]
 
 
+def send(count: int) -> None:
+    """The other process: seals messages with fresh nonces and writes them to its output, each behind its length."""
+    session, whole, out = Session(SECRET), message(1024), sys.stdout.buffer
+    for number in range(count):
+        sealed = session.seal(whole, number.to_bytes(24, "big"), 1)
+        out.write(len(sealed).to_bytes(4, "big"))
+        out.write(sealed)
+    out.flush()
+
+
+def between_processes(count: int) -> float:
+    """Messages of 1 KiB a second of wall time from one process, through a pipe, into the intake of another."""
+    intake = Intake(Session(SECRET), "me", SeenMessages(window_s=-1.0), TokenBucket(0.0, burst=10**12))
+    command = [sys.executable, "-m", "tools.bench.lethean", "--send", str(count)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as sender:
+        pipe = sender.stdout
+        assert pipe is not None
+        start = 0.0
+        for _ in range(count):
+            size = int.from_bytes(pipe.read(4), "big")
+            start = start or time.perf_counter()
+            intake.receive(pipe.read(size), 0.0, 0.0)
+        spent = time.perf_counter() - start
+    if intake.taken != count:
+        raise RuntimeError(f"{count - intake.taken} of {count} messages were lost")
+    return count / spent
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print a table; the exit status is 0 whatever it says, because figures move with the machine."""
     parser = argparse.ArgumentParser(prog="python -m tools.bench.lethean", description=__doc__)
     parser.add_argument("--round", type=float, default=ROUND_S, help="seconds of CPU time of a round")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--messages", type=int, default=20_000, help="from process to process")
+    parser.add_argument("--send", type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
+    if options.send:
+        send(options.send)
+        return 0
     print(f"{'one core, best of rounds':44}{'per second':>12}{'wanted':>12}")
     for name, work, wanted in [*message_rows(), *packet_rows()]:
         found = rate(work, options.round, options.rounds)
         print(f"{name:44}{found:12,.0f}{f'{wanted:,.0f}' if wanted else '':>12}")
+    through = between_processes(options.messages)
+    print(f"{'1 KiB from process to process (pipe)':44}{through:12,.0f}{5000:>12,}")
     return 0
 
 

@@ -22,6 +22,9 @@ VERSION: Final = "1.0"
 VERSIONS: Final = ("1.0",)
 CHALLENGE_BYTES: Final = 32
 TIMEOUT_S: Final = 10.0
+MAX_VERSION_CHARACTERS: Final = 256
+"""What of a version we do not speak is told back."""
+
 NOT_AUTHORIZED: Final = "peer not authorized"
 
 
@@ -127,7 +130,8 @@ class Listener(_Handshake):
             return
         claimed = request.identity or Identity()
         if request.version not in VERSIONS:
-            reason = f"incompatible protocol version {request.version}, supported: [{' '.join(VERSIONS)}]"
+            version = request.version[:MAX_VERSION_CHARACTERS]
+            reason = f"incompatible protocol version {version}, supported: [{' '.join(VERSIONS)}]"
             self._reject(claimed, reason, reason, ts)
             return
         try:

@@ -214,7 +214,7 @@ class PeerRegistry:
         found = go_json.read(go_json.whole_surrogates(text), "peers")
         if found is not None and not isinstance(found, list):
             raise Malformed("peers", None, "not an array")
-        peers = [Peer.read(each) for each in found or ()]
+        peers = [Peer.read(each) for each in found or () if each is not None]
         self._peers = {peer.id: peer for peer in peers[: self.max_peers]}
         self._connected &= self._peers.keys()
         self._ranked = self._tree = None

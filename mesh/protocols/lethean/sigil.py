@@ -1,13 +1,13 @@
 """The mesh's cipher: XChaCha20-Poly1305 over text that a keystream of SHA-256 was laid over (section 5.1).
 
-The keystream is one hash for each 32 bytes, `SHA-256(nonce || counter)`; the XOR runs over the whole text at once as
-one integer. A box is nonce, ciphertext and tag; 40 bytes more than its text.
+The keystream is one hash for each 32 bytes, `SHA-256(nonce || counter)`; the XOR runs over 32 KiB at once as one
+integer, so that a large text costs little more memory than itself. A box is nonce, ciphertext and tag: 40 bytes more.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import sha256
-from itertools import chain
 from typing import Final
 
 from nacl.bindings import (
@@ -23,6 +23,7 @@ KEY_BYTES: Final = 32
 BLOCK_BYTES: Final = 32
 
 _COUNTERS: Final = tuple(number.to_bytes(8, "big") for number in range(1024))
+_PART_BYTES: Final = BLOCK_BYTES * len(_COUNTERS)
 
 
 def seal(key: bytes, nonce: bytes, text: bytes) -> bytes:
@@ -45,13 +46,18 @@ def unseal(key: bytes, box: bytes) -> bytes:
 
 
 def _overlay(nonce: bytes, text: bytes) -> bytes:
+    if len(text) <= _PART_BYTES:
+        return _overlay_part(nonce, text, _COUNTERS)
+    parts = []
+    for start in range(0, len(text), _PART_BYTES):
+        first = start // BLOCK_BYTES
+        counters = [number.to_bytes(8, "big") for number in range(first, first + len(_COUNTERS))]
+        parts.append(_overlay_part(nonce, text[start : start + _PART_BYTES], counters))
+    return b"".join(parts)
+
+
+def _overlay_part(nonce: bytes, text: bytes, counters: Sequence[bytes]) -> bytes:
     size = len(text)
-    count = -(-size // BLOCK_BYTES)
-    counters = _COUNTERS[:count]
-    if count <= len(_COUNTERS):
-        blocks = [sha256(nonce + counter).digest() for counter in counters]
-    else:
-        more = (number.to_bytes(8, "big") for number in range(len(_COUNTERS), count))
-        blocks = [sha256(nonce + counter).digest() for counter in chain(counters, more)]
+    blocks = [sha256(nonce + counter).digest() for counter in counters[: -(-size // BLOCK_BYTES)]]
     keystream = b"".join(blocks)[:size]
     return (int.from_bytes(text, "little") ^ int.from_bytes(keystream, "little")).to_bytes(size, "little")
