@@ -11,6 +11,7 @@ from mesh.api import (
     bootstrap_routes,
     dht_routes,
     diag_routes,
+    lethean_routes,
     nat_routes,
     probe_routes,
     pubsub_routes,
@@ -49,6 +50,7 @@ def make_application(desk: Desk) -> FastAPI:
         pubsub_routes,
         probe_routes,
         nat_routes,
+        lethean_routes,
     ):
         routes.include_router(each.router)
     app.include_router(state_routes.health_router)

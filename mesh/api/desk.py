@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 
@@ -12,16 +12,21 @@ from mesh.errors import UsageError
 from mesh.network.gater import Gater
 from mesh.network.resources import Resources
 from mesh.node import Node
+from mesh.telemetry.lethean_metrics import LetheanReading
 from mesh.telemetry.metrics import DhtReading, Metrics, PubsubReading, Readings, ScopeReading
 from mesh.telemetry.reachability_metrics import ReachabilityReading
 from mesh.telemetry.relay_metrics import RelayReading
+
+if TYPE_CHECKING:
+    from mesh.apps.lethean.service import LetheanService
 
 
 class Desk:
     """A running node as the routes see it."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, lethean: LetheanService | None = None) -> None:
         self.node = node
+        self.lethean = lethean
         self.watch = Watch(node)
         self.metrics = Metrics(self.readings)
 
@@ -60,6 +65,7 @@ class Desk:
             pubsub=_pubsub(node),
             relay=_relay(node),
             reachability=_reachability(node),
+            lethean=_lethean(self.lethean),
         )
 
 
@@ -113,6 +119,15 @@ def _relay(node: Node) -> RelayReading | None:
         lasted_s=server.lasted_s,
         held=held,
     )
+
+
+def _lethean(service: LetheanService | None) -> LetheanReading | None:
+    if service is None:
+        return None
+    miners = () if service.supervisor is None else service.supervisor.figures()
+    links = service.node.links.values()
+    dialled = sum(link.dialled for link in links)
+    return LetheanReading(len(links) - dialled, dialled, len(service.registry), len(miners))
 
 
 async def _desk_of(request: Request) -> Desk:

@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Generator
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import uvicorn
 
@@ -27,6 +27,9 @@ from mesh.config.document import write_atomically
 from mesh.errors import UsageError
 from mesh.node import Node
 
+if TYPE_CHECKING:
+    from mesh.apps.lethean.service import LetheanService
+
 FILE_NAME: Final = "api.json"
 MAX_CONNECTIONS: Final = 64
 KEEP_ALIVE_S: Final = 30
@@ -38,8 +41,10 @@ class ControlApi:
     """The API of a running node. ``folder`` keeps the token and says where the API is; without one the token is made
     anew. ``url`` and ``token`` hold from `start` to `stop`."""
 
-    def __init__(self, node: Node, listen: str, folder: Path | None = None) -> None:
-        self._desk = Desk(node)
+    def __init__(
+        self, node: Node, listen: str, folder: Path | None = None, lethean: LetheanService | None = None
+    ) -> None:
+        self._desk = Desk(node, lethean)
         self._listen = listen
         self._folder = folder
         self._metrics = node.config.api.metrics

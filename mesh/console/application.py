@@ -48,6 +48,7 @@ app.add_typer(later("mesh.console.bootstrap", "The peers a node begins with."), 
 app.add_typer(
     later("mesh.console.rendezvous", "Be found under a namespace, and find others."), name="rendezvous"
 )
+app.add_typer(later("mesh.console.lethean", "The Lethean mesh: workers and controllers."), name="lethean")
 app.command("stats")(stats.stats)
 app.add_typer(
     later("mesh.console.diagnosis", "What stands between the running daemon and others."), name="diag"

@@ -16,6 +16,7 @@ from mesh.console.output import abandon, say, warn
 from mesh.errors import AddressInUse
 
 if TYPE_CHECKING:
+    from mesh.apps.lethean.service import LetheanService
     from mesh.config import Loaded
     from mesh.identity.keys import PrivateKey
     from mesh.node import Node
@@ -26,7 +27,7 @@ FORCED = 130
 API_LISTEN = "127.0.0.1:4003"
 """Where a daemon's control API is unless its settings say otherwise."""
 
-StartControl = Callable[[AsyncExitStack, "Node"], Awaitable[str]]
+StartControl = Callable[[AsyncExitStack, "Node", "LetheanService | None"], Awaitable[str]]
 
 
 async def serve(loaded: Loaded, key: PrivateKey) -> int:
@@ -40,7 +41,9 @@ async def serve(loaded: Loaded, key: PrivateKey) -> int:
             log.info("up to %d descriptors may be open", raise_descriptor_limit())
             control = _control_of(loaded)
             node = await _started(stack, loaded, key)
-            _announce(node, await control(stack, node) if control is not None else "")
+            lethean = await _start_lethean(stack, loaded, node)
+            url = await control(stack, node, lethean) if control is not None else ""
+            _announce(node, lethean, url)
             await stop.wait()
     except asyncio.CancelledError:
         if not stop.count:
@@ -64,6 +67,17 @@ async def _started(stack: AsyncExitStack, loaded: Loaded, key: PrivateKey) -> No
     return await stack.enter_async_context(Node(replace(config, network=network), key=key))
 
 
+async def _start_lethean(stack: AsyncExitStack, loaded: Loaded, node: Node) -> LetheanService | None:
+    """The node on the Lethean mesh, if the settings want one."""
+    section = loaded.config.lethean
+    if section.listen == "off" and not section.peers:
+        return None
+    from mesh.apps.lethean.service import LetheanService
+
+    service = LetheanService(section, loaded.config.node.path, node.counters)
+    return await stack.enter_async_context(service)
+
+
 def _control_of(loaded: Loaded) -> StartControl | None:
     """What starts the control API and answers its address, loaded before the node runs; None when it is off."""
     by_default = loaded.is_default("api.listen")
@@ -72,15 +86,15 @@ def _control_of(loaded: Loaded) -> StartControl | None:
         return None
     from mesh.api.server import ControlApi
 
-    async def start(stack: AsyncExitStack, node: Node) -> str:
+    async def start(stack: AsyncExitStack, node: Node, lethean: LetheanService | None) -> str:
         folder = loaded.config.node.path
         try:
-            return (await stack.enter_async_context(ControlApi(node, listen, folder))).url
+            return (await stack.enter_async_context(ControlApi(node, listen, folder, lethean))).url
         except AddressInUse as error:
             if not by_default:
                 raise
             warn(f"{error}; using a free port (choose one with --api)")
-        return (await stack.enter_async_context(ControlApi(node, "127.0.0.1:0", folder))).url
+        return (await stack.enter_async_context(ControlApi(node, "127.0.0.1:0", folder, lethean))).url
 
     return start
 
@@ -89,7 +103,7 @@ def _with_free_port(address: str) -> str:
     return re.sub(r"/(tcp|udp)/[0-9]+", r"/\1/0", address)
 
 
-def _announce(node: Node, url: str) -> None:
+def _announce(node: Node, lethean: LetheanService | None, url: str) -> None:
     """Tell whoever started us; a reader that has gone does not end the node."""
     lines = [
         f"peer {node.peer_id}",
@@ -101,6 +115,10 @@ def _announce(node: Node, url: str) -> None:
         lines.append(f"pubsub {node.config.gossip.protocols[0]}")
     if node.config.relay.serve:
         lines.append(f"relay for {node.config.relay.max_reservations} peers")
+    if lethean is not None:
+        lines.append(f"lethean {lethean.own.identity.id} {lethean.own.identity.public_key}")
+    if lethean is not None and lethean.node.listen_address:
+        lines.append(f"lethean listening {lethean.node.listen_address}")
     lines += [f"api {url}", "ready"] if url else ["ready"]
     try:
         for line in lines:

@@ -13,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector, CollectorRegistry
 
+from mesh.telemetry.lethean_metrics import LetheanReading, lethean_families
 from mesh.telemetry.reachability_metrics import ReachabilityReading, reachability_families
 from mesh.telemetry.relay_metrics import RelayReading, relay_families
 
@@ -99,6 +100,7 @@ class Readings:
     pubsub: PubsubReading | None = None
     relay: RelayReading | None = None
     reachability: ReachabilityReading | None = None
+    lethean: LetheanReading | None = None
 
 
 class Metrics(Collector):
@@ -127,6 +129,8 @@ class Metrics(Collector):
             yield from _pubsub(readings.pubsub)
         if readings.reachability is not None:
             yield from reachability_families(readings.reachability, readings.counters)
+        if readings.lethean is not None:
+            yield from lethean_families(readings.lethean, readings.counters)
         if readings.relay is not None:
             yield from relay_families(readings.relay, readings.counters)
         yield from _own(readings)

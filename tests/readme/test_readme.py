@@ -24,6 +24,7 @@ EXPECTED = [
     "1\nb'hello' True\n",
     "True <Allowance 120 s, 131072 bytes each way> b'heard: hello'\n",
     "public autonat-v2 2\n",
+    "digger-1 12.5\n",
 ]
 
 

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping, MutableMapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import PayloadTooBig
@@ -199,8 +199,7 @@ class Carrier(asyncio.Protocol):
     # -- asyncio -----------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
         host, port = (transport.get_extra_info("peername") or ("?", 0))[:2]
         self.peer_address = f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
         if isinstance(self._protocol, ClientProtocol):

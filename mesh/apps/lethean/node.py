@@ -135,6 +135,11 @@ class LetheanNode:
         self._executor.shutdown()
         self._seen.close()
 
+    def abandon(self) -> None:
+        """Let go of a node that was never started."""
+        self._executor.shutdown()
+        self._seen.close()
+
     async def __aenter__(self) -> Self:
         try:
             await self.start()
@@ -202,10 +207,10 @@ class LetheanNode:
         """The payload of a peer's answer; see `Correspondence.ask`."""
         return await self._correspondence.ask(link, type, payload, timeout_s)
 
-    async def measure(self, link: Link) -> float:
+    async def measure(self, link: Link, *, rated: bool = True) -> float:
         """The round trip of a ping in milliseconds, which is noted. Raises like `ask`."""
         begun = time.perf_counter()
-        await self.ask(link, "ping", Ping(sent_at_ms=unix_ms()))
+        await self._correspondence.ask(link, "ping", Ping(sent_at_ms=unix_ms()), rated=rated)
         took_ms = (time.perf_counter() - begun) * 1000
         known = self.registry.get(link.peer.id)
         if known is not None:
@@ -355,7 +360,7 @@ class LetheanNode:
     async def _greet(self, link: Link) -> None:
         """The first sealed message proves our key to the listener; its answer is the first measurement."""
         with contextlib.suppress(MeshError):
-            await self.measure(link)
+            await self.measure(link, rated=False)
 
     # -- links -------------------------------------------------------------------------------------------------------
 
@@ -428,6 +433,8 @@ class LetheanNode:
     # -- what is known of peers --------------------------------------------------------------------------------------
 
     def _rate(self, peer_id: str, outcome: Outcome) -> None:
+        if self._scope is None:
+            return
         self.counters.count(f"lethean.request:{outcome.value}")
         self.registry.rate(peer_id, outcome, time.monotonic(), stamp())
 

@@ -29,10 +29,19 @@ class Correspondence:
         return len(self._requests)
 
     async def ask(
-        self, link: Link, type: str, payload: JsonRecord | None, timeout_s: float | None = None
+        self,
+        link: Link,
+        type: str,
+        payload: JsonRecord | None,
+        timeout_s: float | None = None,
+        *,
+        rated: bool = True,
     ) -> JsonRecord:
-        """The answer's payload. Raises `TimedOut`, `Closed`, `LimitError`, and `PeerError` for a failure that the peer
-        reports (``wire_code`` is its code) or an answer that is none."""
+        """The answer's payload; unless ``rated`` is off, its coming or not counts for the peer.
+
+        Raises `TimedOut`, `Closed`, `LimitError`, and `PeerError` for a failure that the peer reports (``wire_code`` is
+        its code) or an answer that is none.
+        """
         call = CALLS[type]
         limit_s = call.timeout_s if timeout_s is None else timeout_s
         message = link.message(type, payload)
@@ -45,14 +54,16 @@ class Correspondence:
                 await link.send(message)
                 reply = await answer
         except TimeoutError as error:
-            self._rate(link.peer.id, Outcome.TIMEOUT)
+            if rated:
+                self._rate(link.peer.id, Outcome.TIMEOUT)
             if isinstance(error, TimedOut):
                 raise
             raise TimedOut(
                 f"{link.peer.id}: request timeout: no {call.answer} within {limit_s:g} s"
             ) from None
         except Closed:
-            self._rate(link.peer.id, Outcome.FAILURE)
+            if rated:
+                self._rate(link.peer.id, Outcome.FAILURE)
             raise
         finally:
             self._requests.close(message.id)

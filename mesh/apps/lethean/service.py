@@ -27,10 +27,10 @@ from mesh.apps.lethean.programs import load_programs
 from mesh.apps.lethean.supervisor import Supervisor
 from mesh.apps.lethean.worker import Worker
 from mesh.config import LetheanSection
-from mesh.errors import ConfigError, StorageError
+from mesh.errors import ConfigError, DecodeError, StorageError, UsageError
 from mesh.protocols.lethean.compat import strictness
 from mesh.protocols.lethean.handshake import Own
-from mesh.protocols.lethean.identity import KEY_BYTES, NodeKey
+from mesh.protocols.lethean.identity import KEY_BYTES, NodeKey, read_public_key
 from mesh.protocols.lethean.names import MAX_NAME_BYTES
 from mesh.protocols.lethean.registry import SAVE_DELAY_S, PeerRegistry
 from mesh.telemetry.counters import Counters
@@ -132,6 +132,30 @@ class LetheanService:
             self._deployments.close()
         if self.peers_file is not None:
             self.peers_file.close(time.monotonic())
+
+    def abandon(self) -> None:
+        """Let go of a service that was made to look at its files and never started."""
+        self.node.abandon()
+        if self._deployments is not None:
+            self._deployments.close()
+
+    def allow(self, public_key: str) -> None:
+        """Let a key connect, now and after a new start. Raises `UsageError`, `StorageError`."""
+        try:
+            read_public_key(public_key)
+        except DecodeError as error:
+            raise UsageError(f"{public_key[:64]!r} is no public key: {error.reason}") from None
+        if self.peers_file is None:
+            self.registry.allowlist.allow(public_key)
+        else:
+            self.peers_file.allow(public_key)
+
+    def revoke(self, public_key: str) -> None:
+        """Take that back. Raises `StorageError`."""
+        if self.peers_file is None:
+            self.registry.allowlist.revoke(public_key)
+        else:
+            self.peers_file.revoke(public_key)
 
     async def __aenter__(self) -> Self:
         try:
