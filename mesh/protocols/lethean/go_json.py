@@ -20,7 +20,7 @@ from mesh.errors import Malformed, UsageError
 REPLACEMENT: Final = "\ufffd"
 
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
-_RAW: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[ \t\n\r]+|[\u2028\u2029<>&]', re.DOTALL)
+_RAW: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[ \t\n\r]+', re.DOTALL)
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _ESCAPE: Final = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."

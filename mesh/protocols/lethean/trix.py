@@ -7,7 +7,7 @@ import hmac
 from typing import Any, Final
 
 from mesh.codecs.smsg import Container
-from mesh.errors import DecodeError, Malformed
+from mesh.errors import Malformed
 from mesh.protocols.lethean import go_json
 
 MAX_HEADER_BYTES: Final = 64 * 2**10
@@ -51,12 +51,3 @@ def _check(header: dict[str, Any], payload: bytes) -> None:
     actual = hashlib.new(algorithm.lower(), payload).hexdigest()
     if not hmac.compare_digest(actual.encode(), checksum.encode("utf-8", "replace")):
         raise Malformed("trix", None, "checksum mismatch")
-
-
-def is_container(magic: bytes, data: bytes) -> bool:
-    """Whether `data` is a container that could be opened, as far as its clear parts tell."""
-    try:
-        read_container(magic, data)
-    except DecodeError:
-        return False
-    return True

@@ -74,6 +74,19 @@ def test_more_than_nine_digits_are_cut() -> None:
     assert Envelope.decode("{}").ts == ZERO
 
 
+def test_times_that_are_none() -> None:
+    for text in ("2026-01-02T03:04:05+24:00", "2026-01-02T03:04:05+00:60", "2026-13-01T00:00:00Z", "1"):
+        with pytest.raises(Malformed):
+            read_timestamp(text, "t")
+    assert read_timestamp("2026-01-02T03:04:05-00:00", "t") == "2026-01-02T03:04:05Z"
+    assert read_timestamp("0000-02-29T00:00:00Z", "t") == "0000-02-29T00:00:00Z"
+    for text in ("0000-02-29T00:00:00Z", "never"):
+        with pytest.raises(Malformed):
+            unix_ns(text)
+    with pytest.raises(UsageError):
+        format_timestamp(10**21)
+
+
 @pytest.mark.parametrize("case", PARSED, ids=lambda case: case["json"])
 def test_envelopes_as_go_reads_them(case: dict[str, Any]) -> None:
     if case["envelope_error"]:

@@ -235,6 +235,38 @@ def test_a_peer_out_of_step_ends_the_connection(data: bytes, reason: str) -> Non
     assert end.deadline() is None
 
 
+def answer(command: int, fields: Section, code: int = 0) -> bytes:
+    payload = encode_storage(fields)
+    return write_header(Header(len(payload), False, command, code, 2)) + payload
+
+
+def test_answers_that_end_a_connection() -> None:
+    strange = LevinConnection(node(1), True, 0.0)
+    other = LevinConnection(node(3, bytes(16)), True, 0.0)
+    introduction = b"".join(bytes(piece) for piece in other.output())[33:]
+    strange.receive(write_header(Header(len(introduction), False, 1001, 0, 2)) + introduction, 0.0)
+    assert strange.events() == [Ended("the other end is of another network")]
+    dialer, _ = connected()
+    dialer.ping(0.0)
+    dialer.receive(answer(1003, {"status": Typed(Kind.STRING, b"NO"), "peer_id": Typed(Kind.UINT64, 1)}), 0.0)
+    assert dialer.events() == [Ended("a ping was answered with another status than OK")]
+    with pytest.raises(UsageError, match="ended"):
+        dialer.ping(0.0)
+    _, listener = connected()
+    again = LevinConnection(node(1), True, 0.0)
+    listener.receive(b"".join(bytes(piece) for piece in again.output()), 0.0)
+    assert listener.events() == [Ended("a second handshake")]
+
+
+def test_answers_may_come_in_another_order() -> None:
+    dialer, _ = connected()
+    dialer.request(2003, b"", 1.0)
+    dialer.ping(2.0)
+    dialer.receive(answer(1003, {"status": Typed(Kind.STRING, b"OK"), "peer_id": Typed(Kind.UINT64, 2)}), 3.0)
+    dialer.receive(write_header(Header(0, False, 2003, -1, 2)), 4.0)
+    assert dialer.events() == [Ponged(2, 1.0), Answered(2003, -1, b"")]
+
+
 def test_silence_ends_a_connection() -> None:
     idle = LevinConnection(node(1), False, 0.0)
     assert idle.deadline() == 120.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import zlib
 from typing import Any
 
@@ -104,6 +105,28 @@ def test_attachments_longer_than_what_is_there_are_refused() -> None:
 def test_a_header_above_what_headers_have_is_refused() -> None:
     with pytest.raises(Malformed, match="header"):
         read_container(b"SMSG", write_container(b"SMSG", f'{{"a":"{"x" * 70_000}"}}', b""))
+
+
+def test_headers_of_containers() -> None:
+    text = hashlib.sha256(b"x").hexdigest()
+    summed = f'{{"checksum":"{text}","checksum_algo":"SHA256"}}'
+    assert read_container(b"SMSG", write_container(b"SMSG", summed, b"x"))[1] == b"x"
+    assert read_container(b"SMSG", write_container(b"SMSG", "null", b"x")) == ({}, b"x")
+    for header in (
+        "[]",
+        "1",
+        "",
+        f'{{"checksum":"{text}"}}',
+        f'{{"checksum":"{text}","checksum_algo":"rot13"}}',
+    ):
+        with pytest.raises(Malformed):
+            read_container(b"SMSG", write_container(b"SMSG", header, b"x"))
+
+
+def test_what_is_no_gzip_is_refused() -> None:
+    data = write_container(smsg.MAGIC, '{"compression":"gzip"}', sigil.seal(bytes(32), NONCE, b"plain"))
+    with pytest.raises(Malformed, match="gzip"):
+        smsg.open_message(bytes(32), data)
 
 
 def test_a_message_changed_anywhere_behind_its_header_is_dropped() -> None:
