@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 SMALL_WRITE_BYTES = 65507
 """What one record holds."""
+WRITE_BYTES = 250_000
+"""Sealed and written at once: four full records, so that the peer is woken once for them."""
 MESSAGE_BYTES = 4096
 """Taken at once for a message: what lies behind a short one is copied when it is put back."""
 NEGOTIATE_BYTES = 256
@@ -398,7 +400,8 @@ class Stream(Reading):
                     await self._wait_writable()
                     continue
                 offset += driver.session.send(state, view[offset : offset + driver.session.room])
-                driver.flush_full()
+                if offset >= size or driver.session.queued_bytes >= WRITE_BYTES:
+                    driver.flush_full()
             if driver.session.own_queued():
                 driver.schedule_flush()
 
