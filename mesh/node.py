@@ -55,8 +55,8 @@ from mesh.storage.sqlite_datastore import SqliteDatastore
 from mesh.telemetry.counters import Counters
 
 if TYPE_CHECKING:
+    from mesh.services.dcutr import HolePunching
     from mesh.services.gossip import Pubsub
-    from mesh.services.hole_punching import HolePunching
     from mesh.services.kademlia import Kademlia
     from mesh.services.relay import Relaying
 
@@ -448,7 +448,7 @@ class Node:
     def _start_punching(self, swarm: Swarm, scope: Scope) -> None:
         if not self.config.dcutr.enabled:
             return
-        from mesh.services.hole_punching import HolePunching
+        from mesh.services.dcutr import HolePunching
 
         self._punching = HolePunching(
             swarm,

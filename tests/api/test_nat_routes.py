@@ -13,7 +13,7 @@ from mesh.api.server import ControlApi
 from mesh.console.application import run
 from mesh.multiformats.multiaddr import Multiaddr
 from mesh.node import Node
-from mesh.services.hole_punching import PunchReport
+from mesh.services.dcutr import PunchReport
 from tests.network.live import Nodes, identified
 
 

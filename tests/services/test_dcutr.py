@@ -12,8 +12,8 @@ from mesh.multiformats.multiaddr import Multiaddr
 from mesh.network.connection import Connection
 from mesh.node import Node
 from mesh.protocols.dcutr import ATTEMPTS, MAX_MESSAGE_BYTES, PROTOCOL
-from mesh.services import hole_punching
-from mesh.services.hole_punching import HolePunching
+from mesh.services import dcutr
+from mesh.services.dcutr import HolePunching
 from tests.network.live import QUIC, TCP, Nodes, eventually, exchange, identified
 from tests.services.relay.network import LOUD, client_of, dial_through, echo
 
@@ -83,7 +83,7 @@ async def test_a_relayed_connection_becomes_a_direct_one(
 async def test_an_open_stream_keeps_the_relayed_connection_until_its_end(
     nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hole_punching, "DRAIN_S", 0.01)
+    monkeypatch.setattr(dcutr, "DRAIN_S", 0.01)
     relay = await relay_node(nodes)
     target = await puncher(nodes, relay, target=True, hole_punching=False)
     source = await puncher(nodes, relay)
@@ -113,7 +113,8 @@ async def test_a_known_public_address_is_dialled_first(nodes: Nodes) -> None:
 async def test_a_failed_punch_keeps_the_cause_of_each_attempt(
     nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hole_punching, "PUNCH_S", 0.2)
+    monkeypatch.setattr(dcutr, "PUNCH_S", 0.2)
+    monkeypatch.setattr(dcutr, "PLAIN_S", 0.2)
     relay = await relay_node(nodes)
     target = await puncher(nodes, relay, target=True)
     source = await puncher(nodes, relay, announce=(CLOSED,))
@@ -207,9 +208,9 @@ async def test_nobody_else_may_ask(nodes: Nodes) -> None:
 
 
 async def test_too_many_exchanges_are_refused(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hole_punching, "PUNCH_S", 0.05)
+    monkeypatch.setattr(dcutr, "PUNCH_S", 0.05)
     source, connection = await Stranger(nodes).meet()
-    for _ in range(hole_punching.MAX_EXCHANGES):
+    for _ in range(dcutr.MAX_EXCHANGES):
         stream = await connection.open([PROTOCOL], allow_limited=True)
         await stream.write_message(CONNECT)
         await stream.read_message(MAX_MESSAGE_BYTES)

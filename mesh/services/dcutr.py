@@ -50,6 +50,8 @@ log = logging.getLogger(__name__)
 
 PUNCH_S: Final = 5.0
 """How long both sides dial in one attempt."""
+PLAIN_S: Final = 2.0
+"""How long addresses that should be public are dialled before that: a second SYN has its time, no more."""
 AGAIN_S: Final = 0.1
 """Rest after a dial that failed at once, doubled each time: a NAT may refuse what comes before its side has dialled."""
 DRAIN_S: Final = 2.0
@@ -281,7 +283,7 @@ class HolePunching:
         if found is None:
             plain = not attempt
             works = [self._dial(peer, each, punch.role, plain, failures) for each in punch.addresses]
-            found = await self._first(peer, works)
+            found = await self._first(peer, works, PLAIN_S if plain else PUNCH_S)
         seconds = time.monotonic() - begun
         if found is None:
             cause = "; ".join(f"{address}: {cause}" for address, cause in failures.items())
@@ -291,7 +293,9 @@ class HolePunching:
         self._report(peer, started, attempt, punch.addresses, "", seconds, punch, transport)
         return True
 
-    async def _first(self, peer: PeerId, works: list[Coroutine[Any, Any, None]]) -> Connection | None:
+    async def _first(
+        self, peer: PeerId, works: list[Coroutine[Any, Any, None]], limit_s: float
+    ) -> Connection | None:
         """The first direct connection that stands, whoever dialled it, while ``works`` go on."""
         arrived = asyncio.Event()
 
@@ -303,7 +307,7 @@ class HolePunching:
         tasks = [asyncio.create_task(each, name="hole punch") for each in works]
         waiting = asyncio.create_task(arrived.wait(), name="hole punch")
         try:
-            async with asyncio.timeout(PUNCH_S):
+            async with asyncio.timeout(limit_s):
                 await waiting
         except TimeoutError:
             pass
@@ -324,9 +328,10 @@ class HolePunching:
             await self._knock(address)
             return
         rest = AGAIN_S
-        deadline = time.monotonic() + PUNCH_S
+        limit = PLAIN_S if plain else PUNCH_S
+        deadline = time.monotonic() + limit
         while (left := deadline - time.monotonic()) > 0:
-            failures[address] = f"no answer within {PUNCH_S:g} s"
+            failures[address] = f"no answer within {limit:g} s"
             try:
                 await self._swarm.dial_as(peer, address, role, left, from_any_port=plain)
             except (LimitError, PeerError, Closed) as error:
