@@ -114,6 +114,7 @@ async def run(options: argparse.Namespace) -> None:
             relay_serve=options.relay_serve,
             hole_punching=options.hole_punching,
             max_reservations_per_ip=64,
+            quic_keepalive_s=options.keepalive,
         )
     )
     node.handle(echo.PROTOCOL_ID, echo.serve, limited=True)
@@ -136,6 +137,7 @@ def main() -> None:
     parser.add_argument("--relay", action="append", default=[])
     parser.add_argument("--relay-serve", action="store_true")
     parser.add_argument("--hole-punching", action="store_true")
+    parser.add_argument("--keepalive", type=float, default=15.0)
     asyncio.run(run(parser.parse_args()))
 
 

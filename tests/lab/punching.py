@@ -24,13 +24,13 @@ LISTEN = {
 POLL_S = 0.02
 
 
-def listening(transports: str, version: str = "4") -> list[str]:
-    """Addresses on all interfaces at port 4001; ``version`` is `4`, `6` or `46`."""
+def listening(transports: str, version: str = "4", port: int = 4001) -> list[str]:
+    """Addresses on all interfaces at one port; ``version`` is `4`, `6` or `46`."""
     found = []
     for each in transports.split(","):
         four, six = LISTEN[each]
         found += [four.format(ip4="0.0.0.0")] * ("4" in version) + [six.format(ip6="::")] * ("6" in version)
-    return found
+    return [each.replace("4001", str(port)) for each in found]
 
 
 class LabPeer(PeerProcess):
@@ -79,9 +79,9 @@ class Meeting:
     began: float
 
 
-def flags(maker: str, transports: str, version: str) -> list[str]:
+def flags(maker: str, transports: str, version: str, port: int) -> list[str]:
     """How a peer that may be punched to is started."""
-    found = [flag for each in listening(transports, version) for flag in ("--listen", each)]
+    found = [flag for each in listening(transports, version, port) for flag in ("--listen", each)]
     if maker == "go":
         found += ["--transport", transports, "--relay", "use", "--security", "both"]
     return [*found, "--hole-punching"]
@@ -95,8 +95,10 @@ async def meeting(
     relay: str = "ours",
     transports: str = "tcp",
     versions: tuple[str, str] = ("4", "4"),
+    places: tuple[str, str] = ("homeA", "homeB"),
+    ports: tuple[int, int] = (4001, 4001),
 ) -> AsyncIterator[Meeting]:
-    """The peers of these makers in homes A and B; A has dialled B through the relay."""
+    """The peers of these makers in two homes; A has dialled B through the relay."""
     serving = [flag for each in listening("tcp,quic", "46") for flag in ("--listen", each)]
     if relay == "go":
         serving += ["--transport", "tcp,quic", "--relay", "serve", "--security", "both"]
@@ -104,10 +106,12 @@ async def meeting(
         serving.append("--relay-serve")
     async with LabPeer(lab, RELAY, relay, *serving) as node:
         at = [_relay_address(node, transports, each) for each in versions]
-        target_flags = flags(b, transports, versions[1]) + (["--relay", at[1]] if b == "ours" else [])
+        target_flags = flags(b, transports, versions[1], ports[1]) + (
+            ["--relay", at[1]] if b == "ours" else []
+        )
         async with (
-            LabPeer(lab, "homeB", b, *target_flags) as target,
-            LabPeer(lab, "homeA", a, *flags(a, transports, versions[0])) as source,
+            LabPeer(lab, places[1], b, *target_flags) as target,
+            LabPeer(lab, places[0], a, *flags(a, transports, versions[0], ports[0])) as source,
         ):
             if b == "go":
                 await target.call("reserve", addr=at[1])

@@ -204,3 +204,21 @@ async def test_a_lossy_line_ends_in_direct_or_relayed(transport: str, number: in
             await met.a.direct(met.b.peer, RELAYED_S)
             assert await echoes(met.a, met.b)
             assert await echoes(met.b, met.a)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("number", range(1, TRIES + 1))
+@pytest.mark.parametrize("transport", ["tcp", "quic"])
+@pytest.mark.parametrize("kind", ["full-cone-hairpin", "port-restricted"])
+async def test_two_hosts_behind_one_nat(kind: str, transport: str, number: int) -> None:
+    """Only a NAT that serves its own hosts lets them meet at its outer address; else they stay relayed."""
+    with Lab(SitePlan(kind_named(kind), hosts=2)) as lab:
+        async with meeting(lab, transports=transport, places=("homeA", "homeA2"), ports=(4001, 4002)) as met:
+            if kind == "port-restricted":
+                await stays_relayed(met)
+                return
+            assert await met.a.direct(met.b.peer, DIRECT_S) is not None, [
+                await attempts(each) for each in (met.a, met.b)
+            ]
+            assert await echoes(met.a, met.b)
+            assert await echoes(met.b, met.a)
