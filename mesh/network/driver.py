@@ -195,7 +195,7 @@ class Driver(Pump, asyncio.BufferedProtocol):
             self._deferred = False
             self.schedule_flush()
         elif session.queued_bytes or self._unsent:
-            self.flush()
+            self._flush_processed()
         if self._ending is not None and session.ended is not None:
             self._close_transport()
         elif session.remote_gone and not session.streams:

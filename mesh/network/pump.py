@@ -27,6 +27,7 @@ class Pump:
     """``memory`` is the node's counter of held bytes. ``near`` is set by the owner for a peer on this machine."""
 
     __slots__ = (
+        "_asked",
         "_deferred",
         "_drained",
         "_flush_scheduled",
@@ -54,6 +55,7 @@ class Pump:
         self._flushed_at = 0.0
         self._scheduled_at = 0.0
         self._deferred = False
+        self._asked = False
         self._processing = False
         self._drained: list[asyncio.Future[None]] | None = None
         self._lost = False
@@ -70,6 +72,7 @@ class Pump:
     def request_flush(self) -> None:
         """Send soon: at once after a pause, at the turn's end when the last write was just now."""
         if self._processing:
+            self._asked = True
             return
         if self._flush_scheduled:
             if self.session.queued_bytes >= FLUSH_BYTES or time.monotonic() - self._scheduled_at > SLICE_S:
@@ -117,6 +120,14 @@ class Pump:
             self._drained = []
         self._drained.append(waiter)
         await waiter
+
+    def _flush_processed(self) -> None:
+        """Send what processing has left; an answer among it is awaited like one that was written by itself."""
+        if self._asked:
+            self._asked = False
+            self._flush_small()
+        else:
+            self.flush()
 
     def _flush_turn(self) -> None:
         self._flush_scheduled = False

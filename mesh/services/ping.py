@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hmac
 import os
 import time
@@ -28,8 +27,19 @@ class Ping:
 
     async def serve(self, stream: Stream) -> None:
         """Echo whole payloads until the peer ends its side or is silent for 10 s."""
-        with contextlib.suppress(TimeoutError):
-            await self._echo(stream)
+        echo = _Echo(stream)
+        try:
+            while not echo.over:
+                try:
+                    async with asyncio.timeout_at(echo.heard_at + IDLE_S):
+                        await echo.stuck()
+                except TimeoutError:
+                    if asyncio.get_running_loop().time() >= echo.heard_at + IDLE_S:
+                        return
+                else:
+                    await stream.write(echo.take())
+        finally:
+            stream.follow(None)
 
     async def ping(
         self, connection: Connection, count: int | None = None, interval_s: float = 1.0
@@ -63,20 +73,6 @@ class Ping:
             if asked is not None:
                 await asked.close()
 
-    async def _echo(self, stream: Stream) -> None:
-        loop = asyncio.get_running_loop()
-        rest = b""
-        async with asyncio.timeout(IDLE_S) as idle:
-            while chunk := await stream.read():
-                rest += chunk
-                whole = len(rest) - len(rest) % PING_BYTES
-                if whole:
-                    await stream.write(rest[:whole])
-                    rest = rest[whole:]
-                    deadline = idle.when()
-                    if deadline is not None and loop.time() + IDLE_S - deadline > 1.0:
-                        idle.reschedule(loop.time() + IDLE_S)
-
     async def _open(self, connection: Connection) -> _Asked:
         known = connection.remote_protocols is not None and PROTOCOL_ID in connection.remote_protocols
         return _Asked(
@@ -84,17 +80,77 @@ class Ping:
         )
 
 
+class _Echo:
+    """The answering end of one ping stream: within the turn in which a ping comes, while the peer takes the answers."""
+
+    __slots__ = ("_error", "_loop", "_rest", "_stream", "_woken", "ended", "heard_at")
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._loop = asyncio.get_running_loop()
+        self._rest = b""
+        self._woken: asyncio.Future[None] | None = None
+        self._error: MeshError | None = None
+        self.ended = False
+        self.heard_at = self._loop.time()
+        stream.follow(self._come)
+        self._come()
+
+    @property
+    def over(self) -> bool:
+        """Whether the peer has ended its side, in order."""
+        return self.ended and self._error is None
+
+    async def stuck(self) -> None:
+        """Wait until the stream has ended or an answer has to wait. Raises what ended the stream."""
+        if len(self._rest) < PING_BYTES and not self.ended:
+            self._woken = self._loop.create_future()
+            try:
+                await self._woken
+            finally:
+                self._woken = None
+        if self._error is not None:
+            raise self._error
+
+    def take(self) -> bytes:
+        """The answers that have to wait; those to what comes meanwhile follow at once."""
+        whole = len(self._rest) - len(self._rest) % PING_BYTES
+        waiting, self._rest = self._rest[:whole], self._rest[whole:]
+        self._loop.call_soon(self._come)
+        return waiting
+
+    def _come(self) -> None:
+        stream, woken = self._stream, self._woken
+        try:
+            while len(self._rest) < PING_BYTES and (chunk := stream.take_chunk()) is not None:
+                self.heard_at = self._loop.time()
+                if not chunk:
+                    self.ended = True
+                    break
+                self._rest += chunk
+                whole = len(self._rest) - len(self._rest) % PING_BYTES
+                if whole and stream.try_write(self._rest[:whole]):
+                    self._rest = self._rest[whole:]
+        except MeshError as error:
+            self._error = error
+            self.ended = True
+        if (self.ended or len(self._rest) >= PING_BYTES) and woken is not None and not woken.done():
+            woken.set_result(None)
+
+
 class _Asked:
     """The asking end of one ping stream. One timer watches all its pings: it looks again when the limit has passed, and
     resets the stream under a ping that is older."""
 
-    __slots__ = ("_asked_at", "_late", "_limit_s", "_stream", "_timer")
+    __slots__ = ("_asked_at", "_heard_at", "_late", "_limit_s", "_stream", "_timer")
 
     def __init__(self, stream: Stream, limit_s: float) -> None:
         self._stream = stream
         self._limit_s = limit_s
         self._asked_at: float | None = None
+        self._heard_at = 0.0
         self._late = False
+        stream.follow(self._come)
         self._timer = asyncio.get_running_loop().call_later(limit_s, self._look)
 
     async def exchange(self) -> float | None:
@@ -111,7 +167,7 @@ class _Asked:
             raise
         finally:
             self._asked_at = None
-        taken = time.perf_counter() - started
+        taken = self._heard_at - started
         if not hmac.compare_digest(answer, payload):
             raise PeerError("ping: the answer differs from what was sent", protocol=PROTOCOL_ID)
         return taken
@@ -124,6 +180,9 @@ class _Asked:
             if self._stream.connection.closed:
                 raise
             return None
+
+    def _come(self) -> None:
+        self._heard_at = time.perf_counter()
 
     def give_up(self) -> None:
         self._timer.cancel()

@@ -196,7 +196,7 @@ class QuicDriver(Pump):
             self._deferred = False
             self.schedule_flush()
         else:
-            self.flush()
+            self._flush_processed()
 
     def flush(self) -> None:
         """Send what the engine gives, as far as the socket takes it."""
