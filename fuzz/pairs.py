@@ -13,8 +13,10 @@ from typing import Any
 
 import construct
 
+from fuzz.storage_pair import ordered, plain_section, typed_section
 from mesh.codecs.wire import Record, decode_uvarint, encode_uvarint
 from mesh.errors import DecodeError, Truncated, UsageError
+from mesh.protocols.lethean.portable_storage import decode_storage, encode_storage
 from protocol_specs.catalogue import CATALOGUE, Entry
 from protocol_specs.grammar import Delimited, Layout, Message, Repeat, bare
 from protocol_specs.multiaddr import COMPONENT
@@ -167,12 +169,32 @@ def catalogue_pair(entry: Entry) -> Pair:
     if entry.name == "uvarint.uvarint":
         names = {"encode_uvarint": encode_uvarint, "decode_uvarint": decode_uvarint}
         return function_pair(entry.name, entry.schema, names, "uvarint")
+    if entry.name == "portable_storage.storage":
+        return storage_pair(entry.schema)
     if not entry.generated:
         return _handwritten_pair(entry)
     namespace = {**vars(importlib.import_module(entry.implementation))}
     if entry.is_class:
         return record_pair(entry.name, entry.schema, namespace)
     return function_pair(entry.name, entry.schema, namespace, entry.symbol)
+
+
+def storage_pair(schema: Any) -> Pair:
+    """The pair of portable storage; how many bytes were taken is not compared, because those behind mean nothing."""
+    interpret, build = interpreter(schema, whole=False)
+
+    def encode(value: Any) -> bytes | None:
+        try:
+            return encode_storage(typed_section(value))
+        except UsageError:
+            return None
+
+    def interpret_all(data: bytes) -> Outcome:
+        outcome = interpret(data)
+        return Outcome(outcome.verdict, ordered(outcome.value))
+
+    decode = _decoder(lambda data: (plain_section(decode_storage(data)), 0))
+    return Pair("portable_storage.storage", decode, interpret_all, encode, build, strict=False)
 
 
 def pairs() -> dict[str, Pair]:

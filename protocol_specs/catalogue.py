@@ -25,6 +25,7 @@ from protocol_specs import (
     perf,
     pex,
     ping,
+    portable_storage,
     quic,
     relay,
     rendezvous,
@@ -68,6 +69,7 @@ MODULES = (
     tim.MODULE,
     ueps.MODULE,
     levin.MODULE,
+    portable_storage.MODULE,
 )
 
 VECTORS = {
@@ -104,6 +106,7 @@ VECTORS = {
     "tim.payload": "lethean",
     "ueps.packet": "lethean",
     "levin.header": "lethean",
+    "portable_storage.storage": "lethean",
 }
 """The group of recorded vectors that holds a format, by the format's name."""
 

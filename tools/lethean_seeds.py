@@ -18,7 +18,12 @@ def lethean_seeds() -> dict[str, list[bytes]]:
     built = [case["packet_hex"] for case in packets["build"] if case.get("packet_len", 0) in range(1, 400)]
     bundles = load("tim", "lethean")["bundles"]
     stims = [base64.b64decode(case["data_base64"]) for case in bundles if "header_json" in case]
+    stored: Any = load("levin", "lethean")
+    encoded = [case["encoded_hex"] for case in stored["storage_encode"] if case.get("encoded_hex")]
     return {
+        "portable_storage.storage": [
+            bytes.fromhex(text) for text in encoded + [case["hex"] for case in stored["storage_decode"]]
+        ],
         "ueps.packet": [
             bytes.fromhex(text) for text in built + [case["packet_hex"] for case in packets["read"]]
         ],

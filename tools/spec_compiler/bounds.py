@@ -21,6 +21,7 @@ from protocol_specs.grammar import (
     bare,
     width,
 )
+from protocol_specs.portable_storage import Storage
 from protocol_specs.protobuf import LEN
 
 
@@ -48,6 +49,8 @@ def check_bounds(element: Any, path: str, region: int | None = None) -> int:
         return _wanted(element.maximum and UVARINT_BYTES, path, "maximum")
     if isinstance(element, Varint62):
         return _wanted(element.maximum and VARINT62_BYTES, path, "maximum")
+    if isinstance(element, Storage):
+        return _wanted(element.max_bytes, path, "max_bytes")
     if isinstance(element, Bytes):
         return _wanted(region if element.max_bytes is None else element.max_bytes, path, "max_bytes")
     if isinstance(element, Delimited):

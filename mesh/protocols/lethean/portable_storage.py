@@ -10,6 +10,7 @@ import struct
 from enum import IntEnum
 from typing import Any, Final, NamedTuple
 
+from mesh.codecs.levin import MAX_PAYLOAD_BYTES
 from mesh.errors import Malformed, Truncated, UsageError
 from mesh.framing.levin import read_varint, write_varint
 
@@ -65,11 +66,16 @@ _LEAST_ENTRY: Final = 3
 
 def encode_storage(section: Section) -> bytes:
     """The bytes of a root section, its names in ascending order. Raises UsageError for what has no form."""
-    return b"".join((SIGNATURE, bytes([VERSION]), _write_section(section, 0)))
+    data = b"".join((SIGNATURE, bytes([VERSION]), _write_section(section, 0)))
+    if len(data) > MAX_PAYLOAD_BYTES:
+        raise UsageError(f"storage: {len(data)} bytes, at most {MAX_PAYLOAD_BYTES}")
+    return data
 
 
 def decode_storage(data: bytes) -> Section:
     """The root section; bytes behind it are ignored. Raises Truncated or Malformed."""
+    if len(data) > MAX_PAYLOAD_BYTES:
+        raise Malformed("storage", 0, f"{len(data)} bytes, at most {MAX_PAYLOAD_BYTES}")
     if len(data) < 9:
         raise Truncated("storage", 0, "truncated storage data")
     if data[:8] != SIGNATURE:
