@@ -42,7 +42,7 @@ test-long: setup interop-peers
 	$(BIN)/python -m pytest -m long
 
 bench: setup interop-peers
-	$(BIN)/python -m tools.bench
+	$(BIN)/python -m tools.bench --peers second
 	$(BIN)/python -m tools.bench.dht
 	$(BIN)/python -m tools.bench.gossip
 
