@@ -12,6 +12,7 @@ import heapq
 import os
 import random
 import select
+import signal
 import struct
 import sys
 import time
@@ -20,6 +21,7 @@ from typing import Final
 MAX_PACKETS: Final = 10_000
 READS_PER_WAKE: Final = 64
 _CLONE_NEWNET: Final = 0x40000000
+_PR_SET_PDEATHSIG: Final = 1
 _TUNSETIFF: Final = 0x400454CA
 _TUN_WITHOUT_HEADER: Final = 0x1001
 _REQUEST: Final = struct.Struct("16sH22x")
@@ -77,7 +79,13 @@ class DelayLine:
         return max(0.0, self._waiting[0][0] - now) if self._waiting else -1
 
 
+def end_with_parent() -> None:
+    """Be killed when the thread that started this process is gone, however it ended."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def main(arguments: list[str]) -> None:
+    end_with_parent()
     one = open_tun(arguments[0], arguments[1])
     other = open_tun(arguments[2], arguments[3])
     jitter_s = float(arguments[5]) / 1000 if len(arguments) > 5 else 0.0

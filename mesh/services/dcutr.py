@@ -198,6 +198,7 @@ class HolePunching:
         """When to dial what; None, with a report, when nothing was agreed on."""
         own, now = self._own(), time.monotonic()
         if not own:
+            self._asked.pop(relayed, None)  # what the peer says next is a reason to try again
             self._report(relayed.peer, True, attempt, (), "no outside address of this node is known", 0.0)
             return None
         starter = Starter(own, self._usable, now, attempt)
@@ -363,7 +364,10 @@ class HolePunching:
         transport: str = "",
     ) -> None:
         side = "starter" if started else "answerer"
-        self._counters.count(f"dcutr.{side}:{transport or 'failed'}")
+        if attempt:
+            self._counters.count(f"dcutr.{side}:{transport or 'failed'}")
+        else:
+            self._counters.count(f"dcutr.direct_dials:{'success' if transport else 'failed'}")
         log.debug("hole punch %d with %s: %s", attempt, peer, cause or transport)
         trip = punch.round_trip_s if punch is not None else None
         self.reports.append(PunchReport(peer, started, attempt, addresses, transport, cause, seconds, trip))

@@ -14,6 +14,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from mesh.telemetry.lethean_metrics import LetheanReading, lethean_families
+from mesh.telemetry.punch_metrics import punch_families
 from mesh.telemetry.reachability_metrics import ReachabilityReading, reachability_families
 from mesh.telemetry.relay_metrics import RelayReading, relay_families
 
@@ -133,6 +134,7 @@ class Metrics(Collector):
             yield from lethean_families(readings.lethean, readings.counters)
         if readings.relay is not None:
             yield from relay_families(readings.relay, readings.counters)
+        yield from punch_families(readings.counters)
         yield from _own(readings)
 
 

@@ -64,6 +64,21 @@ async def test_hole_punches_have_their_causes(
     assert lines[1].endswith("attempt 2, 0.50 s: direct over tcp")
 
 
+async def test_hole_punches_are_counted(caller: httpx.AsyncClient, node: Node) -> None:
+    for name in (
+        "dcutr.direct_dials:failed",
+        "dcutr.starter:quic",
+        "dcutr.answerer:failed",
+        "dcutr.relayed:closed",
+    ):
+        node.counters.count(name)
+    text = (await caller.get("/v0/metrics")).text
+    assert 'libp2p_holepunch_direct_dials_total{outcome="failed"} 1.0' in text
+    assert 'mesh_holepunch_attempts_total{outcome="quic",side="initiator"} 1.0' in text
+    assert 'mesh_holepunch_attempts_total{outcome="failed",side="receiver"} 1.0' in text
+    assert "mesh_holepunch_relayed_closed_total 1.0" in text
+
+
 async def test_figures_have_the_names_of_go(caller: httpx.AsyncClient, node: Node, peer: Node) -> None:
     await identified(await peer.connect(node.listen_addrs[0]))
     text = (await caller.get("/v0/metrics")).text

@@ -67,6 +67,20 @@ def test_only_leftovers_of_the_dead_are_swept(dead: int) -> None:
         assert lab.namespace("relay") in namespaces.named_ours()
 
 
+def test_what_a_killed_laboratory_leaves_is_swept_by_the_next() -> None:
+    script = "import sys, time; from mesh.lab import *; Lab(SitePlan(kind_named('b'), delay_ms=5)).build();"
+    script += " sys.stdout.write('built\\n'); sys.stdout.flush(); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as killed:
+        assert killed.stdout is not None
+        assert killed.stdout.readline() == b"built\n"
+        left = f"{PREFIX}{killed.pid}-homeA"
+        assert left in namespaces.named_ours()
+        killed.kill()
+    assert left in namespaces.named_ours()
+    with Lab("b"):
+        assert not [each for each in namespaces.named_ours() if namespaces.owner_of(each) == killed.pid]
+
+
 def test_rules_with_a_mistake_fail_and_say_where() -> None:
     with Lab("b") as lab, pytest.raises(LabError, match="syntax error"):
         namespaces.load_rules(lab.namespace("natA"), "table ip n { chain }")
