@@ -15,6 +15,7 @@ EVENTS: Final = (
     ("dropped", "messages_dropped", "Messages that were dropped", "reason"),
     ("answered", "answers", "Commands answered, by type of the answer", "type"),
     ("request", "requests", "Requests of ours, by what came of them", "result"),
+    ("ueps", "packets", "UEPS packets, by what became of them", "result"),
     ("link", "links", "Connections begun and ended", "event"),
 )
 

@@ -8,7 +8,7 @@ import logging
 import secrets
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Final, Self
@@ -39,10 +39,10 @@ from mesh.protocols.lethean.envelope import Envelope
 from mesh.protocols.lethean.handshake import CHALLENGE_BYTES, Accepted, Dialer, Listener, Own, Refused
 from mesh.protocols.lethean.identity import Identity
 from mesh.protocols.lethean.json_record import JsonRecord
-from mesh.protocols.lethean.messages import DisconnectCode, ErrorCode, ErrorReply, Ping
+from mesh.protocols.lethean.messages import PAYLOADS, DisconnectCode, ErrorCode, ErrorReply, Ping
 from mesh.protocols.lethean.peer import Peer
 from mesh.protocols.lethean.registry import PeerRegistry
-from mesh.protocols.lethean.routing import GUARDED, Route, route, stays
+from mesh.protocols.lethean.routing import COMMANDS, GUARDED, Route, route, stays
 from mesh.protocols.lethean.scores import Outcome
 from mesh.telemetry.counters import Counters
 
@@ -95,6 +95,7 @@ class LetheanNode:
         self._correspondence = Correspondence(self._strictness, self._rate)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="lethean")
         self._changed: list[Callable[[Link, bool], None]] = []
+        self._extensions: dict[str, Callable[[Link, Envelope], Awaitable[None]]] = {}
 
     # -- life --------------------------------------------------------------------------------------------------------
 
@@ -168,6 +169,12 @@ class LetheanNode:
     def on_change(self, tell: Callable[[Link, bool], None]) -> None:
         """Have ``tell`` called with each link that begins (True) or ends (False) to be its peer's."""
         self._changed.append(tell)
+
+    def extend(self, type: str, handle: Callable[[Link, Envelope], Awaitable[None]]) -> None:
+        """Have messages of a type that Go nodes do not know dealt with. Raises `UsageError` for a type of the mesh."""
+        if type in PAYLOADS or type in COMMANDS:
+            raise UsageError(f"{type} is a type of the mesh itself")
+        self._extensions[type] = handle
 
     # -- peers -------------------------------------------------------------------------------------------------------
 
@@ -418,6 +425,10 @@ class LetheanNode:
         where = route(message)
         if where is Route.ANSWER:
             self._correspondence.take(link, message)
+            return
+        extension = self._extensions.get(message.type)
+        if extension is not None:
+            await extension(link, message)
             return
         if where is Route.NOBODY or self.worker is None:
             return
