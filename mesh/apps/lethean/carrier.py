@@ -179,6 +179,8 @@ class Carrier(asyncio.Protocol):
         self._cause = self._cause or cause
         if self._transport is not None:
             self._transport.abort()
+        elif not self._gone.done():
+            self._end_unmade()
 
     async def wait_ended(self, patience_s: float) -> None:
         """Wait until the connection is gone; one that will not go within the time is aborted."""
@@ -200,6 +202,9 @@ class Carrier(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        if self._gone.done():
+            self._transport.abort()
+            return
         host, port = (transport.get_extra_info("peername") or ("?", 0))[:2]
         self.peer_address = f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
         if isinstance(self._protocol, ClientProtocol):
@@ -249,6 +254,13 @@ class Carrier(asyncio.Protocol):
     def resume_writing(self) -> None:
         drained, self._drained = self._drained, None
         self._release(drained)
+
+    def _end_unmade(self) -> None:
+        """Nothing was connected yet, as while TLS is being set up: what comes after is ended at once."""
+        self._gone.set_result(None)
+        if not self.opened.done():
+            self.opened.set_exception(self.closed_error())
+            self.opened.exception()
 
     # -- within ------------------------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from mesh.config import LetheanSection
 from mesh.errors import (
     AddressInUse,
     Closed,
+    DecodeError,
     DialError,
     DialFailure,
     LimitError,
@@ -39,7 +40,7 @@ from mesh.protocols.lethean.envelope import Envelope
 from mesh.protocols.lethean.handshake import CHALLENGE_BYTES, Accepted, Dialer, Listener, Own, Refused
 from mesh.protocols.lethean.identity import Identity
 from mesh.protocols.lethean.json_record import JsonRecord
-from mesh.protocols.lethean.messages import PAYLOADS, DisconnectCode, ErrorCode, ErrorReply, Ping
+from mesh.protocols.lethean.messages import PAYLOADS, DisconnectCode, ErrorCode, ErrorReply, Ping, Pong
 from mesh.protocols.lethean.peer import Peer
 from mesh.protocols.lethean.registry import PeerRegistry
 from mesh.protocols.lethean.routing import COMMANDS, GUARDED, Route, route, stays
@@ -430,7 +431,13 @@ class LetheanNode:
         if extension is not None:
             await extension(link, message)
             return
-        if where is Route.NOBODY or self.worker is None:
+        if where is Route.NOBODY:
+            return
+        if self.worker is None:
+            if message.type == "ping":
+                with contextlib.suppress(DecodeError):
+                    pong = Pong(sent_at_ms=message.payload(Ping).sent_at_ms, received_at_ms=unix_ms())
+                    await link.reply(message, "pong", pong)
             return
         answer = await self.worker.answer(message, link.peer.id, link.session.password)
         if answer is not None:
