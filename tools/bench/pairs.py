@@ -44,7 +44,7 @@ PROGRAMS = {
     ),
     "py": Program(
         py_libp2p.command,
-        frozenset({"bulk", "ping", "streams", "connections", "quic"}),
+        frozenset({"bulk", "ping", "streams", "connections", "tls", "quic"}),
         lacks=frozenset({"quic-memory"}),
     ),
 }

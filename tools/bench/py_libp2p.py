@@ -19,8 +19,8 @@ MESSAGE_LETTERS = 400
 
 
 def command(transport: str) -> list[str]:
-    """Noise and yamux over TCP, or QUIC."""
-    if transport not in ("tcp", "quic"):
+    """Noise or TLS and yamux over TCP, or QUIC."""
+    if transport not in ("tcp", "tls", "quic"):
         raise PeerMissing(f"py-libp2p is not run over {transport}")
     return [str(PYTHON), str(WORKER), "--transport", transport]
 

@@ -28,21 +28,29 @@ from libp2p.rcmgr import ResourceLimits, ResourceManager  # type: ignore[import-
 from libp2p.rcmgr.connection_limits import new_connection_limits  # type: ignore[import-not-found]
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE  # type: ignore[import-not-found]
 from libp2p.security.noise.transport import Transport as Noise
+from libp2p.security.tls.transport import PROTOCOL_ID as TLS  # type: ignore[import-not-found]
+from libp2p.security.tls.transport import TLSTransport
 from libp2p.transport.quic.config import QUICTransportConfig  # type: ignore[import-not-found]
 
 ECHO, PERF, PING, IDENTIFY = "/echo/1.0.0", "/perf/1.0.0", "/ipfs/ping/1.0.0", "/ipfs/id/1.0.0"
-LISTEN = {"tcp": "/ip4/127.0.0.1/tcp/0", "quic": "/ip4/127.0.0.1/udp/0/quic-v1"}
+LISTEN = {
+    "tcp": "/ip4/127.0.0.1/tcp/0",
+    "tls": "/ip4/127.0.0.1/tcp/0",
+    "quic": "/ip4/127.0.0.1/udp/0/quic-v1",
+}
 PIECE = bytes(64 * 1024)
 MANY = 1_000_000
 
 
-def make_host(quic: bool) -> Any:
-    """Limits out of the way; Noise alone, or QUIC alone."""
+def make_host(transport: str) -> Any:
+    """Limits out of the way; Noise alone, TLS alone, or QUIC alone."""
     key = generate_new_ed25519_identity()
+    quic = transport == "quic"
+    noise = {NOISE: Noise(key, noise_privkey=create_new_key_pair().private_key)}
     limits = ResourceLimits(max_connections=MANY, max_streams=MANY, max_memory_mb=1 << 20)
     return new_host(
         key_pair=key,
-        sec_opt={NOISE: Noise(key, noise_privkey=create_new_key_pair().private_key)},
+        sec_opt={TLS: TLSTransport(key)} if transport == "tls" else noise,
         muxer_preference="YAMUX",
         resource_manager=ResourceManager(
             limits=limits,
@@ -76,9 +84,9 @@ async def serve_echo(stream: Any) -> None:
 class Worker:
     """Answers the commands that the rows use."""
 
-    def __init__(self, host: Any, quic: bool) -> None:
+    def __init__(self, host: Any, transport: str) -> None:
         self._host = host
-        self._quic = quic
+        self._transport = transport
         self.commands: dict[str, Callable[..., Awaitable[dict[str, Any]]]] = {
             "connect": self.connect,
             "connections": self.connections,
@@ -151,7 +159,7 @@ class Worker:
     async def connections(self, addr: str, count: int, concurrency: int) -> dict[str, Any]:
         """Connect, identify, close; each worker has a host, made before the clock starts."""
         info = info_from_p2p_addr(multiaddr.Multiaddr(addr))
-        dialers = [make_host(self._quic) for _ in range(min(concurrency, count))]
+        dialers = [make_host(self._transport) for _ in range(min(concurrency, count))]
 
         async def one(worker: int) -> None:
             host = dialers[worker]
@@ -227,7 +235,7 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--transport", choices=LISTEN, default="tcp")
     transport = parser.parse_args().transport
-    host = make_host(transport == "quic")
+    host = make_host(transport)
     async with (
         host.run(listen_addrs=[multiaddr.Multiaddr(LISTEN[transport])]),
         trio.open_nursery() as nursery,
@@ -235,7 +243,7 @@ async def main() -> None:
         host.set_stream_handler(ECHO, serve_echo)
         host.set_stream_handler(PING, handle_ping)
         await PerfService(host).start()
-        worker = Worker(host, transport == "quic")
+        worker = Worker(host, transport)
         peer = str(host.get_id())
         addresses = [str(each).split("/p2p/")[0] for each in host.get_transport_addrs()]
         say({"event": "ready", "peer": peer, "addrs": [f"{each}/p2p/{peer}" for each in addresses]})
