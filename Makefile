@@ -46,6 +46,7 @@ bench: setup interop-peers
 	$(BIN)/python -m tools.bench.dht
 	$(BIN)/python -m tools.bench.gossip
 	$(BIN)/python -m tools.bench.lethean
+	$(BIN)/python -m tools.bench.lethean_live
 
 lock: setup
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \

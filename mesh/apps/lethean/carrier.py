@@ -1,8 +1,9 @@
 """One WebSocket over one TCP connection: whole messages in, whole messages out, every length bounded.
 
 The `websockets` package's protocol core does opening handshake, masking and control frames; this is its shell on asyncio.
-Messages wait in a queue of `QUEUED_MESSAGES`; a full one stops the reading of the socket, so a peer is as fast as its
-messages are dealt with. Endings are bare ends of TCP, as a Go node's are, save where RFC 6455 wants a close frame.
+Messages wait in a queue of `QUEUED_MESSAGES` and `QUEUED_BYTES`; a full one stops the reading of the socket, so a peer is
+as fast as its messages are dealt with. Endings are bare ends of TCP, as a Go node's are, save where RFC 6455 wants a close
+frame.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ MAX_HEAD_BYTES: Final = 16 * 1024
 FRAGMENT_BYTES: Final = 4096
 """A dialler splits longer messages into frames of this size, as a Go node does."""
 QUEUED_MESSAGES: Final = 64
+QUEUED_BYTES: Final = 2 * MAX_MESSAGE_BYTES
 MAX_FRAGMENTS: Final = 4096
 """Frames of one message; a Go dialler needs 256 for the longest."""
 MAX_UNSENT_BYTES: Final = 4 * MAX_MESSAGE_BYTES
@@ -84,6 +86,7 @@ class Carrier(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self.opened: asyncio.Future[None] = self._loop.create_future()
         self._messages: deque[bytes] = deque()
+        self._queued_bytes = 0
         self._partial = bytearray()
         self._fragments = 0
         self._controls = 0
@@ -128,7 +131,9 @@ class Carrier(asyncio.Protocol):
             finally:
                 self._waiter = None
         message = self._messages.popleft()
-        if self._paused and len(self._messages) < QUEUED_MESSAGES // 2 and self._transport is not None:
+        self._queued_bytes -= len(message)
+        room = len(self._messages) < QUEUED_MESSAGES // 2 and self._queued_bytes < QUEUED_BYTES // 2
+        if self._paused and room and self._transport is not None:
             self._paused = False
             self._transport.resume_reading()
         return message
@@ -331,8 +336,10 @@ class Carrier(asyncio.Protocol):
         self._fragments = 0
         self._controls = 0
         self._messages.append(message)
+        self._queued_bytes += len(message)
         self._release(self._waiter)
-        if len(self._messages) >= QUEUED_MESSAGES and not self._paused and self._transport is not None:
+        full = len(self._messages) >= QUEUED_MESSAGES or self._queued_bytes >= QUEUED_BYTES
+        if full and not self._paused and self._transport is not None:
             self._paused = True
             self._transport.pause_reading()
 

@@ -5,31 +5,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import secrets
 import ssl
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
-from mesh.apps.lethean.carrier import Carrier, dial_carrier
+from mesh.apps.lethean.carrier import Carrier
 from mesh.apps.lethean.duplicates import COMMANDS_REMEMBERED_S, REMEMBERED_S, Duplicates
-from mesh.apps.lethean.instant import message_id, stamp, unix_ms
+from mesh.apps.lethean.handshaking import Manners, dial_peer
+from mesh.apps.lethean.instant import stamp, unix_ms
 from mesh.apps.lethean.link import Link, Terms
+from mesh.apps.lethean.reception import Reception
 from mesh.apps.lethean.requests import Correspondence
 from mesh.apps.lethean.worker import Worker
 from mesh.config import LetheanSection
 from mesh.errors import (
-    AddressInUse,
-    Closed,
     DecodeError,
     DialError,
-    DialFailure,
     LimitError,
     MeshError,
-    NetworkError,
-    TimedOut,
     UsageError,
 )
 from mesh.network.scope import Scope
@@ -37,7 +33,7 @@ from mesh.protocols.lethean.allowlist import AuthMode
 from mesh.protocols.lethean.compat import strictness
 from mesh.protocols.lethean.dedup import SeenMessages
 from mesh.protocols.lethean.envelope import Envelope
-from mesh.protocols.lethean.handshake import CHALLENGE_BYTES, Accepted, Dialer, Listener, Own, Refused
+from mesh.protocols.lethean.handshake import Accepted, Own
 from mesh.protocols.lethean.identity import Identity
 from mesh.protocols.lethean.json_record import JsonRecord
 from mesh.protocols.lethean.messages import PAYLOADS, DisconnectCode, ErrorCode, ErrorReply, Ping, Pong
@@ -48,11 +44,6 @@ from mesh.protocols.lethean.scores import Outcome
 from mesh.telemetry.counters import Counters
 
 log = logging.getLogger(__name__)
-
-DIAL_S: Final = 10.0
-END_S: Final = 2.0
-UNOPENED: Final = 64
-"""TCP connections beyond the limit of connections that may be there without having become a WebSocket."""
 
 
 class LetheanNode:
@@ -78,7 +69,6 @@ class LetheanNode:
         self.own = own
         self.counters = Counters() if counters is None else counters
         self.links: dict[str, Link] = {}
-        self.listen_address = ""
         self._strictness = strictness(section.compat)
         self.registry = PeerRegistry(self._strictness, section.max_peers) if registry is None else registry
         self.registry.mode = AuthMode.ALLOWLIST if section.mode == "allowlist" else AuthMode.OPEN
@@ -87,11 +77,9 @@ class LetheanNode:
         self.worker = worker
         self._seen = Duplicates(None) if seen is None else seen
         self._server_tls = server_tls
-        self._client_tls = client_tls
-        self._carriers: set[Carrier] = set()
+        self._manners = Manners(own, section, self._strictness, self.counters, self._admits, client_tls)
         self._all: set[Link] = set()
-        self._opening = 0
-        self._server: asyncio.Server | None = None
+        self._reception: Reception | None = None
         self._scope: Scope | None = None
         self._correspondence = Correspondence(self._strictness, self._rate)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="lethean")
@@ -116,24 +104,23 @@ class LetheanNode:
             proven=self._adopt,
             is_new=self._is_new,
         )
+        self._reception = Reception(
+            self._manners, self._scope, lambda: self.connections, self._live, self._server_tls
+        )
         if self.section.listen != "off":
-            await self._listen(self.section.listen)
+            await self._reception.listen(self.section.listen)
 
     async def stop(self) -> None:
         """Say goodbye to all peers and end everything."""
         scope, self._scope = self._scope, None
-        if scope is None:
+        reception = self._reception
+        if scope is None or reception is None:
             return
-        if self._server is not None:
-            self._server.close()
+        reception.stop_listening()
         code = int(DisconnectCode.SERVER_SHUTDOWN)
         await asyncio.gather(*(link.leave(code, "server shutdown") for link in list(self._all)))
         await scope.close()
-        for carrier in list(self._carriers):
-            carrier.abort("the node stops")
-        await asyncio.gather(*(carrier.wait_ended(END_S) for carrier in list(self._carriers)))
-        if self._server is not None:
-            await self._server.wait_closed()
+        await reception.close()
         self._executor.shutdown()
         self._seen.close()
 
@@ -163,6 +150,11 @@ class LetheanNode:
         return self._scope
 
     @property
+    def listen_address(self) -> str:
+        """``host:port`` where it listens; empty when it does not."""
+        return "" if self._reception is None else self._reception.address
+
+    @property
     def connections(self) -> int:
         """Connections that had their handshake, both ways."""
         return len(self._all)
@@ -184,13 +176,16 @@ class LetheanNode:
         present = self.links.get(peer_id)
         if present is not None and not present.ended:
             return present
-        scope = self.scope
+        scope, reception = self.scope, self._reception
+        assert reception is not None
         try:
-            link = await self._dial(address, peer_id, peer_key)
+            carrier, accepted = await dial_peer(address, self._manners, peer_id, peer_key, reception.keep)
         except DialError:
             self.counters.count("lethean.dial:failed")
             self._rate(peer_id, Outcome.FAILURE)
             raise
+        link = Link(carrier, accepted, self._terms, dialled=True)
+        self._adopt(link)
         self.counters.count("lethean.dial:done")
         self._note_address(link.peer, address)
         scope.spawn(self._run(link), f"link to {link.peer.id}")
@@ -227,150 +222,18 @@ class LetheanNode:
             )
         return took_ms
 
-    # -- listening ---------------------------------------------------------------------------------------------------
+    # -- links -------------------------------------------------------------------------------------------------------
 
-    async def _listen(self, address: str) -> None:
-        host, port = split_address(address)
-        loop = asyncio.get_running_loop()
-        try:
-            self._server = await loop.create_server(self._accept, host, port, ssl=self._server_tls)
-        except OSError as error:
-            if "in use" in str(error):
-                raise AddressInUse(f"lethean.listen {address}: the address is in use") from None
-            raise NetworkError(f"lethean.listen {address}: {error.strerror or error}") from None
-        bound = self._server.sockets[0].getsockname()
-        self.listen_address = f"[{bound[0]}]:{bound[1]}" if ":" in bound[0] else f"{bound[0]}:{bound[1]}"
-
-    def _accept(self) -> Carrier:
-        carrier = Carrier.listening(self._is_full, self._opened, self.section.max_message_bytes)
-        self._carriers.add(carrier)
-        carrier.on_ended(self._carriers.discard)
-        loop = asyncio.get_running_loop()
-        late = loop.call_later(self.section.handshake_timeout_s, self._give_up_unopened, carrier)
-        carrier.on_ended(lambda _: late.cancel())
-        if len(self._carriers) > self.section.max_connections + UNOPENED:
-            loop.call_soon(carrier.abort, "too many connections")
-        return carrier
-
-    def _give_up_unopened(self, carrier: Carrier) -> None:
-        if not carrier.opened.done():
-            self.counters.count("lethean.upgrade:late")
-            carrier.abort("no request in time")
-
-    def _is_full(self) -> bool:
-        full = len(self._all) + self._opening >= self.section.max_connections
-        if full:
-            self.counters.count("lethean.upgrade:full")
-        return full
-
-    def _opened(self, carrier: Carrier) -> None:
-        if self._scope is None or self._scope.closing:
-            carrier.abort("the node stops")
-            return
-        self._opening += 1
-        self._scope.spawn(self._greet_dialler(carrier), f"handshake of {carrier.peer_address}")
-
-    async def _greet_dialler(self, carrier: Carrier) -> None:
-        """The listener's handshake; the link lives in the same task."""
-        try:
-            link = await self._judge_dialler(carrier)
-        finally:
-            self._opening -= 1
-        if link is not None:
-            await self._run(link)
-
-    async def _judge_dialler(self, carrier: Carrier) -> Link | None:
-        machine = Listener(
-            self.own, self._admits, message_id(), asyncio.get_running_loop().time(), self._strictness
-        )
-        try:
-            async with asyncio.timeout(self.section.handshake_timeout_s):
-                machine.receive(await carrier.receive(), asyncio.get_running_loop().time(), stamp())
-                for text in machine.output():
-                    await carrier.send(text.encode(), text=True)
-        except (TimeoutError, Closed) as error:
-            self.counters.count(
-                "lethean.handshake:late" if isinstance(error, TimeoutError) else "lethean.handshake:ended"
-            )
-            carrier.abort("no handshake in time")
-            return None
-        (event,) = machine.events()
-        if isinstance(event, Refused):
-            self.counters.count("lethean.handshake:refused" if event.told else "lethean.handshake:broken")
-            log.info("%s: handshake refused: %s", carrier.peer_address, event.reason)
-            carrier.end(event.reason)
-            return None
-        self.counters.count("lethean.handshake:accepted")
-        return Link(carrier, event, self._terms, dialled=False)
+    async def _live(self, carrier: Carrier, accepted: Accepted) -> None:
+        await self._run(Link(carrier, accepted, self._terms, dialled=False))
 
     def _admits(self, claimed: Identity) -> bool:
-        if claimed.id == self.own.identity.id:
-            return False
-        return self.registry.admits(claimed)
-
-    # -- dialling ----------------------------------------------------------------------------------------------------
-
-    async def _dial(self, address: str, peer_id: str, peer_key: str) -> Link:
-        host, port = split_address(address)
-        try:
-            carrier = await dial_carrier(
-                host,
-                port,
-                context=self._client_tls,
-                timeout_s=DIAL_S,
-                max_message_bytes=self.section.max_message_bytes,
-            )
-        except (OSError, Closed, TimedOut) as error:
-            cause = getattr(error, "strerror", None) or str(error)
-            raise DialError(
-                f"{peer_id or address}: cannot be reached", [DialFailure(address, "connect", cause)]
-            ) from None
-        self._carriers.add(carrier)
-        carrier.on_ended(self._carriers.discard)
-        event: Accepted | Refused
-        try:
-            event = await self._propose(carrier, peer_id, peer_key)
-        except (Closed, TimeoutError) as error:
-            event = Refused(str(error) or f"no answer within {self.section.handshake_timeout_s:g} s")
-        except BaseException:
-            carrier.abort("the dial was given up")
-            raise
-        if isinstance(event, Accepted) and event.identity.id == self.own.identity.id:
-            event = Refused("this is our own node")
-        if isinstance(event, Refused):
-            carrier.end(event.reason)
-            raise DialError(
-                f"{peer_id or address}: no connection", [DialFailure(address, "handshake", event.reason)]
-            )
-        link = Link(carrier, event, self._terms, dialled=True)
-        self._adopt(link)
-        return link
-
-    async def _propose(self, carrier: Carrier, peer_id: str, peer_key: str) -> Accepted | Refused:
-        loop = asyncio.get_running_loop()
-        machine = Dialer(
-            self.own,
-            peer_id,
-            secrets.token_bytes(CHALLENGE_BYTES),
-            message_id(),
-            loop.time(),
-            stamp(),
-            self._strictness,
-            peer_key,
-        )
-        async with asyncio.timeout(self.section.handshake_timeout_s):
-            for text in machine.output():
-                await carrier.send(text.encode(), text=True)
-            machine.receive(await carrier.receive(), loop.time())
-        (event,) = machine.events()
-        return event
+        return claimed.id != self.own.identity.id and self.registry.admits(claimed)
 
     async def _greet(self, link: Link) -> None:
         """The first sealed message proves our key to the listener; its answer is the first measurement."""
         with contextlib.suppress(MeshError):
             await self.measure(link, rated=False)
-
-    # -- links -------------------------------------------------------------------------------------------------------
 
     async def _run(self, link: Link) -> None:
         """A link's life, from its handshake on."""
@@ -412,6 +275,9 @@ class LetheanNode:
         self._tell(link, True)
 
     def _tell(self, link: Link, begun: bool) -> None:
+        log.info(
+            "connection %s", "begins" if begun else "ended", extra={"peer": link.peer.id, "at": link.address}
+        )
         for tell in self._changed:
             tell(link, begun)
 
@@ -442,6 +308,8 @@ class LetheanNode:
         answer = await self.worker.answer(message, link.peer.id, link.session.password)
         if answer is not None:
             self.counters.count(f"lethean.answered:{answer[0]}")
+            level = logging.DEBUG if message.type == "ping" else logging.INFO
+            log.log(level, "%s was answered by %s", message.type, answer[0], extra={"peer": link.peer.id})
             try:
                 await link.reply(message, *answer)
             except LimitError as error:
@@ -472,11 +340,3 @@ class LetheanNode:
             ),
             time.monotonic(),
         )
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """Host and port of ``host:port``; an IPv6 host is in brackets. Raises `UsageError`."""
-    host, _, port = address.rpartition(":")
-    if not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
-        raise UsageError(f"{address!r} is not HOST:PORT")
-    return host.removeprefix("[").removesuffix("]"), int(port)

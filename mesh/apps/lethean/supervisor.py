@@ -134,7 +134,7 @@ class Supervisor:
             self._miners[name] = RunningMiner(name, program, values, await self._spawn(program, values))
         finally:
             self._starting -= 1
-        log.info("miner %s started", name)
+        log.info("miner started", extra={"miner": name})
         return name
 
     async def stop(self, name: str) -> None:
@@ -143,7 +143,7 @@ class Supervisor:
         if miner is None:
             raise RecordNotFound(f"miner {name} not found")
         await miner.end()
-        log.info("miner %s stopped", name)
+        log.info("miner stopped", extra={"miner": name})
 
     def figures(self) -> Sequence[MinerFigures]:
         return [each.figures() for each in self._miners.values() if each.running]

@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from mesh.apps.lethean.carrier import Carrier, dial_carrier
+from mesh.apps.lethean.handshaking import split_address
 from mesh.apps.lethean.instant import message_id, stamp
-from mesh.apps.lethean.node import LetheanNode, split_address
+from mesh.apps.lethean.node import LetheanNode
 from mesh.protocols.lethean.envelope import Envelope
 from mesh.protocols.lethean.handshake import Own
 from mesh.protocols.lethean.json_record import JsonRecord

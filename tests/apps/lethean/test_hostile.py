@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from mesh.apps.lethean.carrier import dial_carrier
-from mesh.apps.lethean.node import LetheanNode, split_address
+from mesh.apps.lethean.handshaking import split_address
+from mesh.apps.lethean.node import LetheanNode
 from mesh.apps.lethean.worker import Worker
 from mesh.errors import Closed, LimitError
 from mesh.protocols.lethean.envelope import Envelope
