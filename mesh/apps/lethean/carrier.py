@@ -1,9 +1,9 @@
 """One WebSocket over one TCP connection: whole messages in, whole messages out, every length bounded.
 
 The `websockets` package's protocol core does opening handshake, masking and control frames; this is its shell on asyncio.
-Messages wait in a queue of `QUEUED_MESSAGES` and `QUEUED_BYTES`; a full one stops the reading of the socket, so a peer is
-as fast as its messages are dealt with. Endings are bare ends of TCP, as a Go node's are, save where RFC 6455 wants a close
-frame.
+Messages wait in a queue of `QUEUED_MESSAGES` and `QUEUED_BYTES`; a full one stops the reading of the socket, so a peer
+is as fast as its messages are dealt with. Endings are bare ends of TCP, as a Go node's are, save where RFC 6455 wants a
+close frame.
 """
 
 from __future__ import annotations
