@@ -201,14 +201,15 @@ class HolePunching:
             self._asked.pop(relayed, None)  # what the peer says next is a reason to try again
             self._report(relayed.peer, True, attempt, (), "no outside address of this node is known", 0.0)
             return None
-        starter = Starter(own, self._usable, now, attempt)
         try:
             stream = await relayed.open([PROTOCOL], allow_limited=True)
+            # Made only now: its clock is of the exchange alone, without the negotiation of the stream.
+            starter = Starter(own, self._usable, time.monotonic(), attempt)
             cause = await self._exchange(stream, starter)
+            if isinstance(starter.outcome, Punch):
+                return starter.outcome
         except MeshError as error:
             cause = str(error)
-        if isinstance(starter.outcome, Punch):
-            return starter.outcome
         self._report(relayed.peer, True, attempt, (), f"exchange: {cause}", time.monotonic() - now)
         return None
 
