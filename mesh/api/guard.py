@@ -18,6 +18,9 @@ from mesh.api.problem import answer, problem
 
 MAX_BODY_BYTES: Final = 512 * 1024
 """A value of the DHT in base64 fits."""
+LONG_BODY_BYTES: Final = 1536 * 1024
+"""The largest bundle of the Lethean mesh in base64 fits."""
+LONG_PATH: Final = "/lethean/deploy"
 BODY_TIMEOUT_S: Final = 10.0
 LOCAL_HOSTS: Final = frozenset(["localhost", "127.0.0.1", "[::1]"])
 HEALTH: Final = "/health"
@@ -66,15 +69,16 @@ class Guard:
 
     async def _with_body(self, scope: Scope, receive: Receive, send: Send, request: Request) -> None:
         """Read the whole body, which is small, and hand it on; what comes later is the end of the connection."""
+        limit = LONG_BODY_BYTES if scope["path"].endswith(LONG_PATH) else MAX_BODY_BYTES
         try:
             async with asyncio.timeout(BODY_TIMEOUT_S):
-                body = await _read_body(receive)
+                body = await _read_body(receive, limit)
         except TimeoutError:
             detail = f"the body did not come within {BODY_TIMEOUT_S:g} s"
             await self._refuse(408, "timed-out", detail, scope, receive, send)
             return
         if body is None:
-            detail = f"a body has at most {MAX_BODY_BYTES} bytes"
+            detail = f"a body has at most {limit} bytes"
             await self._refuse(413, "too-large", detail, scope, receive, send)
             return
         waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
@@ -116,7 +120,7 @@ class Guard:
         await answer(problem(status, code, detail), headers)(scope, receive, send)
 
 
-async def _read_body(receive: Receive) -> bytes | None:
+async def _read_body(receive: Receive, limit: int) -> bytes | None:
     """All of it, or None when it is too large; a caller that goes away has sent what it sent."""
     body = bytearray()
     while True:
@@ -124,7 +128,7 @@ async def _read_body(receive: Receive) -> bytes | None:
         if message["type"] != "http.request":
             return bytes(body)
         body += message.get("body", b"")
-        if len(body) > MAX_BODY_BYTES:
+        if len(body) > limit:
             return None
         if not message.get("more_body", False):
             return bytes(body)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -78,3 +80,15 @@ async def test_metrics_and_a_node_that_is_not_on_the_mesh(
         headers = {"authorization": f"Bearer {api.token}"}
         async with httpx.AsyncClient(base_url=api.url, headers=headers, trust_env=False) as other:
             assert (await other.get("/v0/lethean")).status_code == 501
+
+
+async def test_the_largest_bundle_goes_through_the_api(
+    caller: httpx.AsyncClient, worker: LetheanService
+) -> None:
+    content = base64.b64encode(os.urandom(780_000)).decode()
+    body = {"target": worker.node.listen_address, "name": "rigxx", "files": {"digger": content}}
+    assert (await caller.post("/lethean/deploy", json=body)).raise_for_status().json()["bytes"] > 780_000
+    body["files"] = {"digger": base64.b64encode(bytes(790_000)).decode()}
+    too_long = await caller.post("/lethean/deploy", json=body)
+    assert (too_long.status_code, too_long.json()["code"]) == (503, "limit")
+    assert (await caller.post("/lethean/ping", content=b"x" * 600_000)).status_code == 413

@@ -55,6 +55,7 @@ class Link:
         "_carrier",
         "_keepalive",
         "_loop",
+        "_prove_by",
         "_terms",
         "_timer",
         "dialled",
@@ -74,6 +75,7 @@ class Link:
         self.intake = Intake(
             accepted.session, terms.own_id, terms.seen, TokenBucket(now), terms.strictness, proven=dialled
         )
+        self._prove_by = now + terms.ping_interval_s + terms.pong_timeout_s
         self._keepalive = Keepalive(now, terms.ping_interval_s, terms.pong_timeout_s)
         self._busy = False
         self._timer: asyncio.TimerHandle | None = None
@@ -182,16 +184,18 @@ class Link:
             self._keepalive.note_message(self._loop.time())
 
     def _arm(self) -> None:
-        self._timer = self._loop.call_at(self._keepalive.deadline(), self._wake)
+        at = self._keepalive.deadline()
+        self._timer = self._loop.call_at(at if self.intake.proven else min(at, self._prove_by), self._wake)
 
     def _wake(self) -> None:
         now = self._loop.time()
         if self._busy:
             self._keepalive.note_message(now)
         due = self._keepalive.wake(now)
-        if due is Due.CLOSE:
+        unproven = not self.intake.proven and now >= self._prove_by
+        if due is Due.CLOSE or unproven:
             self._timer = None
-            self._carrier.end("silent for too long")
+            self._carrier.end("its key was not proven in time" if unproven else "silent for too long")
             return
         if due is Due.PING:
             message = self.message("ping", Ping(sent_at_ms=unix_ms()))

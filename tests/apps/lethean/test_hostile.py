@@ -243,3 +243,42 @@ async def test_messages_too_long_to_send_are_refused_here(tmp_path: Path) -> Non
             await run.friend.ask(
                 link, "deploy", Deploy(type="miner", name="x", data=bytes(900_000), checksum="")
             )
+
+
+async def test_who_never_shows_its_key_is_ended_whatever_it_sends(tmp_path: Path) -> None:
+    made = worker(US, tmp_path)
+    us = node(US, answering=made, ping_interval_s=0.3, pong_timeout_s=0.1)
+    pretender = Own(FOE.key, FRIEND.identity)
+    async with us, raw_client(us, pretender) as foe:
+        await foe.shake()
+
+        async def babble() -> None:
+            with contextlib.suppress(Closed):
+                while True:
+                    await foe.carrier.send(b"not a message")
+                    await asyncio.sleep(0.05)
+
+        babbling = asyncio.create_task(babble())
+        await foe.until_ended()
+        await babbling
+        assert us.links == {}
+    made._deployments.close()
+
+
+async def test_a_hundred_connections_cost_little(tmp_path: Path) -> None:
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    made = worker(US, tmp_path)
+    async with node(US, answering=made) as us, contextlib.AsyncExitStack() as stack:
+        before = resident()
+        for number in range(100):
+            client = await stack.enter_async_context(raw_client(us, own(100 + number)))
+            await client.shake()
+            await client.send("ping")
+            await client.receive("pong")
+        assert len(us.links) == 100
+        assert resident() - before < 30_000_000
+        with pytest.raises(Closed, match="503"):
+            await dial_carrier(*split_address(us.listen_address), timeout_s=5)
+    made._deployments.close()
