@@ -135,7 +135,8 @@ class Carrier(asyncio.Protocol):
         room = len(self._messages) < QUEUED_MESSAGES // 2 and self._queued_bytes < QUEUED_BYTES // 2
         if self._paused and room and self._transport is not None:
             self._paused = False
-            self._transport.resume_reading()
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
         return message
 
     async def send(self, data: bytes, *, text: bool = False) -> None:
@@ -339,7 +340,7 @@ class Carrier(asyncio.Protocol):
         self._queued_bytes += len(message)
         self._release(self._waiter)
         full = len(self._messages) >= QUEUED_MESSAGES or self._queued_bytes >= QUEUED_BYTES
-        if full and not self._paused and self._transport is not None:
+        if full and not self._paused and self._transport is not None and not self._transport.is_closing():
             self._paused = True
             self._transport.pause_reading()
 
