@@ -25,8 +25,8 @@ OPERATIONS = (
     " list_pubsub_peers list_topics measure_perf ping ping_lethean provide publish publish_many"
     " put_value read_lethean_logs refresh_table register_at_point remove_bootstrap show_dht_status"
     " show_health show_id show_lethean show_limits show_mesh show_metrics show_nat show_pubsub_stats"
-    " show_scores show_stats show_table start_lethean_miner stop_lethean_miner stream_events"
-    " stream_rates subscribe test_nat trace_query unregister_at_point withdraw"
+    " show_punches show_scores show_stats show_table start_lethean_miner stop_lethean_miner"
+    " stream_events stream_rates subscribe test_nat trace_query unregister_at_point withdraw"
 )
 
 
