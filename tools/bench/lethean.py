@@ -95,6 +95,7 @@ def message_rows() -> list[Row]:
 def packet_rows() -> list[Row]:
     """Rows of UEPS and Levin."""
     packet = build_packet(SECRET, 0x20, bytes(64))
+    kibibyte, largest = (build_packet(SECRET, 0x20, bytes(size)) for size in (1024, 65_535))
     header = write_header(Header(1000, True, 1001))
     fields = {
         "node_data": Typed(
@@ -107,6 +108,8 @@ def packet_rows() -> list[Row]:
     return [
         ("UEPS packet of 64 bytes, build", lambda: build_packet(SECRET, 0x20, packet[-64:]), 0),
         ("UEPS packet of 64 bytes, read and verify", lambda: read_packet(packet, SECRET), 150_000),
+        ("UEPS packet of 1 KiB, read and verify", lambda: read_packet(kibibyte, SECRET), 0),
+        ("UEPS packet of 64 KiB, read and verify", lambda: read_packet(largest, SECRET), 0),
         ("Levin header, read", lambda: read_header(header), 1_000_000),
         ("Levin header, write", lambda: write_header(made), 0),
         ("portable storage of a handshake, read", lambda: decode_storage(storage), 0),
