@@ -86,6 +86,7 @@ class Scores(Generic[PeerT]):
             settings.ip_colocation_threshold, settings.ip_colocation_whitelist
         )
         self._began = now
+        self._forget_at = inf
         self._peers: dict[PeerT, _Record] = {}
         self._gone_blameless: OrderedDict[PeerT, None] = OrderedDict()
         self._gone_guilty: OrderedDict[PeerT, None] = OrderedDict()
@@ -99,14 +100,13 @@ class Scores(Generic[PeerT]):
 
     def score(self, peer: PeerT, now: float) -> float:
         """The sum of all parts; 0 for a peer never met or forgotten."""
+        if now >= self._forget_at:
+            self._forget_gone(now)
         record = self._peers.get(peer)
         if record is None:
             return 0.0
         if now < record.fresh_until:
             return record.score
-        if now >= record.expires:
-            self._forget(peer, record)
-            return 0.0
         self._catch_up(record, now)
         record.score = (
             self._topics_score(record)
@@ -142,10 +142,9 @@ class Scores(Generic[PeerT]):
         Addresses of relayed connections are the relay's and do not belong here. Loopback does not count, as in go, nor
         does what is not an address.
         """
+        if now >= self._forget_at:
+            self._forget_gone(now)
         record = self._peers.get(peer)
-        if record is not None and now >= record.expires:
-            self._forget(peer, record)
-            record = None
         if record is None:
             record = self._peers[peer] = _Record()
         if not record.connected:
@@ -173,6 +172,7 @@ class Scores(Generic[PeerT]):
         record.connected = False
         record.interval_ends = inf
         record.expires = now + self.settings.retain_s
+        self._forget_at = min(self._forget_at, record.expires)
         record.fresh_until = -inf
         kept = self._gone_guilty if self.score(peer, now) < 0 else self._gone_blameless
         kept[peer] = None
@@ -312,14 +312,19 @@ class Scores(Generic[PeerT]):
 
     def wake(self, now: float) -> None:
         """Forget peers gone for `retain_s`, and old messages."""
+        self._forget_gone(now)
+        self._deliveries.wake(now)
+
+    def _forget_gone(self, now: float) -> None:
+        self._forget_at = inf
         for gone in self._kept():
             while gone:
                 peer = next(iter(gone))
                 record = self._peers[peer]
                 if now < record.expires:
+                    self._forget_at = min(self._forget_at, record.expires)
                     break
                 self._forget(peer, record)
-        self._deliveries.wake(now)
 
     def _kept(self) -> tuple[OrderedDict[PeerT, None], OrderedDict[PeerT, None]]:
         return self._gone_blameless, self._gone_guilty

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mesh.protocols.gossip.scores import PeerParts, Scores
@@ -217,6 +217,8 @@ def act(found: Scores[int], step: str, peer: int, number: int, now: float) -> No
 
 
 @given(STEPS)
+@example([("connect", 1, 0, 0.0), ("go", 1, 0, 0.0), ("connect", 0, 0, 130.0)])
+@example([("connect", 1, 0, 0.0), ("connect", 0, 0, 0.0), ("go", 1, 0, 0.0), ("graft", 2, 0, 130.0)])
 def test_asking_and_waking_change_nothing(steps: list[tuple[str, int, int, float]]) -> None:
     """One life is watched at every step and woken in time, the other is left alone: in the end they are equal."""
     settings = replace(ALL, topics={T: ALL_TOPIC})
