@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +14,7 @@ from mesh.errors import Closed, DialError, StreamReset
 from mesh.identity.keys import PrivateKey
 from mesh.network.stream import Stream
 from mesh.services import echo
-from tests.interop.peers import DIRECTIONS, GoPeer, meet
+from tests.interop.peers import DIRECTIONS, GoPeer, daemon, meet
 from tests.interop.test_transfer import COUNT_PROTOCOL, MIB, TRANSFER_S, send
 from tests.network.live import QUIC, Nodes, eventually, exchange
 from tools.interop_peers.process import CommandFailed
@@ -152,6 +154,22 @@ async def test_the_sudden_death_of_go(nodes: Nodes, go: GoPeer, engine: str, we_
     async with asyncio.timeout(20):
         await connection.ended()
     assert not node.connections
+
+
+@pytest.mark.long
+async def test_go_notices_our_sudden_death(go: GoPeer, tmp_path: Path, engine: str) -> None:
+    """After quic-go's idle timeout of 30 s."""
+    flags = ("--listen", QUIC)
+    config = tmp_path / "node"
+    config.mkdir()
+    (config / "config.toml").write_text(f'[quic]\nengine = "{engine}"\n')
+    async with daemon(config, *flags) as running:
+        address = next(each for each in running.addresses if "/quic-v1/" in each)
+        await go.call("connect", addr=address)
+        status, _ = await running.end(signal.SIGKILL)
+        assert status == -signal.SIGKILL
+        gone = await go.event("disconnected", lambda each: each["peer"] == running.peer, within_s=60)
+        assert gone["peer"] == running.peer
 
 
 async def test_go_sees_our_orderly_end(nodes: Nodes, go: GoPeer, engine: str) -> None:

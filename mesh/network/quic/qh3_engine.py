@@ -5,6 +5,9 @@ can be taken out of its turn. So bytes told and not yet consumed are counted: be
 behind them stays in the core, which holds the peer to its windows. Nothing finer is to be had: a stream whose reader
 rests does not hold up the others until it alone fills the connection's window, then it does.
 
+A peer's address may change once in a connection's life; at a second change that is authentic the core finds no place for
+another path, and the connection is closed.
+
 Everything here and in the other modules of this name may touch what qh3 keeps private, so its version is pinned, and
 `tests/network/quic/test_qh3_internals.py` fails when one of those names changes.
 """

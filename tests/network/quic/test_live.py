@@ -6,7 +6,7 @@ import asyncio
 import os
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -328,3 +328,70 @@ async def test_over_ipv6(nodes: Nodes, engine: str) -> None:
     await round_trip(client, server)
     (connection,) = client.connections
     assert str(connection.remote).startswith("/ip6/::1/udp/")
+
+
+class Rebinding:
+    """A NAT in front of a client: what comes in leaves from a socket of its own, which `rebind` replaces."""
+
+    def __init__(self, server: tuple[str, int]) -> None:
+        self._server = server
+        self._loop = asyncio.get_running_loop()
+        self._inside = self._socket(self._from_client)
+        self._outside = self._socket(self._from_server)
+        self._client: tuple[str, int] | None = None
+        self.port: int = self._inside.getsockname()[1]
+
+    def rebind(self) -> None:
+        self._close(self._outside)
+        self._outside = self._socket(self._from_server)
+
+    def close(self) -> None:
+        self._close(self._inside)
+        self._close(self._outside)
+
+    def _socket(self, come: Callable[[], None]) -> socket.socket:
+        made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        made.setblocking(False)
+        made.bind(("127.0.0.1", 0))
+        self._loop.add_reader(made, come)
+        return made
+
+    def _close(self, old: socket.socket) -> None:
+        self._loop.remove_reader(old)
+        old.close()
+
+    def _from_client(self) -> None:
+        data, self._client = self._inside.recvfrom(65536)
+        self._outside.sendto(data, self._server)
+
+    def _from_server(self) -> None:
+        data, _ = self._outside.recvfrom(65536)
+        if self._client is not None:
+            self._inside.sendto(data, self._client)
+
+
+MOVES = {"qh3": 1, "aioquic": 3}
+"""Changes of address that a listener follows in a connection's life. At its second one qh3's core finds no place for
+another path and closes; both ends are told at once."""
+
+
+@pytest.mark.parametrize("dialer", ENGINES)
+async def test_a_connection_outlives_a_change_of_address(nodes: Nodes, engine: str, dialer: str) -> None:
+    server = await nodes.start(QUIC, engine=engine)
+    client = await nodes.start("", engine=dialer)
+    port = int(server.swarm.listen_addresses[0].value("udp") or 0)
+    nat = Rebinding(("127.0.0.1", port))
+    try:
+        connection = await client.connect(f"/ip4/127.0.0.1/udp/{nat.port}/quic-v1/p2p/{server.peer_id}")
+        async with await client.open(connection, "/echo/1.0.0") as stream:
+            assert await exchange_part(stream, b"before") == b"before"
+            for number in range(MOVES[engine]):
+                nat.rebind()
+                async with asyncio.timeout(PATIENCE_S):
+                    payload = number.to_bytes(2, "big") * 50_000
+                    assert await exchange_part(stream, payload) == payload
+        assert not connection.closed
+        assert len(server.connections) == 1
+        await client.stop()
+    finally:
+        nat.close()
