@@ -10,6 +10,7 @@ but on its last attempt an initiator, too, as go does it: that finds a peer whos
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -82,8 +83,9 @@ class Exchange:
         if self.outcome is None and now >= self._deadline:
             self.outcome = Failed(f"the peer did not finish the exchange within {EXCHANGE_S:g} s")
 
+    @abstractmethod
     def _take(self, message: HolePunch, now: float) -> None:
-        raise NotImplementedError
+        """A message of the peer came."""
 
     def _say(self, kind: PunchType, addresses: Sequence[bytes] = ()) -> None:
         self._output.append(HolePunch(kind, list(addresses)).encode())
