@@ -169,7 +169,10 @@ async def test_an_unread_stream_holds_its_sender_back(nodes: Nodes, engine: str,
     far = await taken
     memory = server.swarm.memory
     await eventually(lambda: memory.used_bytes >= 128 * KIB, "a window's fill")
-    await round_trip(client, server)
+    if (
+        reader == "aioquic"
+    ):  # qh3's core grants credit by itself, so there the whole connection may have to wait
+        await round_trip(client, server)
     assert not writing.done()
     assert memory.peak_bytes <= 1 * MIB
     async with asyncio.timeout(30):
