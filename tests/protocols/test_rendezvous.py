@@ -86,7 +86,7 @@ def test_a_peer_registers_only_itself() -> None:
         b"",
         b"nonsense",
         PeerRecord(PEER, 1, ()).seal(KEY),
-        PeerRecord(PEER, 1, (HERE,)).seal(KEY)[:-1] + b"\x00",
+        PeerRecord(PEER, 1, (HERE,)).seal(KEY)[:-1] + b"\xff",
         bytes(MAX_RECORD_BYTES + 1),
     ],
 )

@@ -122,7 +122,7 @@ async def lying(nodes: Nodes, answer: bytes) -> Node:
 
 
 async def test_lies_cost_a_few_failed_dials(nodes: Nodes) -> None:
-    records = [*forged(MAX_RECORDS - 2), b"nonsense", forged(1)[0][:-1] + b"\x00"]
+    records = [*forged(MAX_RECORDS - 2), b"nonsense", forged(1)[0][:-1] + b"\xff"]
     liar = await lying(nodes, Answer(records=records).encode())
     node = await nodes.start(TCP, pex=True)
     await node.connect(liar.listen_addrs[0])

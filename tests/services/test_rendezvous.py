@@ -141,7 +141,7 @@ async def test_refusals_have_their_codes(nodes: Nodes) -> None:
         register(good, None),
         register(good, "x" * 256),
         register(None),
-        register(good[:-1] + b"\x00"),
+        register(good[:-1] + b"\xff"),
         register(good, ttl_s=LEAST_TTL_S - 1),
         register(good, ttl_s=2**60),
         register(stranger),
@@ -235,7 +235,7 @@ async def test_a_point_that_lies_is_not_believed(nodes: Nodes) -> None:
     key = PrivateKey.generate()
     good = PeerRecord(PeerId.from_public_key(key.public), 1, (HERE,)).seal(key)
     told = [
-        Register(namespace="x", signed_peer_record=good[:-1] + b"\x00"),
+        Register(namespace="x", signed_peer_record=good[:-1] + b"\xff"),
         Register(namespace="other", signed_peer_record=good),
         Register(namespace="x"),
         Register(namespace="x", signed_peer_record=good, ttl_s=5),
