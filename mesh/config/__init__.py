@@ -5,6 +5,7 @@
 ()
 """
 
+from mesh.config.agent import AgentSection
 from mesh.config.discovery import MdnsSection, PexSection, RendezvousSection
 from mesh.config.lethean import LetheanSection
 from mesh.config.reachability import AutonatSection, DcutrSection, StunSection
@@ -30,6 +31,7 @@ from mesh.config.sources import FILE_NAME, Loaded, Origin, data_folder, load
 
 __all__ = [
     "FILE_NAME",
+    "AgentSection",
     "ApiSection",
     "AutonatSection",
     "Config",

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
+from mesh.config.agent import AgentSection
 from mesh.config.discovery import MdnsSection, PexSection, RendezvousSection
 from mesh.config.lethean import LetheanSection
 from mesh.config.reachability import AutonatSection, DcutrSection, StunSection
@@ -402,6 +403,7 @@ class Config:
     rendezvous: RendezvousSection = field(default_factory=RendezvousSection)
     pex: PexSection = field(default_factory=PexSection)
     lethean: LetheanSection = field(default_factory=LetheanSection)
+    agent: AgentSection = field(default_factory=AgentSection)
     services: ServicesSection = field(default_factory=ServicesSection)
     api: ApiSection = field(default_factory=ApiSection)
     log: LogSection = field(default_factory=LogSection)
@@ -431,6 +433,7 @@ SECTIONS: dict[str, type[Section]] = {
     "rendezvous": RendezvousSection,
     "pex": PexSection,
     "lethean": LetheanSection,
+    "agent": AgentSection,
     "services": ServicesSection,
     "api": ApiSection,
     "log": LogSection,

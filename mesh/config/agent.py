@@ -1,0 +1,104 @@
+"""The settings of the agent daemon."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final
+
+from mesh.config.rules import Section, count, seconds, switch
+from mesh.config.values import Setting, shape_of_api_listen
+
+AGENT_API: Final = "127.0.0.1:4003"
+_WEB: Final = re.compile(r"(?:https?://[^\s/?#@]+(?:/[^\s?#]*)?)?")
+_ORIGIN: Final = re.compile(r"https?://[^\s/?#@]+")
+_KEY: Final = re.compile(r"(?:0[23][0-9a-f]{64})?")
+MAX_NAME_CHARACTERS: Final = 256
+
+
+def shape_of_agent_name(text: str) -> str:
+    """At most 256 characters that can be shown."""
+    fits = len(text) <= MAX_NAME_CHARACTERS and text.isprintable()
+    return "" if fits else f"is not a name of at most {MAX_NAME_CHARACTERS} printable characters"
+
+
+def _shape_of_web(text: str) -> str:
+    return "" if _WEB.fullmatch(text) else "is not an http:// or https:// address"
+
+
+def _shape_of_origin(text: str) -> str:
+    return "" if _ORIGIN.fullmatch(text) else "is not an origin such as https://example.org:8443"
+
+
+def _shape_of_key(text: str) -> str:
+    return "" if _KEY.fullmatch(text) else "is not a compressed secp256k1 key in hexadecimal"
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSection(Section):
+    """The agent daemon: messages between agents, a directory of services, an HTTP API, a hook that wakes an agent."""
+
+    enabled: Annotated[bool, switch("Be an agent daemon.")] = False
+    name: Annotated[
+        str,
+        Setting("Name that others are shown; empty for the first of the peer id.", shape=shape_of_agent_name),
+    ] = ""
+    api: Annotated[
+        str,
+        Setting(
+            "HOST:PORT of the agent API, or off; beyond loopback every caller needs the token.",
+            shape=shape_of_api_listen,
+            flag="--agent-api",
+        ),
+    ] = AGENT_API
+    api_token: Annotated[
+        str,
+        Setting(
+            "Who needs the token of agent.token: callers beyond loopback, or all.", choices=("remote", "all")
+        ),
+    ] = "remote"
+    api_origins: Annotated[
+        tuple[str, ...],
+        Setting(
+            "Origins of web pages that may use the agent API besides its own.", "list", shape=_shape_of_origin
+        ),
+    ] = ()
+    topics: Annotated[
+        tuple[str, ...],
+        Setting(
+            "Names of the topics: those that stock daemons use (code), those of their README (readme).",
+            "list",
+            choices=("code", "readme"),
+        ),
+    ] = ("code",)
+    announce_interval_s: Annotated[float, seconds("Time between two announcements of this agent.")] = 300.0
+    announce_ttl_s: Annotated[float, seconds("An agent not heard of for so long leaves the directory.")] = (
+        900.0
+    )
+    status_interval_s: Annotated[float, seconds("Time between two broadcasts of this node's status.")] = 60.0
+    health_interval_s: Annotated[float, seconds("Time between two looks at this node's health.")] = 30.0
+    rate: Annotated[int, count("Messages that a peer may send in a window of agent.rate_window_s.")] = 100
+    rate_window_s: Annotated[float, seconds("That window.")] = 60.0
+    max_attempts: Annotated[
+        int, count("A message that failed so often is a dead letter.", maximum=100_000)
+    ] = 100
+    retention_days: Annotated[
+        int, count("Messages older than this are forgotten; 0 keeps them.", 0, 36_500)
+    ] = 0
+    retention_messages: Annotated[
+        int, count("With more messages than this the oldest are forgotten; 0 for no limit.", 0, 100_000_000)
+    ] = 0
+    max_peers: Annotated[
+        int, count("Peers in the address book; then those without name, note and tag go.", 16, 1_000_000)
+    ] = 100_000
+    bsv_identity_key: Annotated[
+        str, Setting("Public key that announcements name, in hexadecimal.", shape=_shape_of_key)
+    ] = ""
+    gateway_url: Annotated[
+        str, Setting("Gateway whose hooks wake the agent; empty for none.", shape=_shape_of_web)
+    ] = ""
+    gateway_token_file: Annotated[Path | None, Setting("File of that gateway's token.", "path")] = None
+    wake_command: Annotated[
+        tuple[str, ...], Setting("Program and arguments that wake the agent instead.", "list")
+    ] = ()
