@@ -27,7 +27,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class NetworkStatus:
-    """This node's status, the last one of each other (none older than an hour), and when ours was last sent (0: never)."""
+    """This node's status, the last one of each other (none older than an hour), when ours was last sent (0: never)."""
 
     own: NodeStatus
     peers: tuple[NodeStatus, ...]
@@ -48,8 +48,8 @@ class Agent:
     """``async with Agent(node, config)``: the daemon part of a node that runs. The data folder is the node's; without one
     everything is in memory and gone at the end.
 
-    Instants are milliseconds since 1970. Peers are named by the text of their id. Every method that sends returns once the
-    message is committed to the outbox; what becomes of it is told by `events` and `why`.
+    Instants are milliseconds since 1970. Peers are named by the text of their id. Every method that sends returns once
+    the message is committed to the outbox; what becomes of it is told by `events` and `why`.
     """
 
     def __init__(self, node: Node, config: Config) -> None:
@@ -84,14 +84,15 @@ class Agent:
     ) -> Accepted:
         """Queue a text. ``multiaddr`` is dialled first, ``reply_to`` names the message that this answers.
 
-        Raises `UsageError` for what is no peer id or address, `LimitError` for a message that is too long, `StorageError`.
+        Raises `UsageError` for what is no peer id or address, `LimitError` for a message that is too long,
+        `StorageError`.
         """
         raise NotImplementedError
 
     async def post(
         self, peer: str, message_type: str, fields: Mapping[str, Any], *, multiaddr: str | None = None
     ) -> Accepted:
-        """Queue a message of any type; ``fields`` are those besides id, type, timestamp, from and to. Raises as `send`."""
+        """Queue a message of any type; ``fields`` are those besides id, type, timestamp, from, to. Raises as `send`."""
         raise NotImplementedError
 
     async def request(

@@ -10,8 +10,8 @@ from mesh.apps.agent.records import DeliveryState, Direction
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that happened to a message: an attempt, a refusal, a state. ``at`` in milliseconds since 1970 by the clock
-    of who says so. ``signed_by`` is the peer whose receipt says it and was verified, None for what this node saw."""
+    """One thing that happened to a message: an attempt, a refusal, a state. ``at`` in milliseconds since 1970 by the
+    clock of who says so. ``signed_by`` is the peer whose receipt says it and was verified, None for what we saw."""
 
     at: int
     what: str
@@ -24,8 +24,8 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """A message's whole way. ``waits_for`` says in words what has to happen next, empty where nothing has to; ``next_try``
-    is 0 where none is planned."""
+    """A message's whole way. ``waits_for`` says in words what has to happen next, empty where nothing has to;
+    ``next_try`` is 0 where none is planned."""
 
     message_id: str
     peer_id: str
