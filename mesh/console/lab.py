@@ -6,6 +6,8 @@ import os
 import signal
 import sys
 import time
+from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,9 +15,11 @@ import typer
 from mesh.console.output import say, say_json
 from mesh.console.setup import JsonOption
 from mesh.errors import UsageError
-from mesh.lab import KINDS, Kind, Lab, SitePlan, kind_named, missing_ability, namespaces
-from mesh.lab.matrix import Trial, run_matrix
+from mesh.lab import KINDS, Lab, SitePlan, kind_named, missing_ability, namespaces
+from mesh.lab.matrix import Matrix, Trial, recorded, run_matrix
+from mesh.lab.matrix import record as add_record
 from mesh.lab.namespaces import LabError
+from mesh.lab.tally import as_markdown, as_text, table
 
 DOWN_S = 10.0
 DelayOption = Annotated[float, typer.Option(metavar="MS", help="Delay of each home's line, each way.")]
@@ -106,48 +110,64 @@ def matrix(
         ),
     ],
     kinds: Annotated[str, typer.Option(metavar="KIND,...", help="Every ordered pair of these.")] = "b,b',c,a",
+    unordered: Annotated[bool, typer.Option("--unordered", help="Each pair in one order.")] = False,
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE,...", help="All of it with each value in $MESH_LAB_NAME; repeatable."
+        ),
+    ] = None,
     tries: Annotated[int, typer.Option(min=1, max=1000)] = 3,
+    jobs: Annotated[int, typer.Option(min=1, max=16, help="Laboratories at a time.")] = 1,
+    record: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Keep every try here; those that it has are not run again."),
+    ] = None,
     timeout: Annotated[float, typer.Option(metavar="S", help="A try is ended after this.")] = 60.0,
     delay: DelayOption = 0.0,
     loss: LossOption = 0,
     wan_accept: WanOption = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="The table in Markdown.")] = False,
     json: JsonOption = False,
 ) -> int:
-    """Run COMMAND for every pair of kinds of NAT, in a new laboratory each time."""
+    """Run COMMAND for every pair of kinds of NAT, in a new laboratory each time.
+
+    The last line of its output may be a word for how it ended, and seconds: the table has how often, and the median.
+    """
     chosen = [kind_named(each) for each in kinds.split(",")]
+    wanted = Matrix(
+        chosen, command, tries, timeout, delay, loss, wan_accept, unordered, dict(map(_variants, vary or ()))
+    )
     _need(delay=delay > 0)
-    trials: list[Trial] = []
-    for trial in run_matrix(
-        chosen,
-        command,
-        tries=tries,
-        timeout_s=timeout,
-        delay_ms=delay,
-        loss_per_mille=loss,
-        wan_accept=wan_accept,
-    ):
+    trials = [each for each in recorded(record) if each.name in set(wanted.names())] if record else []
+    for trial in run_matrix(wanted, jobs=jobs, done={each.name for each in trials}):
         trials.append(trial)
+        if record is not None:
+            add_record(record, trial)
         if not json:
-            said = f"  {trial.said.splitlines()[-1]}" if trial.status and trial.said else ""
-            say(f"{trial.a} - {trial.b} {trial.number}: {trial.verdict} {trial.seconds:.2f} s{said}")
+            say(_line(trial))
+            sys.stdout.flush()
     if json:
-        fields = ("a", "b", "number", "status", "seconds", "said")
-        say_json({"trials": [{name: getattr(each, name) for name in fields} for each in trials]})
+        say_json({"trials": [asdict(each) for each in trials]})
     else:
-        _table(chosen, trials)
+        rows = table(wanted, trials)
+        for line in as_markdown(rows) if markdown else as_text(rows):
+            say(line)
     return 0
 
 
-def _table(chosen: list[Kind], trials: list[Trial]) -> None:
-    """How many of each pair's tries worked: a row for A, a column for B."""
-    width = max(len(each.name) for each in chosen) + 2
-    say("".join(f"{text:{width}}" for text in ["A \\ B", *(each.name for each in chosen)]))
-    for a in chosen:
-        row = [a.name]
-        for b in chosen:
-            pair = [each for each in trials if (each.a, each.b) == (a.name, b.name)]
-            row.append(f"{sum(each.status == 0 for each in pair)}/{len(pair)}")
-        say("".join(f"{text:{width}}" for text in row))
+def _variants(text: str) -> tuple[str, list[str]]:
+    name, _, values = text.partition("=")
+    if not name.isidentifier() or not all(values.split(",")) or any(map(str.isspace, text)):
+        raise UsageError(f"{text!r} is not NAME=VALUE,...")
+    return name, values.split(",")
+
+
+def _line(trial: Trial) -> str:
+    said = f"  {trial.said.splitlines()[-1]}" if trial.status and trial.said else ""
+    which = f" {trial.variant}" if trial.variant else ""
+    ended = f" {trial.ended}" if trial.ended else ""
+    return f"{trial.a} - {trial.b}{which} {trial.number}: {trial.verdict}{ended} {trial.seconds:.2f} s{said}"
 
 
 def _need(*, delay: bool) -> None:

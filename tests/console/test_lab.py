@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -79,4 +80,37 @@ def test_what_takes_too_long_is_ended(capsys: pytest.CaptureFixture[str]) -> Non
     assert run(["lab", "matrix", "--kinds", "b", "--tries", "1", "--timeout", "0.2", "sleep", "60"]) == 0
     words = capsys.readouterr().out
     assert "port-restricted - port-restricted 1: too long" in words
-    assert words.splitlines()[-1].split() == ["port-restricted", "0/1"]
+    assert words.splitlines()[-1].split() == ["port-restricted", "-", "port-restricted", "0/1"]
+
+
+@pytest.mark.usefixtures("laboratory")
+def test_a_matrix_that_was_stopped_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each pair in one order, in each variant; what the record has is not run again, and counts."""
+    kept, ran = tmp_path / "trials.jsonl", tmp_path / "ran"
+    script = f'echo "$MESH_LAB_A $MESH_LAB_TRANSPORT" >> {ran}; echo direct 0.$MESH_LAB_TRANSPORT'
+    arguments = ["--kinds", "b,o", "--unordered", "--vary", "a=x,y", "--vary", "transport=5,7", "--jobs", "2"]
+    arguments += ["--record", str(kept), "--markdown"]
+    assert run(["lab", "matrix", *arguments, "--tries", "1", "sh", "-c", script]) == 0
+    assert sorted(ran.read_text().splitlines()) == sorted(["x 5", "x 7", "y 5", "y 7"] * 3)
+    lines = kept.read_text().splitlines()
+    kept.write_text("\n".join(lines[:-1]) + "\n")
+    ran.write_text("")
+    capsys.readouterr()
+    assert run(["lab", "matrix", *arguments, "--tries", "2", "sh", "-c", script]) == 0
+    assert len(ran.read_text().splitlines()) == 13
+    table = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    assert table[0] == "| A - B | a=x transport=5 | a=x transport=7 | a=y transport=5 | a=y transport=7 |"
+    assert table[3].startswith("| port-restricted - open | 2/2 direct 2 (0.50 s) | 2/2 direct 2 (0.70 s) |")
+    assert len(table) == 5
+
+
+@pytest.mark.usefixtures("laboratory")
+def test_what_is_no_record_or_variant_is_a_mistake(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "poem").write_text("roses are red\n")
+    assert run(["lab", "matrix", "--record", str(tmp_path / "poem"), "true"]) == 2
+    assert "is no record of a matrix" in capsys.readouterr().err
+    for text in ("a", "a=", "a=1,,2", "a b=1", "a=1 2"):
+        assert run(["lab", "matrix", "--vary", text, "true"]) == 2
+        assert "is not NAME=VALUE" in capsys.readouterr().err

@@ -8,9 +8,8 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from mesh.lab import Lab
 from mesh.lab.topology import RELAY, RELAY_IP, RELAY_IP6
 from mesh.protocols.dcutr import PROTOCOL
 from tools.interop_peers.building import BINARY
@@ -22,6 +21,12 @@ LISTEN = {
     "quic": ("/ip4/{ip4}/udp/4001/quic-v1", "/ip6/{ip6}/udp/4001/quic-v1"),
 }
 POLL_S = 0.02
+
+
+class Places(Protocol):
+    """A laboratory, as far as peers in it are concerned."""
+
+    def command(self, place: str, *command: str) -> list[str]: ...
 
 
 def listening(transports: str, version: str = "4", port: int = 4001) -> list[str]:
@@ -36,7 +41,7 @@ def listening(transports: str, version: str = "4", port: int = 4001) -> list[str
 class LabPeer(PeerProcess):
     """A node in a place of a laboratory; ``maker`` is `ours` or `go`."""
 
-    def __init__(self, lab: Lab, place: str, maker: str, *flags: str) -> None:
+    def __init__(self, lab: Places, place: str, maker: str, *flags: str) -> None:
         self.maker = maker
         command = (
             (str(BINARY), "serve", "--timeout", f"{LIFETIME_S}s", "--unlimited")
@@ -72,7 +77,7 @@ class LabPeer(PeerProcess):
 class Meeting:
     """A dialled B through the relay; ``began`` is the time of that."""
 
-    lab: Lab
+    lab: Places
     relay: LabPeer
     a: LabPeer
     b: LabPeer
@@ -89,7 +94,7 @@ def flags(maker: str, transports: str, version: str, port: int) -> list[str]:
 
 @contextlib.asynccontextmanager
 async def meeting(
-    lab: Lab,
+    lab: Places,
     a: str = "ours",
     b: str = "ours",
     relay: str = "ours",
