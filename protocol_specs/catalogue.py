@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from protocol_specs import (
+    agent_delivery,
     autonat,
     cid,
     dcutr,
@@ -21,6 +22,7 @@ from protocol_specs import (
     multihash,
     multistream,
     noise,
+    openclaw,
     peer_record,
     perf,
     pex,
@@ -70,6 +72,8 @@ MODULES = (
     ueps.MODULE,
     levin.MODULE,
     portable_storage.MODULE,
+    openclaw.MODULE,
+    agent_delivery.MODULE,
 )
 
 VECTORS = {
@@ -107,6 +111,7 @@ VECTORS = {
     "ueps.packet": "lethean",
     "levin.header": "lethean",
     "portable_storage.storage": "lethean",
+    "openclaw.frame": "message_protocol",
 }
 """The group of recorded vectors that holds a format, by the format's name."""
 

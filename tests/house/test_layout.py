@@ -15,6 +15,7 @@ SOURCES = ("mesh", "protocol_specs", "tools", "fuzz", "tests")
 MAX_MODULE_LINES = 500
 MAX_FUNCTION_LINES = 60
 LONG_MODULES: dict[str, str] = {
+    "mesh/codecs/agent_delivery.py": "generated, a module for each schema file; the schema itself is short",
     "mesh/codecs/autonat.py": "generated, a module for each schema file; the schema itself is short",
     "mesh/codecs/gossip.py": "generated, a module for each schema file; the schema itself is short",
     "mesh/codecs/kademlia.py": "generated, a module for each schema file; the schema itself is short",
