@@ -102,3 +102,23 @@ class AgentSection(Section):
     wake_command: Annotated[
         tuple[str, ...], Setting("Program and arguments that wake the agent instead.", "list")
     ] = ()
+    wake_timeout_s: Annotated[float, seconds("Time for the gateway to answer, or the command to end.")] = 30.0
+    wake_attempts: Annotated[int, count("A wake that failed so often is given up.", maximum=10_000)] = 30
+    wake_retry_s: Annotated[
+        float, seconds("Pause after a first failure; it doubles with each further one.")
+    ] = 1.0
+    wake_retry_max_s: Annotated[float, seconds("Longest such pause.")] = 300.0
+    wake_budget: Annotated[
+        int, count("Wakes that one peer may cause a minute; more of its messages wait for the next one.")
+    ] = 20
+    wake_budget_total: Annotated[int, count("Wakes a minute that all peers together may cause.")] = 120
+    wake_batch: Annotated[int, count("Messages of one peer that one wake may tell of.", maximum=100)] = 20
+    wake_parallel: Annotated[int, count("Wakes under way at once, each for another peer.", maximum=64)] = 4
+    wake_mode: Annotated[
+        str,
+        Setting("When the gateway wakes the agent.", choices=("now", "next-heartbeat")),
+    ] = "now"
+    wake_model: Annotated[str, Setting("Model that the gateway is asked to use; empty for its own.")] = ""
+    wake_thinking: Annotated[
+        str, Setting("Level of thinking that the gateway is asked for; empty for its own.")
+    ] = ""

@@ -1,0 +1,335 @@
+"""A wake happens at least once, in order, with one key, and within what its sender may cause."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from mesh.apps.agent.waking import queue
+from mesh.apps.agent.waking import waking as module
+from mesh.apps.agent.waking.hook import Gateway as Place
+from mesh.apps.agent.waking.hook import WebHook
+from mesh.apps.agent.waking.queue import Budget, Invocation
+from mesh.apps.agent.waking.waking import CallFailed, Pace, Waking
+from tests.apps.agent.waking.parts import ANN, BOB, Database, Gateway, Log, receive
+from tests.network.live import PATIENCE_S, eventually, nothing_left
+
+TOKEN = "hook-secret-4711"
+FAST = Pace(retry_s=0.01, retry_max_s=0.05)
+
+
+@pytest.fixture(autouse=True)
+async def _nothing_left() -> AsyncIterator[None]:
+    async with nothing_left():
+        yield
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[Gateway]:
+    async with Gateway() as started:
+        yield started
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    opened = Database(tmp_path / "agent.db")
+    yield opened
+    opened.connection.close()
+
+
+class World:
+    """A waker with its parts, and what it said."""
+
+    def __init__(
+        self, database: Database, gateway: Gateway, pace: Pace = FAST, timeout_s: float = 5.0
+    ) -> None:
+        self.database = database
+        self.log = Log()
+        self.invocations: list[Invocation] = []
+        self.committed: list[Invocation] = []
+        self.now: Callable[[], float] = time.time
+        self.waking = Waking(
+            database,
+            WebHook(Place(gateway.url, TOKEN, timeout_s=timeout_s)),
+            self.log.background,
+            clock=lambda: self.now(),
+            api_url="http://127.0.0.1:4003",
+            pace=pace,
+            invoked=lambda connection, invocation: self.committed.append(invocation),
+            told=self.invocations.append,
+        )
+
+    async def receive(self, peer: str, *contents: str) -> None:
+        await receive(self.waking, self.database, [self.log.add(peer, each) for each in contents])
+
+    async def dead(self) -> None:
+        """Wait for a batch that was given up."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not (await self.waking.state()).dead:  # noqa: ASYNC110 - the state is the database's
+                await asyncio.sleep(0.005)
+
+
+async def test_a_message_wakes_the_agent_as_a_stock_daemon_does(database: Database, gateway: Gateway) -> None:
+    world = World(database, gateway)
+    async with world.waking:
+        await world.receive(ANN, "hello")
+        await eventually(lambda: len(world.invocations) == 1)
+    (call,) = gateway.calls
+    assert call.path == "/hooks/agent"
+    assert call.headers["authorization"] == f"Bearer {TOKEN}"
+    assert call.headers["content-type"] == "application/json"
+    rest = {key: value for key, value in call.body.items() if key != "message"}
+    assert rest == {
+        "name": "P2P",
+        "sessionKey": "p2p-messages",
+        "wakeMode": "now",
+        "deliver": True,
+        "timeoutSeconds": 120,
+    }
+    assert "> hello" in call.text
+    (told,) = world.invocations
+    assert told.message_ids == ("1-id",)
+    assert told.evidence == "hook /hooks/agent 200"
+    assert world.committed == world.invocations
+
+
+async def test_the_other_hook_is_the_fallback(database: Database, gateway: Gateway) -> None:
+    gateway.answers = [500, 204]
+    world = World(database, gateway)
+    async with world.waking:
+        await world.receive(ANN, "hello")
+        await eventually(lambda: len(world.invocations) == 1)
+    first, second = gateway.calls
+    assert [first.path, second.path] == ["/hooks/agent", "/hooks/wake"]
+    assert second.body == {"text": first.text, "mode": "now"}
+    assert first.headers["idempotency-key"] == second.headers["idempotency-key"] == world.invocations[0].key
+    assert world.invocations[0].evidence == "hook /hooks/wake 204"
+
+
+@pytest.mark.parametrize("trouble", [500, 401, 302, "cut", 429])
+async def test_what_fails_is_tried_again_with_the_same_key(
+    database: Database, gateway: Gateway, trouble: int | str
+) -> None:
+    gateway.answers = [trouble] * 4
+    world = World(database, gateway)
+    async with world.waking:
+        await world.receive(ANN, "hello")
+        await eventually(lambda: len(world.invocations) == 1)
+        state = await world.waking.state()
+    assert len(gateway.calls) == 5
+    assert len({call.headers["idempotency-key"] for call in gateway.calls}) == 1
+    assert (state.done, state.waiting, state.repeated) == (1, 0, 2)
+
+
+async def test_a_gateway_that_never_answers_is_left_after_the_timeout(
+    database: Database, gateway: Gateway
+) -> None:
+    gateway.answers = [None, None]
+    world = World(database, gateway, timeout_s=0.1)
+    async with world.waking:
+        await world.receive(ANN, "hello")
+        await eventually(lambda: len(world.invocations) == 1)
+    assert len(gateway.calls) == 3
+
+
+async def test_messages_of_a_sender_gather_behind_its_call_and_come_in_order(
+    database: Database, gateway: Gateway
+) -> None:
+    gateway.answers = [None, 200]
+    world = World(database, gateway, timeout_s=0.2)
+    async with world.waking:
+        await world.receive(ANN, "one")
+        await eventually(lambda: len(gateway.calls) == 1)
+        await world.receive(ANN, "two")
+        await world.receive(ANN, "three")
+        await eventually(lambda: sum(len(each.message_ids) for each in world.invocations) == 3)
+    assert [each.message_ids for each in world.invocations] == [("1-id",), ("2-id", "3-id")]
+    last = gateway.calls[-1].text
+    assert last.index("> two") < last.index("> three")
+
+
+async def test_a_slow_sender_does_not_hold_up_another(database: Database, gateway: Gateway) -> None:
+    gateway.answers = [None]
+    world = World(database, gateway, timeout_s=60.0)
+    async with world.waking:
+        await world.receive(ANN, "one")
+        await eventually(lambda: len(gateway.calls) == 1)
+        await world.receive(BOB, "two")
+        await eventually(lambda: len(world.invocations) == 1)
+        assert world.invocations[0].peer_id == BOB
+
+
+async def test_a_sender_causes_no_more_than_its_budget(database: Database, gateway: Gateway) -> None:
+    world = World(database, gateway, Pace(Budget(sender=3, total=100, messages=50), retry_s=0.01))
+    start = time.time()
+    world.now = lambda: start
+    async with world.waking:
+        for number in range(3):
+            await world.receive(ANN, f"{number}")
+            await eventually(lambda number=number: len(world.invocations) == number + 1)  # type: ignore[misc]
+        await world.receive(ANN, *(f"flood {number}" for number in range(20)))
+        await world.receive(BOB, "calm")
+        await eventually(lambda: len(world.invocations) == 4)
+        assert world.invocations[-1].peer_id == BOB
+        assert (await world.waking.state()).waiting == 20
+        world.now = lambda: start + 61
+        world.waking.kick()
+        await eventually(lambda: len(world.invocations) == 5)
+    assert len(world.invocations[-1].message_ids) == 20
+
+
+async def test_all_together_cause_no_more_than_the_total(database: Database, gateway: Gateway) -> None:
+    world = World(database, gateway, Pace(Budget(sender=3, total=4), retry_s=0.01))
+    start = time.time()
+    world.now = lambda: start
+    async with world.waking:
+        for number in range(9):
+            await world.receive(f"peer{number}", "x")
+        await eventually(lambda: len(world.invocations) == 4)
+        assert (await world.waking.state()).waiting == 5
+        world.now = lambda: start + 60.001
+        world.waking.kick()
+        await eventually(lambda: len(world.invocations) == 8)
+    assert len(gateway.calls) == 8
+
+
+async def test_a_restart_calls_again_what_was_under_way_with_its_key(
+    database: Database, gateway: Gateway
+) -> None:
+    gateway.answers = [None]
+    first = World(database, gateway, timeout_s=60.0)
+    async with first.waking:
+        await first.receive(ANN, "one")
+        await eventually(lambda: len(gateway.calls) == 1)
+    second = World(database, gateway)
+    second.log = first.log
+    second.waking._background = first.log.background
+    async with second.waking:
+        await eventually(lambda: len(second.invocations) == 1)
+    assert not first.invocations
+    assert gateway.calls[0].headers["idempotency-key"] == gateway.calls[1].headers["idempotency-key"]
+    assert gateway.calls[0].text == gateway.calls[1].text
+
+
+async def test_a_wake_that_always_fails_is_given_up_and_can_be_revived(
+    database: Database, gateway: Gateway
+) -> None:
+    gateway.usual = 503
+    world = World(database, gateway, Pace(attempts=3, retry_s=0.001, retry_max_s=0.002))
+    async with world.waking:
+        await world.receive(ANN, "one")
+        await eventually(lambda: len(gateway.calls) == 6)
+        await world.dead()
+        gateway.usual = 200
+        assert await world.waking.revive() == 1
+        await eventually(lambda: len(world.invocations) == 1)
+    assert len({call.headers["idempotency-key"] for call in gateway.calls}) == 1
+    told = queue.story(database.connection, 1)
+    assert told is not None
+    assert told["state"] == "done"
+
+
+async def test_only_the_token_of_the_wake_confirms(database: Database, gateway: Gateway) -> None:
+    world = World(database, gateway)
+    async with world.waking:
+        await world.receive(ANN, "one")
+        await world.receive(BOB, "two")
+        await eventually(lambda: len(world.invocations) == 2)
+        text = next(call.text for call in gateway.calls if "> one" in call.text)
+        token = text.split('{"token":"')[1].split('"')[0]
+        assert await world.waking.resumed("1-id", token) == (ANN, 1)
+        assert await world.waking.resumed("2-id", token) is None
+        assert await world.waking.resumed("1-id", "") is None
+        assert await world.waking.resumed("1-id", "\ud800é") is None
+        assert await world.waking.resumed("9-id", token) is None
+        assert await world.waking.resumed("\ud800", token) is None
+
+
+async def test_a_message_that_is_gone_from_the_log_wakes_nobody(database: Database, gateway: Gateway) -> None:
+    world = World(database, gateway)
+    record = world.log.add(ANN, "one")
+    world.log.records.clear()
+    async with world.waking:
+        await receive(world.waking, database, [record])
+        await world.dead()
+    assert not gateway.calls
+
+
+async def test_a_full_disk_delays_and_loses_nothing(
+    database: Database, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "STORAGE_RETRY_S", 0.01)
+    world = World(database, gateway)
+    await world.receive(ANN, "one")
+    database.broken = True
+    async with world.waking:
+        await asyncio.sleep(0)
+        database.broken = False
+        await eventually(lambda: len(world.invocations) == 1)
+
+
+async def test_a_background_that_fails_costs_pauses_not_the_processor(
+    database: Database, gateway: Gateway
+) -> None:
+    world = World(database, gateway, Pace(retry_s=30.0))
+    asked = 0
+
+    async def broken(batch: object) -> module.Background:
+        nonlocal asked
+        asked += 1
+        raise ValueError
+
+    world.waking._background = broken
+    async with world.waking:
+        await world.receive(ANN, "one")
+        await eventually(lambda: asked == 1)
+        await world.receive(BOB, "two")
+        await eventually(lambda: asked == 2)
+        await asyncio.sleep(0.05)
+    assert asked == 2
+
+
+async def test_the_token_is_nowhere_but_in_the_header(
+    database: Database, gateway: Gateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    gateway.answers = [401, 401, "cut", "cut"]
+    world = World(database, gateway)
+    async with world.waking:
+        await world.receive(ANN, "hello")
+        await eventually(lambda: len(world.invocations) == 1)
+    assert all(TOKEN not in str(vars(record)) for record in caplog.records)
+    assert TOKEN not in "\n".join(database.connection.iterdump())
+    assert TOKEN not in repr(Place(gateway.url, TOKEN))
+    assert all(TOKEN not in str(call.body) for call in gateway.calls)
+    assert any("check agent.gateway_token_file" in str(vars(record)) for record in caplog.records)
+
+
+async def test_a_test_call_says_that_it_is_one(database: Database, gateway: Gateway) -> None:
+    world = World(database, gateway)
+    assert await world.waking.test() == "hook /hooks/agent 200"
+    assert "This is a test" in gateway.calls[0].text
+    gateway.usual = 401
+    with pytest.raises(CallFailed, match="401 Unauthorized"):
+        await world.waking.test()
+    await world.waking.stop()
+
+
+def next_at(database: Database) -> int:
+    return int(database.connection.execute("SELECT next_at FROM wake_batches").fetchone()[0])
+
+
+async def test_retry_after_is_heeded(database: Database, gateway: Gateway) -> None:
+    gateway.answers = [429, 429]
+    gateway.headers = "retry-after: 120\r\n"
+    world = World(database, gateway)
+    async with world.waking:
+        await world.receive(ANN, "hello")
+        await eventually(lambda: len(gateway.calls) == 2)
+        await eventually(lambda: next_at(database) > (time.time() + 100) * 1000)
+    assert len(gateway.calls) == 2
