@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from mesh.protocols.lethean.decompression import require_zstd
+
 
 @dataclass(frozen=True, slots=True)
 class Strictness:
@@ -19,7 +21,8 @@ class Strictness:
     from ourselves are dropped. ``same_connection``: an answer comes from where the request went. ``one_connection``: a
     peer has one connection. ``proof_first``: a peer is registered and served only when a message of its own decrypted.
     ``permission``: start, stop and deploy want an explicit permission. ``real_profile``: the placeholder that Go puts
-    into bundles without a profile is none.
+    into bundles without a profile is none. ``fresh_scores``: selection goes by the scores that are, not by those that
+    were when a peer was last added, changed or measured.
     """
 
     id_follows_key: bool = True
@@ -31,12 +34,16 @@ class Strictness:
     proof_first: bool = True
     permission: bool = True
     real_profile: bool = True
+    fresh_scores: bool = True
 
 
 SAFE: Final = Strictness()
-COMPAT: Final = Strictness(*[False] * 9)
+COMPAT: Final = Strictness(*[False] * 10)
 
 
 def strictness(compat: bool) -> Strictness:
-    """The switches for the setting `lethean.compat`."""
-    return COMPAT if compat else SAFE
+    """The switches for the setting `lethean.compat`. Raises UsageError without a package that Go's verdicts want."""
+    if not compat:
+        return SAFE
+    require_zstd()
+    return COMPAT

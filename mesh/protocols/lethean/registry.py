@@ -5,6 +5,7 @@ The registry says when its file is to be written and what goes into it; `mesh.ap
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from mesh.errors import LimitError, Malformed, UsageError
@@ -30,6 +31,7 @@ class PeerRegistry:
         "_peers",
         "_ranked",
         "_save_at",
+        "_scores_then",
         "_strictness",
         "_tree",
         "allowlist",
@@ -43,6 +45,7 @@ class PeerRegistry:
         self._strictness = strictness
         self._ranked: list[str] | None = None
         self._tree: KdTree | None = None
+        self._scores_then: dict[str, float] = {}
         self._save_at: float | None = None
         self.allowlist = Allowlist()
         self.mode = AuthMode.OPEN
@@ -141,14 +144,20 @@ class PeerRegistry:
         self._change(now)
 
     def rate(self, peer_id: str, outcome: Outcome, now: float, ts: str) -> None:
-        """What came of dealing with a peer; unknown ones are ignored."""
+        """What came of dealing with a peer; unknown ones are ignored. Where Go's verdicts are wanted, selection does not
+        hear of it before the next change of another kind."""
         peer = self._peers.get(peer_id)
         if peer is None:
             return
-        peer.score = scores.rated(peer.score, outcome)
+        then = peer.score
+        peer.score = scores.rated(then, outcome)
         if outcome is Outcome.SUCCESS:
             peer.last_seen = ts
-        self._change(now)
+        if self._strictness.fresh_scores:
+            self._change(now)
+        else:
+            self._scores_then.setdefault(peer_id, then)
+            self._wait_to_save(now)
 
     # -- which to choose ------------------------------------------------------------------------------------------
 
@@ -158,11 +167,11 @@ class PeerRegistry:
             return []
         if query is None:
             if self._ranked is None:
-                self._ranked = [peer.id for peer in selection.rank(self._peers.values())]
+                self._ranked = [peer.id for peer in selection.rank(self._selected())]
             ids = self._ranked[:count]
         else:
             if self._tree is None:
-                self._tree = selection.tree(self._peers.values())
+                self._tree = selection.tree(self._selected())
             ids = self._tree.nearest(query, count)
         return [_copy(self._peers[peer_id]) for peer_id in ids]
 
@@ -217,7 +226,7 @@ class PeerRegistry:
         peers = [Peer.read(each) for each in found or () if each is not None]
         self._peers = {peer.id: peer for peer in peers[: self.max_peers]}
         self._connected &= self._peers.keys()
-        self._ranked = self._tree = None
+        self._reorder()
 
     def _find(self, peer_id: str) -> Peer:
         peer = self._peers.get(peer_id)
@@ -225,8 +234,23 @@ class PeerRegistry:
             raise UsageError(f"peer {peer_id} not found")
         return peer
 
+    def _selected(self) -> Iterator[Peer]:
+        """All peers, with the scores that selection goes by."""
+        for peer in self._peers.values():
+            if peer.id in self._scores_then:
+                peer = _copy(peer)
+                peer.score = self._scores_then[peer.id]
+            yield peer
+
     def _change(self, now: float) -> None:
+        self._reorder()
+        self._wait_to_save(now)
+
+    def _reorder(self) -> None:
         self._ranked = self._tree = None
+        self._scores_then.clear()
+
+    def _wait_to_save(self, now: float) -> None:
         if self._save_at is None:
             self._save_at = now + SAVE_DELAY_S
 

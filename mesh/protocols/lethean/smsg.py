@@ -1,28 +1,24 @@
 """SMSG: one text message, encrypted under a password (section 5.3).
 
 `seal` writes what the mesh writes: format v1 with `body` and `timestamp`. `open_message` reads what a Go reader takes:
-formats v1 and v2, uncompressed or gzip, up to `MAX_TEXT_BYTES`; zstd is refused.
+formats v1 and v2, uncompressed, gzip or zstd.
 """
 
 from __future__ import annotations
 
 import hashlib
-import zlib
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 from mesh.codecs.smsg import NONCE_BYTES, Blob
 from mesh.errors import DecodeError, Malformed, UsageError
 from mesh.protocols.lethean import go_json, sigil
+from mesh.protocols.lethean.decompression import decompress
 from mesh.protocols.lethean.json_record import BINARY, INTEGER, MAP, TEXT, JsonRecord, Key, nested, records
 from mesh.protocols.lethean.trix import read_container
 
 MAGIC: Final = b"SMSG"
-MAX_TEXT_BYTES: Final = 16 * 2**20
-"""The most that a compressed message may grow to. A message on the wire has 1 MiB at most."""
-
 _HEADER: Final = b'{"algorithm":"chacha20poly1305","version":"1.0"}'
 _PREFIX: Final = MAGIC + b"\x02" + len(_HEADER).to_bytes(4, "big") + _HEADER
-_GZIP: Final = 31
 NO_DECRYPTION: Final = "decryption failed (wrong password?)"
 
 
@@ -102,7 +98,7 @@ def open_message(key: bytes, data: bytes) -> Message:
         header, payload = read_container(MAGIC, data)
     except DecodeError as error:
         raise type(error)("SMSG", error.offset, f"invalid SMSG magic: {error}") from None
-    text = _decompress(_unseal(key, payload), header.get("compression"))
+    text = decompress(_unseal(key, payload), header.get("compression"))
     return _read_blob(text) if header.get("format") == "v2" else _read_message(text)
 
 
@@ -113,23 +109,6 @@ def _unseal(key: bytes, box: bytes) -> bytes:
         return sigil.unseal(key, box)
     except Malformed:
         raise Malformed("SMSG", None, NO_DECRYPTION) from None
-
-
-def _decompress(data: bytes, compression: Any) -> bytes:
-    if compression == "zstd":
-        raise Malformed("SMSG", None, "compressed with zstd, which is not read here")
-    if compression != "gzip":
-        return data
-    reader = zlib.decompressobj(_GZIP)
-    try:
-        text = reader.decompress(data, MAX_TEXT_BYTES + 1)
-    except zlib.error as error:
-        raise Malformed("SMSG", None, f"gzip: {error}") from None
-    if len(text) > MAX_TEXT_BYTES:
-        raise Malformed("SMSG", None, f"grows to more than {MAX_TEXT_BYTES} bytes")
-    if not reader.eof:
-        raise Malformed("SMSG", None, "gzip: ends early")
-    return text
 
 
 def _read_blob(data: bytes) -> Message:

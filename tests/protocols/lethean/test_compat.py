@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import fields
 from typing import Any
 
 import pytest
 
+from mesh.errors import UsageError
 from mesh.protocols.lethean.compat import COMPAT, SAFE, Strictness, strictness
 from tests.protocols.lethean.vectors import TABLE
 from tests.protocols.lethean.verdicts import Case, cases
@@ -14,7 +16,7 @@ from tests.protocols.lethean.verdicts import Case, cases
 CASES = list(cases())
 BY_PLACE = {(case.group, case.name): case for case in CASES}
 ROWS: list[dict[str, Any]] = TABLE["recorded"]
-NEVER_RELAXED = {"path", "size", "crash", "truth", "not built"}
+NEVER_RELAXED = {"path", "size", "crash"}
 
 
 def test_cases_are_told_apart() -> None:
@@ -58,3 +60,10 @@ def test_every_switch_is_explained() -> None:
     assert strictness(True) is COMPAT
     assert strictness(False) is SAFE
     assert all(getattr(SAFE, each.name) and not getattr(COMPAT, each.name) for each in fields(Strictness))
+
+
+def test_gos_verdicts_are_not_promised_without_what_they_want(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    assert strictness(False) is SAFE
+    with pytest.raises(UsageError, match=r"mesh\[zstd\]"):
+        strictness(True)

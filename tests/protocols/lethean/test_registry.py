@@ -108,6 +108,27 @@ def test_scores_count_in_selection_at_once() -> None:
     assert [peer.id for peer in known.nearest(1)] == [case["optimal_after_any_rebuild"]]
 
 
+def test_where_gos_verdicts_are_wanted_scores_count_after_the_next_rebuild() -> None:
+    case = PEERS["stale_tree"]
+    known = PeerRegistry(COMPAT)
+    for name, score in (("x", 90.0), ("y", 89.0)):
+        known.add(Peer(id=name, score=score), 0.0, TS)
+    assert known.take_save(99.0)
+    for _ in range(5):
+        known.rate("x", Outcome.FAILURE, 0.0, TS)
+    assert known.take_save(99.0), "what is saved is the truth"
+    assert [peer.id for peer in known.nearest(2)] == [case["optimal_after_5_failures_of_x"], "y"]
+    assert [peer.score for peer in known.nearest(2)] == [65, 89]
+    assert [peer.id for peer in known.nearest(1, (0.0, 0.0, 0.0, 0.0))] == ["x"]
+    assert [peer.id for peer in known.by_score()] == ["y", "x"]
+    known.update_metrics("y", 0.0, TS, ping_ms=0.0, hops=0, geo_km=0.0)
+    for query in (None, (0.0, 0.0, 0.0, 0.0)):
+        assert [peer.id for peer in known.nearest(1, query)] == [case["optimal_after_any_rebuild"]]
+    known.rate("y", Outcome.FAILURE, 0.0, TS)
+    known.load(known.encode())
+    assert [peer.score for peer in known.nearest(2)] == [84, 65]
+
+
 measures = st.builds(
     Peer,
     id=st.uuids().map(str),
