@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections import deque
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, Final, cast
@@ -55,17 +56,26 @@ _LOG = _QuietLog(logging.getLogger(__name__), _NO_CONTEXT)
 
 
 class _Listening(ServerProtocol):
-    """Closes with 1009 without a reason, as Go does."""
+    """Closes with the reasons that Go gives."""
 
     def fail(self, code: CloseCode | int, reason: str = "") -> None:
-        super().fail(code, "" if code == CloseCode.MESSAGE_TOO_BIG else reason)
+        super().fail(code, _gos_reason(code, reason))
 
 
 class _Dialling(ClientProtocol):
     """The same on the other side."""
 
     def fail(self, code: CloseCode | int, reason: str = "") -> None:
-        super().fail(code, "" if code == CloseCode.MESSAGE_TOO_BIG else reason)
+        super().fail(code, _gos_reason(code, reason))
+
+
+def _gos_reason(code: CloseCode | int, reason: str) -> str:
+    """None for a message that is too big; the number of a reserved opcode, which only the error at hand has."""
+    if code == CloseCode.MESSAGE_TOO_BIG:
+        return ""
+    cause = getattr(sys.exception(), "__cause__", None)
+    number, _, rest = str(cause).partition(" ")
+    return f"bad opcode {number}" if number.isdigit() and rest.endswith("Opcode") else reason
 
 
 class Carrier(asyncio.Protocol):
