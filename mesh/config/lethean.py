@@ -12,6 +12,7 @@ from mesh.config.values import KIB, MIB, Setting, shape_of_api_listen
 
 LETHEAN_PORT: Final = 9091
 _NAME: Final = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9_ -]{0,62}[A-Za-z0-9])?)?")
+_NETWORK: Final = re.compile(r"(?:[0-9a-fA-F]{32})?")
 _PEER: Final = re.compile(r"(?:[0-9a-f]{32}@)?[^@\s]+:[0-9]{1,5}")
 
 
@@ -22,6 +23,10 @@ def _shape_of_name(text: str) -> str:
 
 def _shape_of_peer(text: str) -> str:
     return "" if _PEER.fullmatch(text) else "is not HOST:PORT or NODE-ID@HOST:PORT"
+
+
+def _shape_of_network(text: str) -> str:
+    return "" if _NETWORK.fullmatch(text) else "is not 32 hexadecimal digits"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,8 @@ class LetheanSection(Section):
         None
     )
     max_miners: Annotated[int, count("Programs at once.", maximum=1000)] = 16
+    max_profiles: Annotated[int, count("Profiles that a worker keeps.", maximum=100_000)] = 1000
+    max_requests: Annotated[int, count("Requests of ours that wait for their answers.")] = 4096
     max_connections: Annotated[int, count("Connections at once; further ones are answered 503.")] = 100
     max_message_bytes: Annotated[
         int, Setting("Longest message that is taken.", "size", minimum=4 * KIB, maximum=MIB)
@@ -84,6 +91,25 @@ class LetheanSection(Section):
     ping_interval_s: Annotated[float, seconds("A connection is pinged this often.")] = 30.0
     pong_timeout_s: Annotated[float, seconds("Silence that is borne beyond that.")] = 10.0
     handshake_timeout_s: Annotated[float, seconds("Time for a new connection's handshake.")] = 10.0
+    ueps_listen: Annotated[
+        str,
+        Setting(
+            "HOST:PORT to take UEPS packets over TCP on, or off.", shape=shape_of_api_listen, flag="--ueps"
+        ),
+    ] = "off"
+    ueps_secret: Annotated[
+        Path | None, Setting("File of the secret that those packets are verified under.", "path")
+    ] = None
+    levin_listen: Annotated[
+        str,
+        Setting("HOST:PORT to take Levin connections on, or off.", shape=shape_of_api_listen, flag="--levin"),
+    ] = "off"
+    levin_network: Annotated[
+        str, Setting("Id of the Levin peers' network: 32 hexadecimal digits.", shape=_shape_of_network)
+    ] = ""
+    levin_max_payload_bytes: Annotated[
+        int, Setting("Longest payload of a Levin packet.", "size", minimum=4 * KIB, maximum=100 * MIB)
+    ] = MIB
     tls_certificate: Annotated[
         Path | None, Setting("PEM file of the certificate and its chain, to listen with TLS.", "path")
     ] = None

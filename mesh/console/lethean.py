@@ -23,6 +23,29 @@ app.add_typer(lethean_bundle.app, name="bundle", help="Bundles as files: create,
 RoleName = Literal["controller", "worker", "dual"]
 TargetArgument = Annotated[str, typer.Argument(metavar="PEER", help=TARGET)]
 MinerArgument = Annotated[str, typer.Argument(metavar="MINER", help="Name of a miner, such as xmrig-1.")]
+ModeOption = Annotated[
+    str | None, typer.Option(metavar="allowlist|open", help="Who may connect. [allowlist]")
+]
+GrantOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="PEER=VERBS", help="Who may ask for what, such as NODE-ID=start+stop+deploy."),
+]
+AuthoriseOption = Annotated[
+    bool | None,
+    typer.Option("--authorise/--no-authorise", help="Hold commands to the grants; off as Go nodes are."),
+]
+UepsOption = Annotated[
+    str | None, typer.Option(metavar="HOST:PORT", help="Where to take UEPS packets over TCP. [off]")
+]
+SecretOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Secret that they are verified under.")
+]
+LevinOption = Annotated[
+    str | None, typer.Option(metavar="HOST:PORT", help="Where to take Levin connections. [off]")
+]
+NetworkOption = Annotated[
+    str | None, typer.Option(metavar="HEX", help="Id of their network: 32 hexadecimal digits.")
+]
 DirectOption = Annotated[
     bool, typer.Option("--direct", help="Dial with a node of its own, not the daemon's.")
 ]
@@ -58,26 +81,22 @@ def serve(
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name that peers are shown. [the host's]")] = None,
     role: Annotated[RoleName | None, typer.Option(help="What this node is. [dual]")] = None,
-    mode: Annotated[
-        str | None, typer.Option(metavar="allowlist|open", help="Who may connect. [allowlist]")
-    ] = None,
+    mode: ModeOption = None,
     allow: Annotated[
         list[str] | None, typer.Option(metavar="KEY", help="Public key that may connect, once for each.")
     ] = None,
-    grant: Annotated[
-        list[str] | None,
-        typer.Option(metavar="PEER=VERBS", help="Who may ask for what, such as NODE-ID=start+stop+deploy."),
-    ] = None,
+    grant: GrantOption = None,
     peer: Annotated[
         list[str] | None, typer.Option(metavar="ADDR", help="Peer to keep connected, once for each.")
     ] = None,
     programs: Annotated[
         Path | None, typer.Option(metavar="FILE", help="TOML file of what a worker may run.")
     ] = None,
-    authorise: Annotated[
-        bool | None,
-        typer.Option("--authorise/--no-authorise", help="Hold commands to the grants; off as Go nodes are."),
-    ] = None,
+    authorise: AuthoriseOption = None,
+    ueps: UepsOption = None,
+    ueps_secret: SecretOption = None,
+    levin: LevinOption = None,
+    levin_network: NetworkOption = None,
     api: Annotated[
         str | None, typer.Option(metavar="HOST:PORT|unix:/PATH|off", help="Address of the control API.")
     ] = None,
@@ -104,6 +123,10 @@ def serve(
         "lethean.peers": peer or None,
         "lethean.programs": programs,
         "lethean.authorise": authorise,
+        "lethean.ueps_listen": ueps,
+        "lethean.ueps_secret": ueps_secret,
+        "lethean.levin_listen": levin,
+        "lethean.levin_network": levin_network,
         "network.listen": (),
         "api.listen": api,
         "log.level": log_level,

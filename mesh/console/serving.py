@@ -70,7 +70,7 @@ async def _started(stack: AsyncExitStack, loaded: Loaded, key: PrivateKey) -> No
 async def _start_lethean(stack: AsyncExitStack, loaded: Loaded, node: Node) -> LetheanService | None:
     """The node on the Lethean mesh, if the settings want one."""
     section = loaded.config.lethean
-    if section.listen == "off" and not section.peers:
+    if {section.listen, section.ueps_listen, section.levin_listen} == {"off"} and not section.peers:
         return None
     from mesh.apps.lethean.service import LetheanService
 
@@ -119,6 +119,9 @@ def _announce(node: Node, lethean: LetheanService | None, url: str) -> None:
         lines.append(f"lethean {lethean.own.identity.id} {lethean.own.identity.public_key}")
     if lethean is not None and lethean.node.listen_address:
         lines.append(f"lethean listening {lethean.node.listen_address}")
+    if lethean is not None:
+        opened = (("ueps", lethean.side.ueps_address), ("levin", lethean.side.levin_address))
+        lines += [f"{name} listening {address}" for name, address in opened if address]
     lines += [f"api {url}", "ready"] if url else ["ready"]
     try:
         for line in lines:

@@ -16,6 +16,7 @@ EVENTS: Final = (
     ("answered", "answers", "Commands answered, by type of the answer", "type"),
     ("request", "requests", "Requests of ours, by what came of them", "result"),
     ("ueps", "packets", "UEPS packets, by what became of them", "result"),
+    ("levin", "levin_events", "Levin connections and commands, by what became of them", "result"),
     ("link", "links", "Connections begun and ended", "event"),
 )
 

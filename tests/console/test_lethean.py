@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -13,8 +14,15 @@ from typing import Any
 
 import pytest
 
+from mesh.apps.lethean.handshaking import split_address
+from mesh.apps.lethean.levin_peer import dial_levin
+from mesh.apps.lethean.packets import PacketSender
+from mesh.codecs.ueps import Intent
+from mesh.protocols.lethean.levin import LevinNode
 from tests.console.conftest import Mesh
 
+SECRET = b"a secret of the packets"
+NETWORK = bytes(range(16))
 PROGRAMS = f"""
 [talk]
 command = ["{sys.executable}", "-uc", "import time; print('speed 12.5', '{{word}}'); time.sleep(600)"]
@@ -34,6 +42,8 @@ class Serving:
     folder: Path
     address: str = ""
     node: str = ""
+    ueps: str = ""
+    levin: str = ""
 
 
 @pytest.fixture
@@ -48,6 +58,11 @@ def worker(tmp_path: Path, boss: dict[str, Any]) -> Iterator[Serving]:
     folder = tmp_path / "worker"
     arguments = ["--path", str(folder), "--listen", "127.0.0.1:0", "--allow", boss["public_key"]]
     arguments += ["--grant", f"{boss['id']}=all", "--programs", str(tmp_path / "programs.toml")]
+    secret = tmp_path / "ueps.secret"
+    secret.touch(mode=0o600)
+    secret.write_bytes(SECRET)
+    arguments += ["--ueps", "127.0.0.1:0", "--ueps-secret", str(secret)]
+    arguments += ["--levin", "127.0.0.1:0", "--levin-network", NETWORK.hex()]
     process = subprocess.Popen(
         [sys.executable, "-m", "mesh", "lethean", "serve", *arguments, "--api", "off", "--name", "rig"],
         stdout=subprocess.PIPE,
@@ -60,6 +75,10 @@ def worker(tmp_path: Path, boss: dict[str, Any]) -> Iterator[Serving]:
         words = line.split()
         if words[:2] == ["lethean", "listening"]:
             made.address = words[2]
+        elif words[:2] == ["ueps", "listening"]:
+            made.ueps = words[2]
+        elif words[:2] == ["levin", "listening"]:
+            made.levin = words[2]
         elif words[0] == "lethean":
             made.node = words[1]
         elif words == ["ready"]:
@@ -93,6 +112,23 @@ def test_a_miner_from_start_to_stop(mesh: Mesh, worker: Serving) -> None:
     assert gone.status == 1
     assert "miner talk-1 not found" in gone.error["message"]
     assert f"{worker.node} rig" in mesh("lethean", "peers").out
+
+
+def test_packets_and_levin_peers_are_taken_where_they_are_wanted(worker: Serving) -> None:
+    async def visit() -> LevinNode:
+        async with PacketSender(*split_address(worker.ueps), SECRET) as sender:
+            await sender.send(Intent.COMPUTE, b"work")
+        own = LevinNode(7, NETWORK, 0, 42, bytes(32), 0)
+        async with await dial_levin(*split_address(worker.levin), own) as peer:
+            return await peer.connected
+
+    assert asyncio.run(visit()).network_id == NETWORK
+
+
+def test_a_secret_for_packets_is_wanted(mesh: Mesh) -> None:
+    refused = mesh("lethean", "serve", "--ueps", "127.0.0.1:0", "--api", "off")
+    assert refused.status == 3
+    assert "lethean.ueps_secret" in refused.err
 
 
 def test_what_is_deployed_arrives(mesh: Mesh, worker: Serving, tmp_path: Path) -> None:

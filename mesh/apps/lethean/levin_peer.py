@@ -7,12 +7,14 @@ timed sync) comes out of `next_event`.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from types import TracebackType
 from typing import Final, Self, cast
 
-from mesh.codecs.levin import MAX_PAYLOAD_BYTES
+from mesh.codecs.levin import MAX_PAYLOAD_BYTES, ReturnCode
 from mesh.errors import AddressInUse, Closed, DialError, DialFailure, NetworkError, TimedOut
 from mesh.protocols.lethean.levin import (
     WRITE_TIMEOUT_S,
@@ -93,9 +95,9 @@ class LevinPeer(asyncio.Protocol):
         self.machine.notify(command, payload)
         self._turn()
 
-    def respond(self, command: int, payload: bytes) -> None:
+    def respond(self, command: int, payload: bytes, return_code: int = ReturnCode.OK) -> None:
         """Answer an `Asked`."""
-        self.machine.respond(command, payload)
+        self.machine.respond(command, payload, return_code)
         self._turn()
 
     async def close(self) -> None:
@@ -202,7 +204,7 @@ async def dial_levin(
 
 
 class LevinListener:
-    """Takes connections; each that had its handshake goes to ``on_peer``."""
+    """Takes connections; each that had its handshake goes to ``on_peer``. It sets port and clock of ``own``."""
 
     def __init__(
         self,
@@ -240,7 +242,7 @@ class LevinListener:
 
     def _accept(self) -> LevinPeer:
         peer = LevinPeer(
-            self._own,
+            replace(self._own, port=self.port, unix_s=int(time.time())),
             dials=False,
             max_payload_bytes=self._max_payload_bytes,
             on_made=self._take,

@@ -147,7 +147,7 @@ class Link:
         at, seconds = nonce(), int(time.time())
         raw = message.raw or ""
         if len(raw) > MAX_MESSAGE_BYTES:
-            raise LimitError("message", "bytes", MAX_MESSAGE_BYTES, "lethean.max_message_bytes")
+            raise LimitError("message", "bytes", MAX_MESSAGE_BYTES, "nothing; the mesh takes no longer ones")
         if len(raw) <= LONG_BYTES:
             data = self.session.seal(message, at, seconds)
         else:
@@ -155,7 +155,7 @@ class Link:
                 self._terms.executor, self.session.seal, message, at, seconds
             )
         if len(data) > MAX_MESSAGE_BYTES:
-            raise LimitError("message", "bytes", MAX_MESSAGE_BYTES, "lethean.max_message_bytes")
+            raise LimitError("message", "bytes", MAX_MESSAGE_BYTES, "nothing; the mesh takes no longer ones")
         return data
 
     async def _take(self, data: bytes) -> None:

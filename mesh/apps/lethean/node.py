@@ -81,7 +81,7 @@ class LetheanNode:
         self._all: set[Link] = set()
         self._reception: Reception | None = None
         self._scope: Scope | None = None
-        self._correspondence = Correspondence(self._strictness, self._rate)
+        self._correspondence = Correspondence(self._strictness, self._rate, section.max_requests)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="lethean")
         self._changed: list[Callable[[Link, bool], None]] = []
         self._extensions: dict[str, Callable[[Link, Envelope], Awaitable[None]]] = {}

@@ -17,6 +17,8 @@ def own_state(service: LetheanService) -> dict[str, Any]:
         "role": identity.role,
         "public_key": identity.public_key,
         "listening": service.node.listen_address,
+        "ueps": service.side.ueps_address,
+        "levin": service.side.levin_address,
         "mode": service.section.mode,
         "connections": service.node.connections,
         "known_peers": len(service.registry),

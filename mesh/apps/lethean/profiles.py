@@ -17,8 +17,9 @@ MAX_BYTES: Final = 1024 * 1024
 class ProfileFolder:
     """A folder of `<name>.json`; it is made with the first profile."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, max_profiles: int = MAX_PROFILES) -> None:
         self._folder = folder
+        self._max_profiles = max_profiles
 
     def get(self, name: str) -> str | None:
         """The text of a profile, by name or else by id. Raises `StorageError`."""
@@ -29,7 +30,7 @@ class ProfileFolder:
         found = self._read(self._folder / f"{name}.json")
         if found is not None:
             return found
-        for path in sorted(self._folder.glob("*.json"))[:MAX_PROFILES]:
+        for path in sorted(self._folder.glob("*.json"))[: self._max_profiles]:
             text = self._read(path)
             if text is not None and _id_of(text) == name:
                 return text
@@ -42,8 +43,8 @@ class ProfileFolder:
         except DecodeError as error:
             raise PeerError(f"invalid profile name: {error.reason}") from None
         path = self._folder / f"{name}.json"
-        if not path.exists() and sum(1 for _ in self._folder.glob("*.json")) >= MAX_PROFILES:
-            raise LimitError("worker", "profiles", MAX_PROFILES, "lethean.max_profiles")
+        if not path.exists() and sum(1 for _ in self._folder.glob("*.json")) >= self._max_profiles:
+            raise LimitError("worker", "profiles", self._max_profiles, "lethean.max_profiles")
         write_whole(path, config, 0o600)
 
     @staticmethod

@@ -19,8 +19,8 @@ Rate = Callable[[str, Outcome], None]
 class Correspondence:
     """All requests of a node. ``rate`` hears what came of each, by peer id."""
 
-    def __init__(self, strictness: Strictness, rate: Rate) -> None:
-        self._requests: Requests[Link] = Requests(strictness)
+    def __init__(self, strictness: Strictness, rate: Rate, max_waiting: int) -> None:
+        self._requests: Requests[Link] = Requests(strictness, max_waiting)
         self._answers: dict[str, asyncio.Future[Envelope]] = {}
         self._rate = rate
 

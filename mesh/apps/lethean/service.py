@@ -20,15 +20,18 @@ from mesh.apps.lethean.identity_files import LetheanPaths, load_or_create
 from mesh.apps.lethean.instant import stamp
 from mesh.apps.lethean.keeper import Keeper
 from mesh.apps.lethean.node import LetheanNode
+from mesh.apps.lethean.packets import Handlers, MeshPackets
 from mesh.apps.lethean.peers_file import PeersFile
 from mesh.apps.lethean.permissions import Permissions
 from mesh.apps.lethean.profiles import ProfileFolder
 from mesh.apps.lethean.programs import load_programs
+from mesh.apps.lethean.side_listeners import SideListeners
 from mesh.apps.lethean.supervisor import Supervisor
 from mesh.apps.lethean.worker import Worker
 from mesh.config import LetheanSection
 from mesh.errors import ConfigError, DecodeError, StorageError, UsageError
 from mesh.protocols.lethean.compat import strictness
+from mesh.protocols.lethean.dispatcher import Dispatcher
 from mesh.protocols.lethean.handshake import Own
 from mesh.protocols.lethean.identity import KEY_BYTES, NodeKey, read_public_key
 from mesh.protocols.lethean.names import MAX_NAME_BYTES
@@ -63,6 +66,7 @@ def identity_of(section: LetheanSection, folder: Path | None) -> Own:
 class LetheanService:
     """A node with all that belongs to it, for the length of an `async with`.
 
+    ``handlers`` takes those of UEPS packets by intent, from other nodes and over TCP; ``packets`` sends to other nodes.
     ``folder`` is the data folder; without one nothing is stored. ``answering`` false makes a controller for one errand:
     it has no worker, and leaves the table of seen messages to the node that serves from the same folder.
     """
@@ -99,7 +103,9 @@ class LetheanService:
                 Permissions(section.grants, enforced=section.authorise),
                 self._deployments,
                 miners=self.supervisor,
-                profiles=None if folder is None else ProfileFolder(folder / FOLDER / "profiles"),
+                profiles=None
+                if folder is None
+                else ProfileFolder(folder / FOLDER / "profiles", section.max_profiles),
             )
         seen = None
         if answering and folder is not None:
@@ -114,17 +120,22 @@ class LetheanService:
             server_tls=_server_tls(section),
             client_tls=_client_tls(section),
         )
+        self.handlers: Handlers = Dispatcher()
+        self.packets = MeshPackets(self.node, self.handlers)
+        self.side = SideListeners(section, self.handlers, self.node.counters)
         self.controller = Controller(self.node)
 
     async def start(self) -> None:
         """Listen and dial as the settings say. Raises `AddressInUse`, `NetworkError`."""
         await self.node.start()
+        await self.side.start(self.node.scope)
         Keeper(self.node, self.section.peers).start()
         if self.peers_file is not None:
             self.node.scope.spawn(self._save_peers(self.peers_file), "saving of peers")
 
     async def stop(self) -> None:
         """End connections, miners and files."""
+        await self.side.close()
         await self.node.stop()
         if self.supervisor is not None:
             await self.supervisor.close()

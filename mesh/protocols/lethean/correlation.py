@@ -54,10 +54,11 @@ class _Waiting(Generic[ConnectionT]):
 class Requests(Generic[ConnectionT]):
     """The requests of a node, by id. `ConnectionT` is whatever tells connections apart by `==`."""
 
-    __slots__ = ("_strictness", "_waiting", "stray")
+    __slots__ = ("_max_waiting", "_strictness", "_waiting", "stray")
 
-    def __init__(self, strictness: Strictness = SAFE) -> None:
+    def __init__(self, strictness: Strictness = SAFE, max_waiting: int = MAX_WAITING) -> None:
         self._strictness = strictness
+        self._max_waiting = max_waiting
         self._waiting: dict[str, _Waiting[ConnectionT]] = {}
         self.stray = 0
 
@@ -65,8 +66,8 @@ class Requests(Generic[ConnectionT]):
         """A request is about to leave. Raises LimitError when too many wait, UsageError for an id that waits already."""
         if id in self._waiting:
             raise UsageError(f"a request with the id {id} waits already; every request wants a new id")
-        if len(self._waiting) >= MAX_WAITING:
-            raise LimitError("node", "requests that wait", MAX_WAITING, "lethean.max_requests")
+        if len(self._waiting) >= self._max_waiting:
+            raise LimitError("node", "requests that wait", self._max_waiting, "lethean.max_requests")
         self._waiting[id] = _Waiting(call, connection, now + call.timeout_s)
 
     def take(self, message: Envelope, connection: ConnectionT) -> tuple[str, Call] | None:

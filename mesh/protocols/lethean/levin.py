@@ -31,7 +31,7 @@ STATUS_OK: Final = b"OK"
 
 @dataclass(frozen=True, slots=True)
 class LevinNode:
-    """What an end says of itself. `top_id` has 32 bytes; `unix_s` is its clock."""
+    """What an end says of itself. `top_id` has 32 bytes; `unix_s` is its clock now."""
 
     peer_id: int
     network_id: bytes
@@ -104,6 +104,7 @@ class LevinConnection:
 
     __slots__ = (
         "_answer_by",
+        "_began_s",
         "_buffer",
         "_ended",
         "_events",
@@ -122,6 +123,7 @@ class LevinConnection:
         if len(own.network_id) != NETWORK_ID_BYTES:
             raise UsageError(f"a network id has {NETWORK_ID_BYTES} bytes")
         self._own = own
+        self._began_s = own.unix_s - now
         self._max_payload_bytes = max_payload_bytes
         self._buffer = bytearray()
         self._output: list[Buffer] = []
@@ -132,7 +134,7 @@ class LevinConnection:
         self._ended = False
         self.peer: LevinNode | None = None
         if dials:
-            self._request(Command.HANDSHAKE, self._introduce(), now)
+            self._request(Command.HANDSHAKE, self._introduce(now), now)
 
     # -- doors ----------------------------------------------------------------------------------------------------
 
@@ -194,9 +196,10 @@ class LevinConnection:
 
     # -- commands -------------------------------------------------------------------------------------------------
 
-    def update(self, own: LevinNode) -> None:
+    def update(self, own: LevinNode, now: float) -> None:
         """From now on we say this of ourselves."""
         self._own = own
+        self._began_s = own.unix_s - now
 
     def ping(self, now: float) -> None:
         """Asks whether the other end lives; `Ponged` comes back."""
@@ -232,7 +235,7 @@ class LevinConnection:
             self._note_height(decode_storage(payload))
             self._send_answer(
                 Command.TIMED_SYNC,
-                {"payload_data": self._height(), "local_time": _u64(self._own.unix_s)},
+                {"payload_data": self._height(), "local_time": self._local_time(now)},
             )
         elif header.expect_response:
             self._events.append(Asked(header.command, payload))
@@ -248,7 +251,7 @@ class LevinConnection:
             self._send(Header(0, False, Command.HANDSHAKE, ReturnCode.CONNECTION, FLAG_RESPONSE), b"")
             self._end("the other end is of another network")
             return
-        own = self._introduce()
+        own = self._introduce(now)
         self._send(Header(len(own), False, Command.HANDSHAKE, ReturnCode.OK, FLAG_RESPONSE), own)
         self._connect(peer, now)
 
@@ -306,7 +309,7 @@ class LevinConnection:
         if self._ended:
             raise UsageError(f"command {command}: the connection has ended")
         if len(self._waiting) >= MAX_WAITING:
-            raise LimitError("connection", "requests that wait", MAX_WAITING, "lethean.levin_requests")
+            raise LimitError("connection", "requests that wait", MAX_WAITING, "nothing; wait for answers")
         self._waiting.append((command, now))
         self._send(Header(len(payload), True, command, ReturnCode.OK, FLAG_REQUEST), payload)
 
@@ -319,13 +322,16 @@ class LevinConnection:
         if payload:
             self._output.append(payload)
 
-    def _introduce(self) -> bytes:
+    def _local_time(self, now: float) -> Typed:
+        return _u64(int(self._began_s + now))
+
+    def _introduce(self, now: float) -> bytes:
         own = self._own
         node: Section = {
             "network_id": _text(own.network_id),
             "peer_id": _u64(own.peer_id),
             "my_port": Typed(Kind.UINT32, own.port),
-            "local_time": _u64(own.unix_s),
+            "local_time": self._local_time(now),
         }
         return encode_storage({"node_data": Typed(Kind.OBJECT, node), "payload_data": self._height()})
 

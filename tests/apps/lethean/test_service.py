@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import mesh
 from mesh.apps.lethean.controller import BEST
 from mesh.apps.lethean.errands import run_errand
 from mesh.apps.lethean.keeper import Keeper
 from mesh.apps.lethean.profiles import ProfileFolder
 from mesh.apps.lethean.service import LetheanService
 from mesh.config import LetheanSection
-from mesh.errors import AddressInUse, ConfigError, DialError, MeshError, PeerError, StorageError, UsageError
+from mesh.errors import (
+    AddressInUse,
+    ConfigError,
+    DialError,
+    LimitError,
+    MeshError,
+    PeerError,
+    StorageError,
+    UsageError,
+)
 from tests.apps.lethean.live import node, own
 from tests.network.certificates import make_certificates
 from tests.network.live import eventually
@@ -142,6 +154,33 @@ async def test_another_peer_at_a_kept_address_is_no_peer() -> None:
             await us.connect("127.0.0.1:1")
         with pytest.raises(UsageError):
             await us.reach(own(4).identity.id)
+
+
+async def test_limits_are_those_of_the_settings(tmp_path: Path) -> None:
+    async with (
+        LetheanService(section(max_profiles=1), tmp_path) as worker,
+        LetheanService(section(listen="off", max_requests=1), None) as boss,
+    ):
+        link = await boss.controller.link_to(worker.node.listen_address)
+        await eventually(lambda: boss.registry.get(link.peer.id).ping_ms, "the greeting")  # type: ignore[union-attr]
+        at = {"target": link.peer.id, "type": "profile", "profile": {}}
+        await run_errand(boss.controller, "deploy", {**at, "name": "first"})
+        await run_errand(boss.controller, "deploy", {**at, "name": "first"})
+        with pytest.raises(PeerError, match=r"limited to 1 \(raise lethean\.max_profiles\)"):
+            await run_errand(boss.controller, "deploy", {**at, "name": "second"})
+        both = await asyncio.gather(*(boss.controller.stats(link) for _ in range(2)), return_exceptions=True)
+        [refused] = [each for each in both if isinstance(each, BaseException)]
+        assert isinstance(refused, LimitError)
+        assert refused.key == "lethean.max_requests"
+
+
+def test_every_setting_that_an_error_names_is_there() -> None:
+    named: set[str] = set()
+    for floor in ("apps", "protocols"):
+        for path in (Path(mesh.__file__).parent / floor / "lethean").glob("*.py"):
+            limits = re.findall(r"LimitError\(([^)]*)\)", path.read_text())
+            named |= {key for limit in limits for key in re.findall(r'"lethean\.(\w+)"', limit)}
+    assert {"max_requests", "max_profiles"} <= named <= {each.name for each in fields(LetheanSection)}
 
 
 def test_profiles_are_found_by_name_and_by_id(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.errors import LimitError, PeerError, UsageError
-from mesh.protocols.lethean import correlation
 from mesh.protocols.lethean.compat import COMPAT
 from mesh.protocols.lethean.correlation import CALLS, Requests, read_answer
 from mesh.protocols.lethean.dedup import WINDOW_S, SeenMessages
@@ -180,9 +179,8 @@ def test_requests_time_out_or_lose_their_connection() -> None:
     assert requests.deadline() is None
 
 
-def test_requests_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(correlation, "MAX_WAITING", 2)
-    requests: Requests[str] = Requests()
+def test_requests_are_bounded() -> None:
+    requests: Requests[str] = Requests(max_waiting=2)
     requests.open("a", CALLS["ping"], "c", 0.0)
     requests.open("b", CALLS["ping"], "c", 0.0)
     with pytest.raises(LimitError):

@@ -189,7 +189,7 @@ def test_ping_timed_sync_and_the_applications_packets() -> None:
     exchange(dialer, listener, 1.5)
     assert dialer.events() == [Ponged(2, 0.5)]
     assert dialer.deadline() == levin.SYNC_INTERVAL_S
-    dialer.update(node(9))
+    dialer.update(node(9), 60.0)
     dialer.wake(60.0)
     exchange(dialer, listener, 60.0)
     assert listener.events() == [Synced(90, bytes([9]) * 32)]
