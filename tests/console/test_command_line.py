@@ -126,7 +126,6 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("mesh.console.output.say", fail)
     monkeypatch.setattr("mesh.console.settings.say", fail)
 
 

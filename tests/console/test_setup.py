@@ -11,7 +11,7 @@ import pytest
 
 from mesh.config import load
 from mesh.config.profiles import PROFILES
-from tests.console.conftest import Mesh
+from tests.console.conftest import Mesh, Outcome
 
 
 def test_init(mesh: Mesh, home: Path) -> None:
@@ -76,8 +76,8 @@ def test_init_with_a_damaged_key_writes_no_config(mesh: Mesh, home: Path) -> Non
 
 
 def test_config_path(mesh: Mesh, home: Path, tmp_path: Path) -> None:
-    assert mesh("config", "path").out == f"{home}/config.toml\n"
-    assert mesh("config", "path", "--path", tmp_path).out == f"{tmp_path}/config.toml\n"
+    assert mesh("config", "path") == Outcome(0, f"{home}/config.toml\n", "")
+    assert mesh("config", "path", "--path", tmp_path) == Outcome(0, f"{tmp_path}/config.toml\n", "")
 
 
 def test_config_show(mesh: Mesh, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
