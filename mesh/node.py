@@ -440,10 +440,15 @@ class Node:
             self._registry,
             self.counters,
             lambda: self.own_addresses,
-            self._schedule_push,
+            self._relays_changed,
         )
         await relaying.start(scope)
         self._relaying = relaying
+
+    def _relays_changed(self) -> None:
+        self._schedule_push()
+        if self._punching is not None:
+            self._punching.look()
 
     def _start_punching(self, swarm: Swarm, scope: Scope) -> None:
         if not self.config.dcutr.enabled:

@@ -43,6 +43,7 @@ from mesh.protocols.dcutr import (
     punch_gap_s,
 )
 from mesh.protocols.machine import Role
+from mesh.services.quic_outside import QuicOutside
 from mesh.services.registry import Registry
 from mesh.telemetry.counters import Counters
 
@@ -99,6 +100,7 @@ class HolePunching:
         self._outside = outside
         self._known = known
         self._anywhere = anywhere
+        self._quic = QuicOutside(swarm, counters, self._own, known)
         self._scope: Scope | None = None
         self._working: dict[PeerId, asyncio.Task[None]] = {}
         self._answering: dict[PeerId, asyncio.Task[None]] = {}
@@ -124,9 +126,17 @@ class HolePunching:
             await self._scope.close()
             self._scope = None
 
+    def look(self) -> None:
+        """Relays hold reservations for this node: who comes through them will be punched to."""
+        if self._scope is not None:
+            for relay in self._swarm.circuits.relays:
+                self._quic.want(relay, self._scope)
+
     def identified(self, connection: Connection) -> None:
         """A peer said what it speaks: start, if it came through a relay and takes part."""
         peer = connection.peer
+        if connection.relay is None:
+            self.look()
         if (
             self._scope is not None
             and connection.relay is not None
@@ -143,8 +153,12 @@ class HolePunching:
             task.add_done_callback(lambda _task: self._working.pop(peer, None))
 
     def _connected(self, connection: Connection) -> None:
-        """Where a direct connection stands, the relayed ones of the peer are drained."""
-        if connection.relay is None and self._scope is not None:
+        """Where a direct connection stands, the relayed ones of the peer are drained; a relay in use sees all of us."""
+        if self._scope is None:
+            return
+        if connection.relay is not None:
+            self._quic.want(connection.relay, self._scope)
+        else:
             for each in self._swarm.connections:
                 if each.peer == connection.peer and each.relay is not None and each not in self._draining:
                     self._draining.add(each)
@@ -153,6 +167,7 @@ class HolePunching:
     def _disconnected(self, connection: Connection) -> None:
         self._asked.pop(connection, None)
         self._draining.discard(connection)
+        self._quic.disconnected(connection)
 
     def _direct(self, peer: PeerId) -> Connection | None:
         return self._swarm.connection_to(peer, direct=True)
@@ -202,8 +217,9 @@ class HolePunching:
             self._report(relayed.peer, True, attempt, (), "no outside address of this node is known", 0.0)
             return None
         try:
-            stream = await relayed.open([PROTOCOL], allow_limited=True)
-            # Made only now: its clock is of the exchange alone, without the negotiation of the stream.
+            announced = PROTOCOL in (relayed.remote_protocols or ())
+            stream = await relayed.open([PROTOCOL], optimistic=announced, allow_limited=True)
+            # Made only now: its clock is of the exchange alone, without what came before.
             starter = Starter(own, self._usable, time.monotonic(), attempt)
             cause = await self._exchange(stream, starter)
             if isinstance(starter.outcome, Punch):

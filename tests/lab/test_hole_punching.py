@@ -107,6 +107,21 @@ async def test_over_a_relay_of_go(transport: str, number: int, relay: str) -> No
 
 
 @pytest.mark.parametrize("number", FIRST_OF)
+async def test_both_transports_are_tried_although_the_relay_was_dialled_over_tcp(number: int) -> None:
+    with homes("b", "b") as lab:
+        async with meeting(lab, transports="tcp,quic") as met:
+            for each in (met.a, met.b):
+                state = await each.until(
+                    lambda state: state["reports"], "the report of the attempt", DIRECT_S
+                )
+                offered = [address for report in state["reports"] for address in report["addresses"]]
+                assert any("/tcp/" in address for address in offered)
+                assert any("/quic-v1" in address for address in offered)
+            assert await met.a.direct(met.b.peer, DIRECT_S) is not None
+            assert await echoes(met.a, met.b)
+
+
+@pytest.mark.parametrize("number", FIRST_OF)
 async def test_symmetric_to_symmetric_stays_relayed(number: int) -> None:
     with homes("c", "c") as lab:
         async with meeting(lab, transports="tcp,quic") as met:

@@ -1,7 +1,8 @@
 """What two nodes behind NATs and a relay come to, as a command for `mesh lab matrix` (`-m tests.lab.trial`).
 
-`MESH_LAB_TRANSPORT` is what the homes speak (`tcp`, `quic`, `tcp+quic`); `MESH_LAB_A`, `_B` and `_R` say who made the
-ends and the relay (`ours`, `go`). The last line is `direct SECONDS`, from A's dial through the relay, or `relayed`.
+`MESH_LAB_TRANSPORT` is what the homes speak (`tcp`, `quic`, `tcp+quic`); `MESH_LAB_ENDS` says who made A and B (such as
+`ours-go`), `MESH_LAB_MIDDLE` who made the relay. The last line is `direct SECONDS`, from A's dial through the relay, or
+`relayed`; with two transports, which it is instead of `direct`.
 """
 
 from __future__ import annotations
@@ -57,8 +58,8 @@ async def attempt() -> str:
     """The last line. Raises `AssertionError`."""
     get = os.environ.get
     transports = get("MESH_LAB_TRANSPORT", "tcp").replace("+", ",")
-    makers = get("MESH_LAB_A", "ours"), get("MESH_LAB_B", "ours"), get("MESH_LAB_R", "ours")
-    async with meeting(GivenLab(), *makers, transports) as met:
+    a, _, b = get("MESH_LAB_ENDS", "ours-ours").partition("-")
+    async with meeting(GivenLab(), a, b, get("MESH_LAB_MIDDLE", "ours"), transports) as met:
         found = await direct(met)
         assert await echoes(met.a, met.b), "no echo"
         assert await echoes(met.b, met.a), "no echo back"

@@ -52,9 +52,10 @@ async def connect(connection: Connection, target: PeerId) -> tuple[Stream, Limit
 
 
 async def _open(connection: Connection) -> Stream:
+    announced = HOP_PROTOCOL in (connection.remote_protocols or ())
     try:
         async with asyncio.timeout(OPEN_S):
-            return await connection.open([HOP_PROTOCOL])
+            return await connection.open([HOP_PROTOCOL], optimistic=announced)
     except TimeoutError:
         raise TimedOut(f"the relay {connection.peer} opened no stream within {OPEN_S:g} s") from None
 

@@ -99,6 +99,11 @@ class CircuitTransport:
         return self._reserved.pop(relay, None) is not None
 
     @property
+    def relays(self) -> tuple[PeerId, ...]:
+        """Relays that hold a reservation for this node."""
+        return tuple(self._reserved)
+
+    @property
     def addresses(self) -> tuple[Multiaddr, ...]:
         """Where this node is reached through relays, without its own id."""
         if self.accept is None:

@@ -192,9 +192,10 @@ class RelayServer:
             return None
         stream: Stream | None = None
         agreed = False
+        announced = STOP_PROTOCOL in (connection.remote_protocols or ())
         try:
             async with asyncio.timeout(OPEN_S):
-                stream = await connection.open([STOP_PROTOCOL])
+                stream = await connection.open([STOP_PROTOCOL], optimistic=announced)
             async with asyncio.timeout(HANDSHAKE_S):
                 await stream.write_message(ask_stop(source, self.reservations.settings.circuit))
                 agreed = read_stop_status(await stream.read_message(MAX_MESSAGE_BYTES)) == Status.OK
