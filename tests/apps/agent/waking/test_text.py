@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from mesh.apps.agent.records import Direction, MessageRecord, TrackedPeer
 from mesh.apps.agent.waking import text as layout
 from mesh.apps.agent.waking.text import Told, peer_context, wake_text
-from tests.vectors import cases
+from tests.vectors import load
 
 URL = "http://127.0.0.1:4003"
 PEER = "12D3KooWS4fApw7iYWLHiuU4uf4NhsGH3rdBQBUHJ2sZar3sXSkV"
 DAY = datetime(2026, 11, 20, tzinfo=UTC)
-RECORDED = [(case["json"].get("message") or case["json"]["text"]) for case in cases("wakes", "wakes")]
+CALLS: Any = load("gateway_hooks", "bsv")
+RECORDED = [call["json"].get("message") or call["json"]["text"] for call in CALLS]
 ENVELOPES = {
     "TXID": ("payment", {"amount": 0, "vout": 2, "toAddress": "1BoatSLRHtKNngkdXEeobR76b53LETtpyT"}),
     "Payment": (
