@@ -7,4 +7,10 @@ one sender are put together into a batch, which is frozen, with its idempotency 
 call of that batch, after an error or a crash, bears the same key. One batch of a sender is under way at a time, so wakes
 come in the order of the messages; what a sender may cause in a minute is bounded, and more waits for
 the next batch.
+
+    channel = channel_of(settings)              # None: nobody is to be waked
+    waking = Waking(store, channel, clock=time.time, api_url=url, pace=pace_of(settings), invoked=receipts)
+    await waking.prepare()                      # before the first enqueue
+    async with waking: ...                      # in the inbox's transaction: waking.enqueue(database, record)
+                                                # after its commit: waking.kick()
 """

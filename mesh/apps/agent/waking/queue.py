@@ -15,8 +15,9 @@ from typing import Final
 
 from mesh.apps.agent.records import MessageRecord
 
-SCHEMA: Final = (
-    """CREATE TABLE IF NOT EXISTS wakes (
+VERSION: Final = 1
+STATEMENTS: Final = (
+    """CREATE TABLE wakes (
         message INTEGER PRIMARY KEY,
         peer_id TEXT NOT NULL,
         message_id TEXT NOT NULL,
@@ -24,10 +25,10 @@ SCHEMA: Final = (
         queued_at INTEGER NOT NULL,
         batch INTEGER
     ) STRICT""",
-    "CREATE INDEX IF NOT EXISTS wakes_waiting ON wakes (peer_id, message) WHERE batch IS NULL",
-    "CREATE INDEX IF NOT EXISTS wakes_by_id ON wakes (message_id)",
-    "CREATE INDEX IF NOT EXISTS wakes_by_batch ON wakes (batch) WHERE batch IS NOT NULL",
-    """CREATE TABLE IF NOT EXISTS wake_batches (
+    "CREATE INDEX wakes_waiting ON wakes (peer_id, message) WHERE batch IS NULL",
+    "CREATE INDEX wakes_by_id ON wakes (message_id)",
+    "CREATE INDEX wakes_by_batch ON wakes (batch) WHERE batch IS NOT NULL",
+    """CREATE TABLE wake_batches (
         id INTEGER PRIMARY KEY,
         peer_id TEXT NOT NULL,
         key TEXT NOT NULL UNIQUE,
@@ -39,11 +40,11 @@ SCHEMA: Final = (
         evidence TEXT NOT NULL DEFAULT '',
         error TEXT NOT NULL DEFAULT ''
     ) STRICT""",
-    "CREATE INDEX IF NOT EXISTS wake_batches_open ON wake_batches (next_at) WHERE state = 'open'",
-    "CREATE INDEX IF NOT EXISTS wake_batches_made ON wake_batches (made_at, peer_id)",
-    "CREATE INDEX IF NOT EXISTS wake_batches_ended ON wake_batches (ended_at) WHERE state <> 'open'",
+    "CREATE INDEX wake_batches_open ON wake_batches (next_at) WHERE state = 'open'",
+    "CREATE INDEX wake_batches_made ON wake_batches (made_at, peer_id)",
+    "CREATE INDEX wake_batches_ended ON wake_batches (ended_at) WHERE state <> 'open'",
 )
-"""Statements for the store to run, in order, when it opens its file."""
+"""The tables, for `schema.prepare`."""
 WINDOW_MS: Final = 60_000
 """The budgets count the batches of this long."""
 MAX_ERROR_CHARACTERS: Final = 300

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Protocol, Self, TypeVar
 
-from mesh.apps.agent.records import MessageRecord, TrackedPeer
+from mesh.apps.agent.records import MessageRecord
+from mesh.apps.agent.store import schema
 from mesh.apps.agent.waking import queue
+from mesh.apps.agent.waking.background import Background, background_of
 from mesh.apps.agent.waking.queue import Batch, Budget, Invocation, QueueState
 from mesh.apps.agent.waking.text import Told, wake_text
 from mesh.errors import StorageError
@@ -35,17 +37,6 @@ class Journal(Protocol):
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run on a connection that only reads. Raises StorageError."""
-
-
-@dataclass(frozen=True, slots=True)
-class Background:
-    """What the log and the address book know for a wake. ``messages`` are the batch's that are still stored, ``recent``
-    the last ones with this peer, both oldest first; ``total`` counts all with this peer."""
-
-    messages: Sequence[MessageRecord]
-    peer: TrackedPeer | None
-    recent: Sequence[MessageRecord]
-    total: int
 
 
 class CallFailed(Exception):  # noqa: N818 - an outcome, not a fault of ours
@@ -89,7 +80,7 @@ class Pace:
 class Waking:
     """The waker of a running agent: `async with Waking(...)`.
 
-    ``background`` reads what a text needs. ``invoked`` runs inside the transaction that ends a batch, so that delivery's
+    ``invoked`` runs inside the transaction that ends a batch, so that delivery's
     evidence is committed with it; ``told`` runs on the loop after that. ``api_url`` stands in the texts' commands.
     """
 
@@ -97,7 +88,6 @@ class Waking:
         self,
         journal: Journal,
         channel: Channel,
-        background: Callable[[Batch], Awaitable[Background]],
         *,
         clock: Callable[[], float],
         api_url: str,
@@ -107,7 +97,6 @@ class Waking:
     ) -> None:
         self._journal = journal
         self._channel = channel
-        self._background = background
         self._clock = clock
         self._api_url = api_url
         self._pace = pace or Pace()
@@ -151,8 +140,15 @@ class Waking:
         """Call the agent with a text that says it is a test; the evidence. Raises CallFailed."""
         return await test_call(self._channel, self._now_ms())
 
+    async def prepare(self) -> None:
+        """Make the queue's tables where they are missing; before the first `enqueue`. Raises StorageError."""
+        await self._journal.write(
+            lambda database: schema.prepare(database, "waking", queue.VERSION, queue.STATEMENTS)
+        )
+
     async def start(self) -> None:
-        """Begin to call; what an earlier run left open comes first."""
+        """Begin to call; what an earlier run left open comes first. Raises StorageError."""
+        await self.prepare()
         self._scope.spawn(self._run(), "wakes")
         self._scope.spawn(self._sweep(), "old wakes")
 
@@ -213,7 +209,7 @@ class Waking:
             self._more.set()
 
     async def _settle(self, batch: Batch) -> None:
-        background = await self._background(batch)
+        background = await self._journal.read(lambda database: background_of(database, batch))
         if not background.messages:
             await self._journal.write(
                 lambda database: queue.bury(database, batch, self._now_ms(), "no longer in the log")

@@ -1,4 +1,4 @@
-"""What a wake needs around it: a database, a gateway on loopback that answers as told, a log of messages."""
+"""What a wake needs around it: a gateway on loopback that answers as told, messages that come in."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from mesh.apps.agent.records import Direction, MessageRecord, TrackedPeer
-from mesh.apps.agent.waking import queue
-from mesh.apps.agent.waking.queue import Batch
-from mesh.apps.agent.waking.waking import Background, Waking
+from mesh.apps.agent.records import Direction, MessageRecord
+from mesh.apps.agent.store import AgentStore, address_book, message_log
+from mesh.apps.agent.waking.waking import Waking
 from mesh.errors import StorageError
 
 T = TypeVar("T")
@@ -23,42 +21,34 @@ ANN = "12D3KooWS4fApw7iYWLHiuU4uf4NhsGH3rdBQBUHJ2sZar3sXSkV"
 BOB = "12D3KooWD2ZthCxWx2pGVZ9onqGttXipu9b8QX525V62kKUid3xU"
 
 
-class Database:
-    """A file with the queue's tables, as the store runs transactions on its own; ``broken`` makes them fail."""
+class Failing:
+    """A store that cannot be written while ``broken``."""
 
-    def __init__(self, path: Path) -> None:
-        self.connection = sqlite3.connect(path)
+    def __init__(self, store: AgentStore) -> None:
+        self._store = store
         self.broken = False
-        for statement in queue.SCHEMA:
-            self.connection.execute(statement)
 
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         if self.broken:
             raise StorageError("the disk is full")
-        with self.connection:
-            return work(self.connection)
+        return await self._store.write(work)
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        return await self.write(work)
+        return await self._store.read(work)
 
 
-class Log:
-    """Messages as the store keeps them, and what a wake asks of them."""
-
-    def __init__(self) -> None:
-        self.records: dict[int, MessageRecord] = {}
-
-    def add(self, peer: str, content: str) -> MessageRecord:
-        row = len(self.records) + 1
+def receive(waking: Waking, database: sqlite3.Connection, peer: str, contents: Sequence[str]) -> list[int]:
+    """What the inbox does with messages in one transaction; their rows. Ids are `<row>-id`."""
+    rows = []
+    for content in contents:
         now = round(time.time() * 1000)
-        record = MessageRecord(row, peer, Direction.INBOUND, content, "text", now, message_id=f"{row}-id")
-        self.records[row] = record
-        return record
-
-    async def background(self, batch: Batch) -> Background:
-        told = [self.records[each.message] for each in batch.wakes if each.message in self.records]
-        recent = [each for each in self.records.values() if each.peer_id == batch.peer_id]
-        return Background(told, TrackedPeer(batch.peer_id, "friend", 1), recent[-10:], len(recent))
+        record = message_log.add(database, MessageRecord(0, peer, Direction.INBOUND, content, "text", now))
+        record = replace(record, message_id=f"{record.id}-id")
+        database.execute("UPDATE messages SET message_id = ? WHERE id = ?", (record.message_id, record.id))
+        address_book.exchanged(database, peer, Direction.INBOUND, now)
+        waking.enqueue(database, record)
+        rows.append(record.id)
+    return rows
 
 
 @dataclass
@@ -122,14 +112,3 @@ class Gateway:
         finally:
             self._tasks.discard(task)
             writer.close()
-
-
-async def receive(waking: Waking, database: Database, records: Sequence[MessageRecord]) -> None:
-    """What the inbox does with messages: store, queue in the same transaction, then tell the waker."""
-
-    def work(connection: sqlite3.Connection) -> None:
-        for record in records:
-            waking.enqueue(connection, record)
-
-    await database.write(work)
-    waking.kick()
