@@ -11,6 +11,7 @@ from mesh.apps.agent.records import Accepted, AgentEvent, FoundPeer, NodeStatus,
 from mesh.apps.agent.way import Way
 
 if TYPE_CHECKING:
+    from mesh.apps.agent.store import AgentStore
     from mesh.config import Config
     from mesh.node import Node
 
@@ -76,6 +77,23 @@ class Agent:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.stop()
+
+    # -- what belongs to it ------------------------------------------------------------------------------------------
+
+    @property
+    def store(self) -> AgentStore:
+        """The open ``agent.db``: log, address book, read marks. Raises `UsageError` before `start` and after `stop`."""
+        raise NotImplementedError
+
+    @property
+    def name(self) -> str:
+        """What this agent is called: as set while it ran, else by the settings, else the first of its peer id."""
+        raise NotImplementedError
+
+    async def set_name(self, name: str) -> None:
+        """Be called so from now on, in the next status too; an empty name gives the settings' back. Raises
+        `StorageError`."""
+        raise NotImplementedError
 
     # -- messages ----------------------------------------------------------------------------------------------------
 

@@ -48,7 +48,8 @@ class _Waiting(NamedTuple):
 class AgentStore:
     """The open file, for the length of an `async with`; without a path it lies in a folder that is removed at the end.
 
-    ``written`` counts works, ``commits`` transactions, ``failures`` transactions that did not happen.
+    ``written`` counts works, ``commits`` transactions, ``failures`` transactions that did not happen; ``problem`` says why
+    the last one did not, and is empty once one did again.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -67,6 +68,7 @@ class AgentStore:
         self._readers: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
         self._pool: ThreadPoolExecutor | None = None
         self.written = self.commits = self.failures = 0
+        self.problem = ""
 
     # -- life --------------------------------------------------------------------------------------------------------
 
@@ -215,9 +217,11 @@ class AgentStore:
                 writer.execute("ROLLBACK")
             failed = _Outcome(writer, self._file)
             failed.error = self._file.unwritable(cause)
+            self.problem = str(failed.error)
             return [failed] * len(works)
         self.written += len(works)
         self.commits += 1
+        self.problem = ""
         return outcomes
 
     def _settle(self, works: list[_Waiting], outcomes: list[_Outcome]) -> None:

@@ -97,7 +97,7 @@ async def test_old_messages_are_forgotten_with_all_that_counted_them(store: Agen
         add(database, message("new", at=START))
 
     await store.write(work)
-    gone = []
+    gone: list[int] = []
     while not gone or gone[-1]:
         gone.append(await store.write(lambda database: retention.forget(database, START, 2, 0)))
     assert gone == [500, 500, 200, 0]
