@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from mesh.apps.lethean.carrier import MAX_MESSAGE_BYTES, Carrier
+from mesh.apps.lethean.node import LetheanNode
 from mesh.errors import Closed, DialError
 from mesh.protocols.lethean.handshake import Own
 from mesh.protocols.lethean.identity import NodeKey, answer_challenge
@@ -39,6 +40,21 @@ def settled(text: str) -> str:
     return json.dumps(message, ensure_ascii=False, separators=(",", ":"))
 
 
+def known(of: LetheanNode) -> list[dict[str, Any]]:
+    """The registry as the vectors tell it."""
+    connected = of.registry.connected()
+    return [
+        {
+            "address": peer.address,
+            "connected": peer.id in connected,
+            "id": peer.id,
+            "name": peer.name,
+            "score": peer.score,
+        }
+        for peer in of.registry.peers()
+    ]
+
+
 @pytest.mark.parametrize("compat", [True, False])
 @pytest.mark.parametrize("case", SERVER_CASES, ids=lambda case: case["name"])
 async def test_our_listener_answers_as_a_go_listener_did(case: dict[str, Any], compat: bool) -> None:
@@ -56,19 +72,23 @@ async def test_our_listener_answers_as_a_go_listener_did(case: dict[str, Any], c
         if case.get("closed_without_reply"):
             with pytest.raises(Closed):
                 await client.clear()
+            assert known(bob) == case["registry_after"] == []
             return
         answer = (await client.carrier.receive()).decode()
         if name in STRICTER and not compat:
             assert json.loads(answer)["payload"]["reason"] == "peer not authorized"
             await client.until_ended()
+            assert len(bob.registry) == 0
             return
         assert settled(answer) == settled(case["reply_text"])
         if case["then"] != "no more data":
             await client.until_ended()
             assert bob.counters["lethean.handshake:refused"] == 1
+            assert known(bob) == case["registry_after"] == []
             return
         await client.send("ping")
         await eventually(lambda: bob.links, "the first sealed message to prove the peer")
+        assert known(bob) == case["registry_after"]
 
 
 @pytest.mark.parametrize("case", CLIENT_CASES, ids=lambda case: case["name"])
@@ -111,6 +131,8 @@ async def test_our_dialler_sends_and_judges_as_a_go_dialler_did(case: dict[str, 
         if case["error"] is None:
             link = await alice.connect(address)
             assert link.peer.id == BOB.identity.id
+            entries = {(each["id"], each["name"]) for each in case["registry_after"]}
+            assert {(each["id"], each["name"]) for each in known(alice)} == entries
             assert (
                 link.session.password == base64.b64encode(bytes.fromhex(case["shared_secret_hex"])).decode()
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -77,6 +78,16 @@ def _handshakes() -> Iterator[Case]:
             accepted = Envelope.decode(each["reply_text"]).payload(HandshakeAck).accepted
             go = "accepted" if accepted else "rejected"
         yield Case("handshake.go_server", each["name"], go, listen)
+    told = json.loads(group("handshake")["go_server"][0]["sent_text"])
+    for each in group("versions"):
+        told["payload"]["version"] = each["version"]
+
+        def judge(strictness: Strictness, text: str = json.dumps(told)) -> str:
+            machine = Listener(bob, lambda _: True, "id", 0.0, strictness)
+            machine.receive(text, 0.0, TS)
+            return "taken" if isinstance(machine.events()[0], Accepted) else "refused"
+
+        yield Case("versions", repr(each["version"]), "taken" if each["supported"] else "refused", judge)
     dialled = next(each["go_sent_text"] for each in group("handshake")["go_client"] if each["name"] == "ok")
     yield Case("handshake.go_client", "ok", "accepted", lambda strictness: _dial(dialled, strictness))
 
