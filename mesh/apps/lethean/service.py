@@ -41,6 +41,8 @@ from mesh.telemetry.counters import Counters
 log = logging.getLogger(__name__)
 
 FOLDER: Final = "lethean"
+TLS_CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
+"""Of TLS 1.2; those of TLS 1.3 are beside them."""
 
 
 def paths_in(folder: Path) -> LetheanPaths:
@@ -206,6 +208,7 @@ def _server_tls(section: LetheanSection) -> ssl.SSLContext | None:
         raise ConfigError(f"{missing} is not set: TLS needs a certificate and its key")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(TLS_CIPHERS)
     _loaded(lambda: context.load_cert_chain(certificate, key), f"lethean.tls_certificate {certificate}")
     return context
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import ssl
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 import mesh
 from mesh.apps.lethean.controller import BEST
 from mesh.apps.lethean.errands import run_errand
+from mesh.apps.lethean.handshaking import split_address
 from mesh.apps.lethean.keeper import Keeper
 from mesh.apps.lethean.profiles import ProfileFolder
 from mesh.apps.lethean.service import LetheanService
@@ -83,6 +85,36 @@ async def test_tls_with_a_certificate_that_is_trusted(tmp_path: Path) -> None:
                     await boss.controller.link_to(address)
     with pytest.raises(ConfigError, match="tls_key is not set"):
         LetheanService(section(tls_certificate=made.certificate), None)
+
+
+@pytest.mark.parametrize(
+    ("version", "ciphers", "chosen"),
+    [
+        (ssl.TLSVersion.TLSv1_2, "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES128-GCM-SHA256"),
+        (ssl.TLSVersion.TLSv1_2, "ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-ECDSA-CHACHA20-POLY1305"),
+        (ssl.TLSVersion.TLSv1_2, "ECDHE-ECDSA-AES128-SHA256:ECDHE-ECDSA-AES256-SHA384", None),
+        (ssl.TLSVersion.TLSv1_2, "ECDHE-ECDSA-AES128-SHA:DHE-RSA-AES128-GCM-SHA256", None),
+        (ssl.TLSVersion.TLSv1_3, "ALL", "TLS_AES_256_GCM_SHA384"),
+    ],
+)
+async def test_tls_has_the_ciphers_of_a_go_listener(
+    tmp_path: Path, version: ssl.TLSVersion, ciphers: str, chosen: str | None
+) -> None:
+    made = make_certificates(tmp_path)
+    client = ssl.create_default_context(cafile=str(made.authority))
+    client.minimum_version = client.maximum_version = version
+    client.set_ciphers(ciphers)
+    async with LetheanService(section(tls_certificate=made.certificate, tls_key=made.key), None) as worker:
+        host, port = split_address(worker.node.listen_address)
+        if chosen is None:
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                await asyncio.open_connection(host, port, ssl=client)
+            return
+        _, writer = await asyncio.open_connection(host, port, ssl=client)
+        cipher = writer.get_extra_info("cipher")
+        assert cipher[0] == chosen
+        writer.close()
+        await writer.wait_closed()
 
 
 @pytest.mark.parametrize("seed", range(10, 20, 2))
