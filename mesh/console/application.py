@@ -55,6 +55,7 @@ app.add_typer(
 )
 app.add_typer(later("mesh.console.simulate", "Networks in virtual time."), name="simulate")
 app.add_typer(later("mesh.console.lab", "Real NATs between network namespaces, for any program."), name="lab")
+app.add_typer(later("mesh.console.service", "Have the system keep the daemon running."), name="service")
 app.add_typer(later("mesh.console.settings", "Show and change the settings."), name="config")
 app.add_typer(identity.key_app, name="key")
 app.command("version")(setup.version)
