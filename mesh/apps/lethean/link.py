@@ -73,7 +73,12 @@ class Link:
         self.session = accepted.session
         self.dialled = dialled
         self.intake = Intake(
-            accepted.session, terms.own_id, terms.seen, TokenBucket(now), terms.strictness, proven=dialled
+            accepted.session,
+            terms.own_id,
+            terms.seen,
+            TokenBucket(now),
+            terms.strictness,
+            proven=dialled or not terms.strictness.proof_first,
         )
         self._prove_by = now + terms.ping_interval_s + terms.pong_timeout_s
         self._keepalive = Keepalive(now, terms.ping_interval_s, terms.pong_timeout_s)

@@ -225,7 +225,10 @@ class LetheanNode:
     # -- links -------------------------------------------------------------------------------------------------------
 
     async def _live(self, carrier: Carrier, accepted: Accepted) -> None:
-        await self._run(Link(carrier, accepted, self._terms, dialled=False))
+        link = Link(carrier, accepted, self._terms, dialled=False)
+        if link.intake.proven:
+            self._adopt(link)
+        await self._run(link)
 
     def _admits(self, claimed: Identity) -> bool:
         return claimed.id != self.own.identity.id and self.registry.admits(claimed)

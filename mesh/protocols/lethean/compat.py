@@ -20,9 +20,8 @@ class Strictness:
     it is registered with. ``id_is_expected``: who answers a dial has the id that was dialled. ``no_reflection``: messages
     from ourselves are dropped. ``same_connection``: an answer comes from where the request went. ``one_connection``: a
     peer has one connection. ``proof_first``: a peer is registered and served only when a message of its own decrypted.
-    ``permission``: start, stop and deploy want an explicit permission. ``real_profile``: the placeholder that Go puts
-    into bundles without a profile is none. ``fresh_scores``: selection goes by the scores that are, not by those that
-    were when a peer was last added, changed or measured.
+    ``real_profile``: the placeholder that Go puts into bundles without a profile is none. ``fresh_scores``: selection
+    goes by the scores that are, not by those that were when a peer was last added, changed or measured.
     """
 
     id_follows_key: bool = True
@@ -32,13 +31,12 @@ class Strictness:
     same_connection: bool = True
     one_connection: bool = True
     proof_first: bool = True
-    permission: bool = True
     real_profile: bool = True
     fresh_scores: bool = True
 
 
 SAFE: Final = Strictness()
-COMPAT: Final = Strictness(*[False] * 10)
+COMPAT: Final = Strictness(*[False] * 9)
 
 
 def strictness(compat: bool) -> Strictness:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import mesh
 from mesh.errors import UsageError
 from mesh.protocols.lethean.compat import COMPAT, SAFE, Strictness, strictness
 from tests.protocols.lethean.vectors import TABLE
@@ -57,6 +60,10 @@ def test_compat_is_gos_verdict_or_says_why_it_never_is(row: dict[str, Any]) -> N
 def test_every_switch_is_explained() -> None:
     named = {row.get("switch") for row in [*ROWS, *TABLE["unrecorded"]]} - {None}
     assert named == {each.name for each in fields(Strictness)}
+    source = "".join(path.read_text() for path in Path(mesh.__file__).parent.rglob("lethean/*.py"))
+    assert named == set(re.findall(r"strictness\.(\w+)", source)), (
+        "a switch that nothing asks makes no difference"
+    )
     assert strictness(True) is COMPAT
     assert strictness(False) is SAFE
     assert all(getattr(SAFE, each.name) and not getattr(COMPAT, each.name) for each in fields(Strictness))
