@@ -72,6 +72,9 @@ STUN_PARTS = {
 }
 """Parts of AutoNAT and STUN messages, each alone."""
 
+MAPPING_OPTION = "0200000400000000"
+"""PREFER_FAILURE would have no data; any option with four bytes of it."""
+
 
 def seeds() -> dict[str, list[bytes]]:
     """Inputs for every format of the catalogue, valid ones first."""
@@ -167,6 +170,22 @@ def _take_reachability(take: Callable[..., None]) -> None:
     take("stun.address", cases("stun", "stun"), "address")
     for part, encodings in STUN_PARTS.items():
         take(f"stun.{part}", [{"bytes": encoding} for encoding in encodings], "bytes")
+    _take_port_mapping(take)
+
+
+def _take_port_mapping(take: Callable[..., None]) -> None:
+    """What a router was asked and answered."""
+    old, new = cases("nat_pmp", "port_mapping"), cases("pcp", "port_mapping")
+    mapped = [case for case in old if len(case["answer"]) == 32]
+    take("nat_pmp.address_request", old[:1], "request")
+    take("nat_pmp.address_answer", old[:1], "answer")
+    take("nat_pmp.map_request", mapped, "request")
+    take("nat_pmp.map_answer", mapped, "answer")
+    take("nat_pmp.head", old, "answer")
+    take("pcp.map_request", [case for case in new if len(case["request"]) == 120], "request")
+    take("pcp.answer", new, "answer")
+    data = [case["answer"][48:] for case in new if len(case["answer"]) == 120]
+    take("pcp.mapping", [{"bytes": each} for each in (*data, data[0] + MAPPING_OPTION)], "bytes")
 
 
 def _mdns_records() -> dict[str, list[bytes]]:

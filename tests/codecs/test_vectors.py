@@ -13,7 +13,9 @@ from mesh.codecs import (
     identify,
     keys,
     multistream,
+    nat_pmp,
     noise,
+    pcp,
     peer_record,
     perf,
     ping,
@@ -217,6 +219,30 @@ def test_stun(case: dict[str, Any]) -> None:
     if "address" in case:
         address = stun.Address.decode(values[stun.AttributeType.XOR_MAPPED_ADDRESS])
         assert address.encode() == bytes.fromhex(case["address"])
+
+
+@pytest.mark.parametrize("case", cases("nat_pmp", "port_mapping"), ids=lambda case: case["name"])
+def test_nat_pmp(case: dict[str, Any]) -> None:
+    asked, answered = bytes.fromhex(case["request"]), bytes.fromhex(case["answer"])
+    head = nat_pmp.Head.decode(answered)
+    assert (head.version, head.operation, head.encode()) == (0, asked[1] + nat_pmp.ANSWER, answered)
+    if len(answered) == 16:
+        request, answer = nat_pmp.MapRequest.decode(asked), nat_pmp.MapAnswer.decode(answered)
+        assert (request.encode(), answer.encode()) == (asked, answered)
+        assert (answer.internal_port, answer.lifetime) == (request.internal_port, request.lifetime)
+    elif len(answered) == 12:
+        assert nat_pmp.AddressAnswer.decode(answered).address == bytes((11, 3, 1, 2))
+
+
+@pytest.mark.parametrize("case", cases("pcp", "port_mapping"), ids=lambda case: case["name"])
+def test_pcp(case: dict[str, Any]) -> None:
+    asked, answered = bytes.fromhex(case["request"]), bytes.fromhex(case["answer"])
+    answer = pcp.Answer.decode(answered)
+    assert (answer.opcode, answer.encode()) == (asked[1] + pcp.ANSWER_BIT, answered)
+    if len(answered) == 60 and asked[0] == pcp.VERSION:
+        request, mapping = pcp.MapRequest.decode(asked), pcp.Mapping.decode(answer.data)
+        assert (request.encode(), mapping.encode()) == (asked, answer.data)
+        assert (mapping.nonce, mapping.protocol) == (request.nonce, request.protocol)
 
 
 def test_ping_and_perf() -> None:
