@@ -8,7 +8,10 @@ from typing import Any
 from protocol_specs import (
     agent_delivery,
     autonat,
+    bitswap,
     cid,
+    crdt,
+    dag_pb,
     dcutr,
     envelope,
     gossip,
@@ -38,6 +41,7 @@ from protocol_specs import (
     tim,
     tls_identity,
     ueps,
+    unixfs,
     uvarint,
     yamux,
 )
@@ -78,6 +82,10 @@ MODULES = (
     portable_storage.MODULE,
     openclaw.MODULE,
     agent_delivery.MODULE,
+    dag_pb.MODULE,
+    unixfs.MODULE,
+    crdt.MODULE,
+    bitswap.MODULE,
 )
 
 VECTORS = {
@@ -120,6 +128,11 @@ VECTORS = {
     "levin.header": "lethean",
     "portable_storage.storage": "lethean",
     "openclaw.frame": "message_protocol",
+    "dag_pb.pb_node": "dag_pb",
+    "unixfs.data": "dag_pb",
+    "crdt.broadcast": "crdt",
+    "crdt.delta": "crdt",
+    "bitswap.message": "bitswap",
 }
 """The group of recorded vectors that holds a format, by the format's name."""
 
