@@ -444,6 +444,7 @@ class Node:
         )
         await relaying.start(scope)
         self._relaying = relaying
+        self.discovery.watch.observers.append(relaying.network_changed)
 
     def _relays_changed(self) -> None:
         self._schedule_push()

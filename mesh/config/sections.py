@@ -312,9 +312,11 @@ class RelaySection(Section):
     ] = ()
     auto: Annotated[bool, _switch("Also be reached through connected peers that are relays.")] = False
     wanted: Annotated[int, _count("Relays to be reached through at a time.", 0, 20)] = 2
+    always: Annotated[bool, _switch("Also where others reach this node without, as AutoNAT tells.")] = False
     check_s: Annotated[
-        float, _time("A relay silent for so long is pinged, and lost without an answer in the same time.")
-    ] = 4.0
+        float,
+        _time("A relay silent for so long is pinged; two pings unanswered for as long, and it is lost."),
+    ] = 2.0
     serve: Annotated[bool, _switch("Be a relay for others.")] = False
     max_reservations: Annotated[
         int, _count("Peers that may be reached through this relay.", flag="--reservations")

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from mesh.config import NetworkSection
@@ -349,6 +349,15 @@ class Swarm:
             connection.abort(Closed("the peer was denied"))
         return refused
 
+    def drop_stranded(self, own_hosts: Collection[str]) -> list[Connection]:
+        """End the connections of TCP whose own end is at an address that this machine has no more: nothing can come
+        there, and nothing would tell for minutes. QUIC moves to another address by itself. Returns them."""
+        stranded = [each for each in self.connections if _is_stranded(each, own_hosts)]
+        for connection in stranded:
+            self.counters.count("connection.stranded")
+            connection.abort(Closed(f"this machine is at {connection.local} no more"))
+        return stranded
+
     def _accept(self) -> Connection:
         return self._make(Role.RESPONDER, None)
 
@@ -375,6 +384,12 @@ class Swarm:
 
 def _direct(addresses: Iterable[Multiaddr]) -> list[Multiaddr]:
     return [each for each in addresses if not each.has("p2p-circuit")]
+
+
+def _is_stranded(connection: Connection, own_hosts: Collection[str]) -> bool:
+    local = connection.local
+    host = local.value("ip4") or local.value("ip6")
+    return connection.relay is None and local.has("tcp") and bool(host) and host not in own_hosts
 
 
 def _whence(connection: Connection) -> str:

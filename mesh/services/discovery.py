@@ -12,7 +12,7 @@ from mesh.identity.peer_id import PeerId
 from mesh.identity.peer_record import PeerRecord
 from mesh.multiformats.multiaddr import Multiaddr
 from mesh.network.connection import Connection
-from mesh.network.interface_watch import InterfaceWatch
+from mesh.network.interface_watch import InterfaceWatch, current_addresses
 from mesh.network.scope import Scope
 from mesh.network.swarm import Swarm
 from mesh.protocols import pex
@@ -82,7 +82,7 @@ class Discovery:
             swarm.manager.unprotect,
         )
         self.rendezvous: Rendezvous[Any] = Rendezvous(around.connect, around.identify.record_for, self._keep)
-        self.watch.observers += [around.bootstrap.hurry, self.peering.hurry]
+        self.watch.observers += [self._drop_stranded, around.bootstrap.hurry, self.peering.hurry]
         swarm.observers.connected.append(lambda connection: self.peering.connected(connection.peer))
         swarm.observers.disconnected.append(self._disconnected)
 
@@ -99,7 +99,8 @@ class Discovery:
             self._start_exchange(scope)
         if config.rendezvous.serve and datastore is not None:
             await self._start_point(scope, datastore)
-        if config.network.peering or config.network.bootstrap or config.mdns.enabled:
+        relays = config.relay.relays or config.relay.auto
+        if config.network.peering or config.network.bootstrap or config.mdns.enabled or relays:
             scope.spawn(self.watch.run(), "interface watch")
 
     async def stop(self) -> None:
@@ -151,6 +152,9 @@ class Discovery:
         scope.spawn(point.run(), "rendezvous point")
 
     # -- what happens ------------------------------------------------------------------------------------------------
+
+    def _drop_stranded(self) -> None:
+        self._around.swarm.drop_stranded({host for _, host in current_addresses()})
 
     def _disconnected(self, connection: Connection) -> None:
         if not self._around.swarm.is_connected(connection.peer):

@@ -70,6 +70,8 @@ class NodeHost:
     def reachability_changed(self, public: bool | None) -> None:
         if self._node._dht is not None:
             self._node._dht.set_reachability(public)
+        if self._node._relaying is not None:
+            self._node._relaying.set_reachability(public)
 
     def bootstrap(self) -> None:
         self._node.bootstrap.hurry()

@@ -85,6 +85,7 @@ class Peer:
             "held": [str(each) for each in held],
             "outside": [str(each) for each in node.reachability.punchable()],
             "nat": {each.transport: each.kind.value for each in node.reachability.nat},
+            "table": len(node.dht.table) if node.config.kademlia.mode != "off" else 0,
             "counters": node.counters.snapshot(),
         }
 
@@ -113,6 +114,11 @@ async def run(options: argparse.Namespace) -> None:
             relays=tuple(options.relay),
             relay_serve=options.relay_serve,
             hole_punching=options.hole_punching,
+            wanted=options.wanted,
+            bootstrap=tuple(options.bootstrap),
+            mode=options.dht,
+            prefix="/lab",
+            addresses="all",
             max_reservations_per_ip=64,
             quic_keepalive_s=options.keepalive,
         )
@@ -135,6 +141,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--listen", action="append", default=[])
     parser.add_argument("--relay", action="append", default=[])
+    parser.add_argument("--wanted", type=int, default=2)
+    parser.add_argument("--bootstrap", action="append", default=[])
+    parser.add_argument("--dht", default="off")
     parser.add_argument("--relay-serve", action="store_true")
     parser.add_argument("--hole-punching", action="store_true")
     parser.add_argument("--keepalive", type=float, default=15.0)

@@ -129,6 +129,7 @@ def configured(*listen: str, serve: tuple[str, ...] = (), **settings: Any) -> Co
     renamed["relay_serve"] = ("relay", "serve")
     renamed["hole_punching"] = ("dcutr", "enabled")
     renamed["autonat_ask"] = ("autonat", "ask")
+    renamed["autonat_serve"] = ("autonat", "serve")
     renamed["quic_keepalive_s"] = ("quic", "keepalive_s")
     for name, value in settings.items():
         home, field = renamed.get(name, ("", name))

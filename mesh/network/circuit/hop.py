@@ -61,9 +61,15 @@ async def _open(connection: Connection) -> Stream:
 
 
 async def _ask(stream: Stream, message: bytes) -> bytes:
+    relay = stream.connection.peer
+    try:
+        async with asyncio.timeout(OPEN_S):
+            await stream.write_message(message)
+            await stream.negotiated()
+    except TimeoutError:
+        raise TimedOut(f"the relay {relay} took no request within {OPEN_S:g} s") from None
     try:
         async with asyncio.timeout(ANSWER_S):
-            await stream.write_message(message)
             return await stream.read_message(MAX_MESSAGE_BYTES)
     except TimeoutError:
-        raise TimedOut(f"the relay {stream.connection.peer} did not answer within {ANSWER_S:g} s") from None
+        raise TimedOut(f"the relay {relay} did not answer within {ANSWER_S:g} s") from None

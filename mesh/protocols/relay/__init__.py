@@ -7,6 +7,7 @@ from mesh.protocols.relay.decisions import CONNECT_RULES, RESERVE_RULES, Refusal
 from mesh.protocols.relay.grants import Grant, read_grant
 from mesh.protocols.relay.holdings import Holdings, Standing
 from mesh.protocols.relay.limit import Limit
+from mesh.protocols.relay.need import Need
 from mesh.protocols.relay.requests import (
     HOP_PROTOCOL,
     STOP_PROTOCOL,
@@ -37,6 +38,7 @@ __all__ = [
     "Holdings",
     "Incoming",
     "Limit",
+    "Need",
     "Refusal",
     "Reservations",
     "Reserve",

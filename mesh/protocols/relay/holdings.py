@@ -61,6 +61,22 @@ class Holdings:
         self._relays[relay] = _Relay(named)
         return True
 
+    def want(self, wanted: int) -> list[PeerId]:
+        """Another number of reservations; returns those that are let go for it, which are candidates again."""
+        self._wanted = wanted
+        let_go = self.held[wanted:]
+        for relay in let_go:
+            self._relays[relay].standing = Standing.CANDIDATE
+            self._relays[relay].next_at = float("-inf")
+        return let_go
+
+    def hurry(self, now: float) -> None:
+        """Every pause is over: this machine's network is another one."""
+        for known in self._relays.values():
+            if known.standing is Standing.CANDIDATE:
+                known.failures = 0
+                known.next_at = min(known.next_at, now)
+
     def forget(self, relay: PeerId) -> None:
         """A found candidate has gone; one that the user named stays, for another try."""
         known = self._relays.get(relay)
@@ -91,15 +107,19 @@ class Holdings:
             due.append(peer)
         return due
 
-    def granted(self, relay: PeerId, expires_at: float, now: float) -> None:
-        """It holds a reservation for us now."""
+    def granted(self, relay: PeerId, expires_at: float, now: float) -> bool:
+        """It holds a reservation for us now; whether that is still wanted."""
         known = self._relays.get(relay)
         if known is None:
-            return
+            return False
+        if self._missing() < 0:
+            known.standing = Standing.CANDIDATE
+            return False
         known.standing = Standing.HELD
         known.failures = 0
         known.expires_at = expires_at
         known.next_at = max(expires_at - REFRESH_AHEAD_S, (now + expires_at) / 2)
+        return True
 
     def failed(self, relay: PeerId, now: float, *, refused: bool = False) -> None:
         """It could not be asked, or said no. What it granted before lasts until its time is over."""

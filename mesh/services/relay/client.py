@@ -1,4 +1,5 @@
-"""Being reached through relays: reservations are asked for, renewed, and replaced when their relay is lost.
+"""Being reached through relays: reservations are asked for, renewed, replaced when their relay is lost, and let go once
+others reach this node without.
 
 Which relay is asked when is decided by `mesh.protocols.relay.Holdings`. The relays come from the settings and, if wanted,
 from connected peers that say they are some. Nobody else is dialled.
@@ -20,7 +21,8 @@ from mesh.network.circuit.addresses import CIRCUIT, is_relayed
 from mesh.network.connection import Connection
 from mesh.network.scope import Scope
 from mesh.network.swarm import Swarm
-from mesh.protocols.relay import HOP_PROTOCOL, STOP_PROTOCOL, Grant, Holdings
+from mesh.protocols.keeping.pulse import Pulse
+from mesh.protocols.relay import HOP_PROTOCOL, STOP_PROTOCOL, Grant, Holdings, Need
 from mesh.services.identify import PeerInfo
 from mesh.services.ping import Ping
 from mesh.services.registry import Registry
@@ -41,20 +43,25 @@ class RelayClient:
         relays: Iterable[str],
         wanted: int,
         auto: bool,
+        always: bool,
         check_s: float,
         registry: Registry,
         counters: Counters,
         on_change: Callable[[], None],
     ) -> None:
-        """Raises `ConfigError` for a relay whose address says no peer id."""
+        """``always``: whether or not others reach this node. Raises `ConfigError` for a relay whose address says no peer
+        id."""
         self._swarm = swarm
+        self._wanted = wanted
         self._auto = auto
+        self._always = always
         self._check_s = check_s
         self._watched: set[PeerId] = set()
         self._registry = registry
         self._counters = counters
         self._on_change = on_change
         self._holdings = Holdings(wanted)
+        self._need = Need()
         self._named: dict[PeerId, list[Multiaddr]] = {}
         self._awake = asyncio.Event()
         self._scope: Scope | None = None
@@ -101,6 +108,17 @@ class RelayClient:
             self._holdings.add(connection.peer)
             self._awake.set()
 
+    def set_reachability(self, public: bool | None) -> None:
+        """The verdict on the node, None for unknown: once it is public for a while, reservations are let go."""
+        if not self._always:
+            self._need.note(public, time.monotonic())
+            self._awake.set()
+
+    def network_changed(self) -> None:
+        """This machine's addresses are others now: nobody is left waiting."""
+        self._holdings.hurry(time.monotonic())
+        self._awake.set()
+
     def _disconnected(self, connection: Connection) -> None:
         peer = connection.peer
         if connection.relay is not None or self._swarm.connection_to(peer, direct=True) is not None:
@@ -115,12 +133,17 @@ class RelayClient:
         assert scope is not None
         while True:
             now = time.monotonic()
+            self._need.wake(now)
+            for relay in self._holdings.want(self._wanted if self._need.wanted else 0):
+                self._counters.count("relay.held:released")
+                self._release(relay)
             for relay in self._holdings.expire(now):
                 self._counters.count("relay.held:expired")
                 self._release(relay)
             for relay in self._holdings.take_due(now):
                 scope.spawn(self._ask(relay), "reservation")
-            deadline = self._holdings.deadline()
+            deadlines = (self._holdings.deadline(), self._need.deadline())
+            deadline = min((each for each in deadlines if each is not None), default=None)
             try:
                 async with asyncio.timeout_at(None if deadline is None else self._at(deadline)):
                     await self._awake.wait()
@@ -134,8 +157,10 @@ class RelayClient:
         return asyncio.get_running_loop().time() + max(0.0, deadline - time.monotonic())
 
     async def _ask(self, relay: PeerId) -> None:
+        present = self._swarm.connection_to(relay, direct=True)
+        heard = 0 if present is None else present.driver.received_bytes
         try:
-            connection = await self._reach(relay)
+            connection = present or await self._swarm.dial(relay, self._named.get(relay, ()))
             grant = await hop.reserve(connection, self._swarm.own_id)
         except MeshError as error:
             refused = isinstance(error, RelayRefused)
@@ -145,22 +170,19 @@ class RelayClient:
             self._holdings.failed(relay, time.monotonic(), refused=refused)
             if before and relay not in self._holdings.held:
                 self._release(relay)
+            if present is not None and isinstance(error, TimedOut) and present.driver.received_bytes == heard:
+                present.abort(TimedOut(f"the relay {relay} has fallen silent"))  # the next try dials
         else:
             self._granted(relay, connection, grant)
         self._awake.set()
-
-    async def _reach(self, relay: PeerId) -> Connection:
-        present = self._swarm.connection_to(relay, direct=True)
-        if present is not None:
-            return present
-        return await self._swarm.dial(relay, self._named.get(relay, ()))
 
     def _granted(self, relay: PeerId, connection: Connection, grant: Grant) -> None:
         if not connection.usable:
             self._holdings.failed(relay, time.monotonic())
             return
         now = time.monotonic()
-        self._holdings.granted(relay, now + max(0.0, grant.expires_at - time.time()), now)
+        if not self._holdings.granted(relay, now + max(0.0, grant.expires_at - time.time()), now):
+            return
         self._counters.count("relay.held:granted")
         before = self._swarm.circuits.addresses
         self._swarm.circuits.hold(relay, self._where(relay, connection, grant))
@@ -175,19 +197,25 @@ class RelayClient:
     async def _watch(self, relay: PeerId) -> None:
         """Notice that a relay which holds a reservation has fallen silent, long before its connection is given up. What
         still passes through it goes on."""
+        pulse = Pulse(self._check_s, time.monotonic())
         heard: tuple[Connection, int] | None = None
         try:
             while relay in self._holdings.held:
                 connection = self._swarm.connection_to(relay, direct=True)
                 if connection is None:
                     return
-                if heard == (connection, connection.driver.received_bytes) and await self._is_silent(
-                    connection
-                ):
-                    self._lose(relay, "silent")
-                    return
-                heard = connection, connection.driver.received_bytes
-                await asyncio.sleep(self._check_s)
+                if heard != (connection, connection.driver.received_bytes):
+                    pulse.heard(time.monotonic())
+                    heard = connection, connection.driver.received_bytes
+                await asyncio.sleep(max(0.0, (pulse.deadline() or 0.0) - time.monotonic()))
+                if heard != (connection, connection.driver.received_bytes):
+                    continue
+                if pulse.take_due(time.monotonic()) and await self._is_silent(connection):
+                    if pulse.missed(time.monotonic()):
+                        self._lose(relay, "silent")
+                        return
+                else:
+                    pulse.heard(time.monotonic())
         finally:
             self._watched.discard(relay)
 

@@ -42,6 +42,7 @@ class Relaying:
                 settings.relays,
                 settings.wanted,
                 settings.auto,
+                settings.always,
                 settings.check_s,
                 registry,
                 counters,
@@ -61,6 +62,16 @@ class Relaying:
             await self.client.stop()
         if self.server is not None:
             self.server.stop()
+
+    def set_reachability(self, public: bool | None) -> None:
+        """Whether others reach this node without a relay; None for unknown."""
+        if self.client is not None:
+            self.client.set_reachability(public)
+
+    def network_changed(self) -> None:
+        """This machine's addresses are others now."""
+        if self.client is not None:
+            self.client.network_changed()
 
     def identified(self, connection: Connection) -> None:
         """A peer said what it speaks."""

@@ -48,6 +48,34 @@ def test_a_reservation_is_refreshed_two_minutes_before_its_end() -> None:
     assert holdings.deadline() == 2 * HOUR - 120
 
 
+def test_reservations_that_are_wanted_no_more_are_let_go_and_asked_for_again_later() -> None:
+    holdings = held(A, B)
+    assert holdings.want(2) == []
+    assert holdings.want(1) == [B]
+    assert holdings.want(0) == [A]
+    assert holdings.held == []
+    assert holdings.take_due(1.0) == []
+    assert holdings.deadline() is None
+    holdings.want(2)
+    assert holdings.take_due(1.0) == [A, B]
+    assert holdings.granted(A, HOUR, 1.0)
+    holdings.want(1)
+    assert not holdings.granted(B, HOUR, 1.0), "it is one too many by now"
+    assert holdings.held == [A]
+
+
+def test_another_network_ends_every_pause() -> None:
+    holdings = Holdings(2)
+    for relay in (A, B):
+        holdings.add(relay)
+    holdings.take_due(0.0)
+    holdings.failed(A, 0.0)
+    holdings.failed(B, 0.0, refused=True)
+    assert holdings.take_due(1.0) == []
+    holdings.hurry(1.0)
+    assert holdings.take_due(1.0) == [A, B]
+
+
 def test_a_short_one_is_refreshed_at_its_half() -> None:
     holdings = Holdings(1)
     holdings.add(A)

@@ -15,7 +15,7 @@ from mesh.identity.peer_id import PeerId
 from mesh.network.circuit import hop
 from mesh.network.stream import Stream
 from mesh.node import Node
-from mesh.protocols.relay import HOP_PROTOCOL, Limit, answer_hop, make_voucher
+from mesh.protocols.relay import HOP_PROTOCOL, Limit, answer_hop, holdings, make_voucher, need
 from tests.network.live import Nodes, byte_driver, connected, eventually, identified
 from tests.services.relay.network import (
     circuit_to,
@@ -149,6 +149,45 @@ async def test_a_relay_that_lies_holds_nothing(nodes: Nodes, how: str) -> None:
     assert connection is not None
     with pytest.raises(Malformed):
         await hop.reserve(connection, node.peer_id)
+
+
+async def test_reservations_are_let_go_once_others_reach_the_node_and_held_again_when_not(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(need, "RELEASE_S", 0.0)
+    relay = await relay_node(nodes)
+    servers = [await nodes.start(autonat_serve=True, private_addresses=True) for _ in range(2)]
+    node = await nodes.start(relays=(str(relay.listen_addrs[0]),), private_addresses=True)
+    always = await nodes.start(relays=(str(relay.listen_addrs[0]),), always=True, private_addresses=True)
+    await eventually(lambda: client_of(node).held and client_of(always).held, "the reservations")
+    for each in (node, always):
+        for server in servers:
+            await each.connect(server.listen_addrs[0])
+    await eventually(lambda: node.counters["relay.held:released"] == 1, "the release")
+    assert node.reachability.state == "public"
+    assert not any(each.has("p2p-circuit") for each in node.listen_addrs)
+    assert not node.swarm.manager.is_protected(relay.peer_id)
+    assert node.relaying is not None
+    node.relaying.set_reachability(False)
+    await eventually(lambda: client_of(node).held, "the reservation again")
+    assert circuit_to(node)
+    await eventually(lambda: always.reachability.state == "public", "the other's verdict")
+    assert client_of(always).held
+
+
+async def test_another_network_ends_the_pauses(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holdings, "FIRST_BACKOFF_S", 1000.0)
+    key = PrivateKey.generate()
+    first = await nodes.start(key=key, relay_serve=True)
+    where = first.listen_addrs[0]
+    await first.stop()
+    node = await nodes.start("", relays=(str(where),))
+    await eventually(lambda: node.counters["relay.held:failed"] == 1, "the failure")
+    await nodes.start(str(where.without_peer()), key=key, relay_serve=True)
+    assert not client_of(node).held
+    for tell in node.discovery.watch.observers:
+        tell()
+    await eventually(lambda: client_of(node).held, "the reservation")
 
 
 async def test_what_is_no_relay_is_refused_as_a_setting(nodes: Nodes) -> None:

@@ -1,0 +1,1 @@
+"""Staying connected, without a world: who counts as dead, how good a peer is, whom to keep, seek and replace."""
