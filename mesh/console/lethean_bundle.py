@@ -10,6 +10,7 @@ import typer
 
 from mesh.console.output import say, say_json
 from mesh.console.setup import JsonOption
+from mesh.errors import UsageError
 
 if TYPE_CHECKING:
     from mesh.protocols.lethean.messages import Deploy
@@ -50,6 +51,8 @@ def create(
         asked["profile"] = json_in(profile, "--profile")
     if files:
         asked["files"] = files_in(files)
+    if files or not plain:
+        _want(password)
     made = make_bundle(asked, password)
     place = out if out is not None else Path(f"{name}.bundle")
     write_whole(place, bundle.write_stream(made), 0o600)
@@ -76,6 +79,8 @@ def extract(
     from mesh.protocols.lethean.tarball import Planned
 
     made = _read(file)
+    if made.type != bundle.PROFILE or (made.data or b"")[:1] not in (b"{", b"["):
+        _want(password)
     plan: list[Planned] = []
     if made.type == bundle.PROFILE:
         profile: str | None = bundle.open_profile(made, password)
@@ -95,6 +100,11 @@ def extract(
     else:
         for each in names:
             say(str(folder / each))
+
+
+def _want(password: str) -> None:
+    if not password:
+        raise UsageError("a sealed bundle needs a password: set MESH_BUNDLE_PASSWORD, or give --password")
 
 
 def _read(path: Path) -> Deploy:

@@ -177,6 +177,15 @@ def test_bundles_as_files(mesh: Mesh, tmp_path: Path, monkeypatch: pytest.Monkey
     failed = mesh("lethean", "bundle", "extract", str(place), str(tmp_path / "other"))
     assert "decryption failed" in failed.err
     assert not (tmp_path / "other").exists()
+    monkeypatch.delenv("MESH_BUNDLE_PASSWORD")
+    for words in (("extract", str(place), str(tmp_path / "other")), ("create", "rig", str(place))):
+        nameless = mesh("lethean", "bundle", *words)
+        assert nameless.status == 2
+        assert "MESH_BUNDLE_PASSWORD" in nameless.err
+    plain = tmp_path / "plain.bundle"
+    mesh("lethean", "bundle", "create", "p", "--plain", "--profile", '{"a":2}', "--out", str(plain))
+    mesh("lethean", "bundle", "extract", str(plain), str(tmp_path / "plain"))
+    assert (tmp_path / "plain" / "profile.json").read_text() == '{"a":2}'
 
 
 def test_without_a_worker_it_says_so(mesh: Mesh) -> None:
