@@ -12,6 +12,7 @@ from typing import Any
 from mesh.errors import DecodeError, Malformed
 from mesh.framing.levin import HEADER_BYTES, Header, write_header
 from mesh.protocols.lethean import smsg, stim, tarball
+from mesh.protocols.lethean.decompression import MAX_TEXT_BYTES, decompress
 from mesh.protocols.lethean.envelope import Envelope
 from mesh.protocols.lethean.handshake import Accepted, Dialer, Listener, Own
 from mesh.protocols.lethean.identity import NodeKey
@@ -86,6 +87,26 @@ def live_container(parts: Sequence[bytes]) -> object:
         stim.open_stim("secret", data)
     except DecodeError as error:
         return said, str(error)
+    return said
+
+
+def compressed(rng: random.Random) -> Conversation:
+    """What Go compressed, by zstd or gzip, once or twice."""
+    packed = [case for case in group("smsg") if '"compression"' in case.get("header_json", "")]
+    return (bytes.fromhex(rng.choice(packed)["decrypted_payload_hex"]) * rng.choice((1, 2)),)
+
+
+def live_compressed(parts: Sequence[bytes]) -> object:
+    """What it becomes under either name, within the limit."""
+    data, said = b"".join(parts), []
+    for name in ("gzip", "zstd"):
+        try:
+            text = decompress(data, name)
+        except Malformed as error:
+            said.append(str(error))
+        else:
+            assert len(text) <= MAX_TEXT_BYTES
+            said.append(text.hex()[:1000])
     return said
 
 
@@ -216,6 +237,7 @@ def live_archive(parts: Sequence[bytes]) -> object:
 PARTS: dict[str, tuple[Callable[[random.Random], Conversation], Life]] = {
     "envelope": (envelopes, live_envelope),
     "container": (containers, live_container),
+    "compressed": (compressed, live_compressed),
     "handshake": (handshakes, live_handshake),
     "ueps": (packets, live_packets),
     "storage": (storages, live_storage),
