@@ -81,8 +81,14 @@ class AgentSection(Section):
     rate: Annotated[int, count("Messages that a peer may send in a window of agent.rate_window_s.")] = 100
     rate_window_s: Annotated[float, seconds("That window.")] = 60.0
     max_attempts: Annotated[
-        int, count("A message that failed so often is a dead letter.", maximum=100_000)
+        int,
+        count(
+            "A message at which so many exchanges with its receiver failed is a dead letter.", maximum=100_000
+        ),
     ] = 100
+    outbox_days: Annotated[
+        int, count("A message that waited for its receiver so long is a dead letter.", maximum=14)
+    ] = 14
     retention_days: Annotated[
         int, count("Messages older than this are forgotten; 0 keeps them.", 0, 36_500)
     ] = 0
@@ -95,6 +101,12 @@ class AgentSection(Section):
     bsv_identity_key: Annotated[
         str, Setting("Public key that announcements name, in hexadecimal.", shape=_shape_of_key)
     ] = ""
+    bsv_key_file: Annotated[
+        Path | None,
+        Setting(
+            "File of the BSV private key, 64 hexadecimal digits, that attests this node's peer id.", "path"
+        ),
+    ] = None
     gateway_url: Annotated[
         str, Setting("Gateway whose hooks wake the agent; empty for none.", shape=_shape_of_web)
     ] = ""

@@ -8,17 +8,22 @@ module                what it is
 ====================  ================================================================================================
 ``records``           frozen values that all parts share, with their JSON
 ``agent``             `Agent`: what the API, the console and programs use; puts the other parts together
-``messenger``         the stock wire on streams: messages in and out, ping; the sender is the connection's peer
+``mail``              messages out and in, put together from the following
+``messenger``         the stock wire on streams: messages in, ping; the sender is the connection's peer
 ``requests``          which answer belongs to which request
+``logbook``           what a message writes into log, address book and queue of wakes
 ``delivery``          outbox, inbox, receipts, leases, dead letters, pieces: the proven way between our nodes
-``announcing``        this node's announcements: at start, when services or addresses change, every 5 minutes
+``way``               what became of one message, as `why` tells it
+``presence``          this agent among others, put together from the following
+``announcing``        this agent's announcements: at start, when something changes, for newcomers, every 5 minutes
 ``status_sharing``    this node's status, every minute, and the last one of every other
 ``directory``         who announced what, until 15 minutes after we heard it
 ``topics``            the topics by name, in the code's spelling and in the README's; who may say what in them
+``pulse``             when something that is said again and again is said next
+``event_stream``      what happens, for all who want to hear of it
 ``store``             ``agent.db`` of the data folder: message log, address book, services
 ``waking``            the hook that wakes the agent
-``health``            whether all is well, as the README of the stock daemon defines it
-``import_folder``     what a stock daemon left in ``~/.bsv-p2p``
+``service_reading``   a service as it comes from outside
 ====================  ================================================================================================
 
 **One message's way.** `Agent.send` commits a row of the log and a row of the outbox in one transaction and then
@@ -26,7 +31,7 @@ returns, state ``queued``. One courier a peer takes its rows in order under a le
 ones, our relays). Where the peer speaks `/mesh/agent-delivery/1.0.0` it hands messages over by that, else it writes the
 stock frame, and the row ends as ``sent``: a stock daemon proves nothing. A row whose peer cannot be reached waits, longer
 each time, and is tried at once when the peer connects; one that the peer refuses so many times
-(`agent.dead_letter_after`), or that is older than `agent.outbox_age_s`, becomes a dead letter, which stays until it is
+(`agent.max_attempts`), or that has waited for `agent.outbox_days`, becomes a dead letter, which stays until it is
 sent again or deleted.
 
 **What is proven.** The receiving node signs a receipt for each state, naming the evidence; the sender keeps them all:

@@ -183,13 +183,15 @@ class TrackedPeer:
 
 @dataclass(frozen=True, slots=True)
 class FoundPeer:
-    """A peer of the directory: what its last announcement said (section 4.1). ``last_seen`` is by our clock."""
+    """A peer of the directory: what its last announcement said (section 4.1). ``last_seen`` is by our clock.
+    ``attested``: the BSV key vouches for the peer id, with a signature that holds (section 7.2)."""
 
     peer_id: str
     multiaddrs: tuple[str, ...]
     services: tuple[ServiceInfo, ...]
     bsv_identity_key: str
     last_seen: int
+    attested: bool = False
 
     def document(self) -> dict[str, Any]:
         return {
@@ -198,6 +200,7 @@ class FoundPeer:
             "services": [each.document() for each in self.services],
             "bsvIdentityKey": self.bsv_identity_key,
             "lastSeen": self.last_seen,
+            **({"attested": True} if self.attested else {}),
         }
 
 

@@ -1,7 +1,8 @@
-"""The side that hands messages over.
+"""The side that hands messages over, and receipts of messages that it has taken before.
 
-`offer` takes messages in order, `next_frame` gives what is to be written, `receive` takes what the peer says and tells
-what it means. One large message is under way at a time: nothing follows it until its last piece is written.
+`offer` takes messages in order, `tell` receipts, `next_frame` gives what is to be written, `receive` takes what the peer
+says and tells what it means. One large message is under way at a time: nothing follows it until its last piece is
+written.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Final
 from mesh.codecs.agent_delivery import (
     MAX_INLINE_BYTES,
     MAX_PIECE_BYTES,
+    MAX_RECEIPTS,
     Acknowledgement,
     Frame,
     Offer,
@@ -69,11 +71,18 @@ class ReceiptsCame:
     receipts: tuple[bytes, ...]
 
 
-Event = Taken | Postponed | Declined | ReceiptsCame
+@dataclass(frozen=True, slots=True)
+class ReceiptsKept:
+    """The peer has these receipts of ours durably."""
+
+    acknowledged: tuple[Acknowledgement, ...]
+
+
+Event = Taken | Postponed | Declined | ReceiptsCame | ReceiptsKept
 
 
 class Offering:
-    """One stream's worth of handing over. `done` is true when nothing waits for a verdict or for being written."""
+    """One stream's worth of handing over."""
 
     def __init__(self) -> None:
         self._waiting: deque[Outgoing] = deque()
@@ -82,9 +91,10 @@ class Offering:
         self._large: Outgoing | None = None
         self._offset: int | None = None
         self._acknowledged: list[Acknowledgement] = []
+        self._receipts: list[bytes] = []
         self._stopped = False
-        self.progress_bytes = 0
-        """Bytes of large messages that the peer said it has."""
+        self.resumed_at: tuple[str, int] | None = None
+        """The last large message that pieces were asked of, and from where on."""
 
     @property
     def room(self) -> bool:
@@ -93,7 +103,8 @@ class Offering:
 
     @property
     def done(self) -> bool:
-        return not (self._waiting or self._outstanding or self._acknowledged)
+        """Whether nothing waits to be written or for a verdict."""
+        return not (self._waiting or self._outstanding or self._acknowledged or self._receipts)
 
     @property
     def stopped(self) -> bool:
@@ -108,11 +119,18 @@ class Offering:
         """Tell the peer that receipts are durable here."""
         self._acknowledged += done
 
+    def tell(self, receipts: list[bytes]) -> None:
+        """What became of messages of the peer's: receipts in their envelopes."""
+        self._receipts += receipts
+
     def next_frame(self) -> Frame | None:
         """The next frame to write, None when there is none for now."""
         if self._acknowledged:
-            told, self._acknowledged = self._acknowledged[:16], self._acknowledged[16:]
-            return Frame(acknowledged=told)
+            done, self._acknowledged = self._acknowledged[:MAX_RECEIPTS], self._acknowledged[MAX_RECEIPTS:]
+            return Frame(acknowledged=done)
+        if self._receipts:
+            told, self._receipts = self._receipts[:MAX_RECEIPTS], self._receipts[MAX_RECEIPTS:]
+            return Frame(receipts=told)
         if self._large is not None:
             return None if self._offset is None else self._next_piece(self._large, self._offset)
         if not self._waiting or self._stopped:
@@ -139,9 +157,11 @@ class Offering:
 
     def receive(self, frame: Frame) -> list[Event]:
         """What a frame means. Raises `PeerError` for one that does not belong here."""
-        if frame.offer is not None or frame.piece is not None or frame.acknowledged:
+        if frame.offer is not None or frame.piece is not None:
             raise PeerError("agent delivery: an offer came on a stream for answers", protocol=PROTOCOL_ID)
         found: list[Event] = [ReceiptsCame(tuple(frame.receipts))] if frame.receipts else []
+        if frame.acknowledged:
+            found.append(ReceiptsKept(tuple(frame.acknowledged)))
         verdict = frame.verdict
         if verdict is None:
             return found
@@ -173,7 +193,7 @@ class Offering:
                 protocol=PROTOCOL_ID,
             )
         self._offset = offset
-        self.progress_bytes += offset
+        self.resumed_at = (message.message_id, offset)
 
     def _next_piece(self, message: Outgoing, offset: int) -> Frame | None:
         data = message.body[offset : offset + MAX_PIECE_BYTES]

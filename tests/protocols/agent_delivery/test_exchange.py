@@ -29,6 +29,7 @@ from mesh.protocols.agent_delivery.offering import (
     Outgoing,
     Postponed,
     ReceiptsCame,
+    ReceiptsKept,
     Taken,
 )
 from mesh.protocols.agent_delivery.taking import (
@@ -219,6 +220,13 @@ def test_acknowledgements_and_receipts_pass() -> None:
         came += taking.receive(wire(frame))
     assert [type(each) for each in came] == [AcknowledgementsCame] * 3
     assert offering.receive(Frame(receipts=[b"r"])) == [ReceiptsCame((b"r",))]
+    kept = Acknowledgement(message_id="n", state=State.INVOKED)
+    assert offering.receive(Frame(acknowledged=[kept])) == [ReceiptsKept((kept,))]
+    offering.tell([b"r"] * 20)
+    assert not offering.done
+    told = [frame.receipts for frame in iter(offering.next_frame, None)]
+    assert list(map(len, told)) == [16, 4]
+    assert offering.done
     assert taking.receive(Frame(receipts=[b"r"])) == [ReceiptsOffered((b"r",))]
     assert offering.receive(Frame()) == []
     assert taking.receive(Frame()) == []
@@ -231,7 +239,6 @@ def test_acknowledgements_and_receipts_pass() -> None:
         Frame(verdict=Verdict(message_id="m", code=VerdictCode.MORE, offset=3)),
         Frame(piece=Piece(offset=0, data=b"x")),
         Frame(offer=Offer(message_id="m", size=1, digest=bytes(32), queued_ms=1)),
-        Frame(acknowledged=[Acknowledgement(message_id="m", state=State.STORED)]),
     ],
 )
 def test_who_is_offered_to_may_not_say_this(frame: Frame) -> None:
