@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: setup run test test-long lint codecs interop-peers lethean-peer bench lock clean
+.PHONY: setup run test test-long lint codecs interop-peers lethean-peer js-peers bench lock clean
 
 setup: $(STAMP)
 
@@ -35,7 +35,10 @@ lethean-peer:
 	@if command -v go >/dev/null; then cd tools/lethean_peer && go build -mod=readonly -o ../interop_peers/build/lethean_peer .; \
 	else echo "lethean-peer: no Go toolchain: the tests against it will be skipped" >&2; fi
 
-test: setup lint interop-peers lethean-peer
+js-peers: setup
+	$(BIN)/python -m tools.interop_peers.javascript
+
+test: setup lint interop-peers lethean-peer js-peers
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not long"
 
 test-long: setup interop-peers
