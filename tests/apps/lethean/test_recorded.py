@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from mesh.errors import Closed, DialError
 from mesh.protocols.lethean.handshake import Own
 from mesh.protocols.lethean.identity import NodeKey, answer_challenge
 from mesh.protocols.lethean.peer import Peer
-from tests.apps.lethean.live import ALICE, ALICE_ID, node
+from tests.apps.lethean.live import ALICE, ALICE_ID, node, worker
 from tests.apps.lethean.raw_client import raw_client, raw_listener
 from tests.network.live import eventually
 from tests.vectors import load
@@ -148,6 +150,36 @@ async def test_our_dialler_sends_and_judges_as_a_go_dialler_did(case: dict[str, 
     for message in (ours, theirs):
         message["payload"]["challenge"] = message["to"] = ""
     assert settled(json.dumps(ours)) == settled(json.dumps(theirs))
+
+
+@pytest.mark.parametrize("managed", [False, True])
+async def test_a_worker_of_ours_answers_as_a_go_worker_did(tmp_path: Path, managed: bool) -> None:
+    """Each recorded request over a connection, in order; its answer to the byte, but for its id and its times."""
+    made = worker(BOB, tmp_path, managed=managed)
+    async with node(BOB, answering=made) as bob, raw_client(bob, ALICE_OWN) as client:
+        await client.shake()
+        for case in load("worker", "lethean"):
+            if case["managers_configured"] is not managed:
+                continue
+            asked = client.message(case["request_type"], id=case["request_id"])
+            asked.raw = json.dumps(case["request_payload"])
+            await client.carrier.send(client.sealed(asked))
+            if case["response_type"] is None:
+                ping = await client.send("ping")
+                assert (await client.receive()).reply_to == ping.id
+                continue
+            answer = await client.receive()
+            assert answer.type == case["response_type"]
+            assert (answer.sender, answer.receiver) == (case["response_from"], case["response_to"])
+            assert answer.reply_to == case["response_replyTo"]
+            recorded = json.dumps(case["response_payload"], ensure_ascii=False, separators=(",", ":"))
+            assert timeless(answer.raw or "") == timeless(recorded)
+    made._deployments.close()
+
+
+def timeless(text: str) -> str:
+    """Without times, and without what Go's JSON parser says of a text that is none."""
+    return re.sub(r'("receivedAt":|"uptime":(?=\d+}$)|invalid profile data JSON: ).*', r"\1", text)
 
 
 async def test_recorded_containers_are_answered() -> None:

@@ -24,7 +24,8 @@ from tests.vectors import load
 CASES: list[dict[str, Any]] = load("worker", "lethean")  # type: ignore[assignment]
 LIVE: dict[str, Any] = load("live", "lethean")
 OWN_ID = "f35e5616160a30bf3c6e79fa73c576d4"
-PASSWORD = "c2VjcmV0"
+PASSWORD: str = next(case["password"] for case in load("messages", "lethean"))  # type: ignore[call-overload]
+"""Of the two nodes that were recorded."""
 PEER_WORDS = "invalid profile data JSON: "
 """After this a Go node has the words of its own JSON parser."""
 
@@ -74,15 +75,7 @@ async def test_every_recorded_request_is_answered_as_recorded(benches: dict[bool
     differing = []
     for case in CASES:
         bench = benches[case["managers_configured"]]
-        payload = case["request_payload"]
-        if case["request_type"] == "deploy" and payload["type"] in ("miner", "full"):
-            made = bundle.make_miner(
-                payload["name"], {"xmrig": b"\x7fELF"}, None, PASSWORD, os.urandom(48), 0
-            )
-            payload = {**json.loads(made.encode()), "type": payload["type"]}
-        elif case["request_type"] == "deploy" and case["name"] == "deploy profile":
-            payload = json.loads(bundle.make_profile("prof", '{"id":"p"}', PASSWORD, os.urandom(48)).encode())
-        answer = await bench.ask(case["request_type"], payload)
+        answer = await bench.ask(case["request_type"], case["request_payload"])
         if case["response_type"] is None:
             assert answer is None, case["name"]
             continue
@@ -98,6 +91,15 @@ async def test_every_recorded_request_is_answered_as_recorded(benches: dict[bool
         if said != recorded:
             differing.append((case["managers_configured"], case["name"], said, recorded))
     assert differing == []
+    bench = benches[True]
+    assert bench.profiles.saved == {
+        "p1": '{"id":"p1"}',
+        "prof": '{"id":"prof"}',
+        "plain": '{"id":"plain"}',
+        "xm": '{"id":"withminer"}',
+        "xmfull": '{"id":"withminer"}',
+    }
+    assert {each.relative_to(bench.folder).parts[0] for each in bench.folder.rglob("*")} == {"xm", "xmfull"}
 
 
 async def test_unknown_miners_and_failing_starts(benches: dict[bool, Bench]) -> None:
