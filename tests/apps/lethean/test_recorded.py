@@ -31,6 +31,7 @@ BOB = Own(
 ALICE_OWN = Own(NodeKey(ALICE), NodeKey(ALICE).identity("alice", CREATED, "controller"))
 SERVER_CASES: list[dict[str, Any]] = load("handshake", "lethean")["go_server"]
 CLIENT_CASES: list[dict[str, Any]] = load("handshake", "lethean")["go_client"]
+WORKER_CASES: list[dict[str, Any]] = load("worker", "lethean")  # type: ignore[assignment]
 STRICTER = {"claimed id does not match key: accepted", "empty id: accepted, not registered"}
 """What we refuse and Go does not, unless `lethean.compat` is on."""
 
@@ -158,7 +159,7 @@ async def test_a_worker_of_ours_answers_as_a_go_worker_did(tmp_path: Path, manag
     made = worker(BOB, tmp_path, managed=managed)
     async with node(BOB, answering=made) as bob, raw_client(bob, ALICE_OWN) as client:
         await client.shake()
-        for case in load("worker", "lethean"):
+        for case in WORKER_CASES:
             if case["managers_configured"] is not managed:
                 continue
             asked = client.message(case["request_type"], id=case["request_id"])

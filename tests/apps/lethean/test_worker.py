@@ -24,7 +24,7 @@ from tests.vectors import load
 CASES: list[dict[str, Any]] = load("worker", "lethean")  # type: ignore[assignment]
 LIVE: dict[str, Any] = load("live", "lethean")
 OWN_ID = "f35e5616160a30bf3c6e79fa73c576d4"
-PASSWORD: str = next(case["password"] for case in load("messages", "lethean"))  # type: ignore[call-overload]
+PASSWORD: str = next(case["password"] for case in load("messages", "lethean"))  # type: ignore[index]
 """Of the two nodes that were recorded."""
 PEER_WORDS = "invalid profile data JSON: "
 """After this a Go node has the words of its own JSON parser."""
