@@ -48,7 +48,7 @@ class ControlApi:
         self._listen = listen
         self._folder = folder
         self._metrics = node.config.api.metrics
-        self._server: _Server | None = None
+        self._server: ApiServer | None = None
         self._serving: asyncio.Task[None] | None = None
         self._bound: Bound | None = None
         self._guard: Guard | None = None
@@ -70,7 +70,7 @@ class ControlApi:
         self.token = token.make_token() if self._folder is None else token.load_or_create(self._folder)
         self._bound = bound = bind(self._listen)
         try:
-            self._server = server = _Server(self._configuration(bound))
+            self._server = server = ApiServer(self._configuration(bound))
             self._desk.watch.start()
             self._serving = asyncio.create_task(server.serve([bound.socket]), name="control API")
             await server.wait_started(self._serving)
@@ -144,7 +144,7 @@ class ControlApi:
                 file.unlink()
 
 
-class _Server(uvicorn.Server):
+class ApiServer(uvicorn.Server):
     """A server that leaves signals alone and sleeps until it is told to end, instead of looking ten times a second."""
 
     def __init__(self, config: uvicorn.Config) -> None:

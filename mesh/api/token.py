@@ -22,10 +22,10 @@ def make_token() -> str:
     return secrets.token_urlsafe(TOKEN_BYTES)
 
 
-def load_or_create(folder: Path) -> str:
-    """The token of a data folder. Raises `ConfigError` for a file that others may read or that holds no token, and
-    `StorageError` when it cannot be read or written."""
-    path = folder / FILE_NAME
+def load_or_create(folder: Path, name: str = FILE_NAME) -> str:
+    """The token of a data folder, in the file of that name. Raises `ConfigError` for a file that others may read or that
+    holds no token, and `StorageError` when it cannot be read or written."""
+    path = folder / name
     try:
         return _read(path)
     except FileNotFoundError:

@@ -48,7 +48,7 @@ class _Waiting(NamedTuple):
 class AgentStore:
     """The open file, for the length of an `async with`; without a path it lies in a folder that is removed at the end.
 
-    ``written`` counts works, ``commits`` transactions, ``failures`` transactions that did not happen; ``problem`` says why
+    ``written`` counts works, ``commits`` transactions, ``failures`` those that did not happen; ``problem`` says why
     the last one did not, and is empty once one did again.
     """
 
@@ -66,7 +66,8 @@ class AgentStore:
         self._thread: threading.Thread | None = None
         self._turns = asyncio.Semaphore(MAX_WAITING_WORKS)
         self._readers: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
-        self._pool: ThreadPoolExecutor | None = None
+        self._pool = ThreadPoolExecutor(READERS, "agent reader")
+        self._taking = False
         self.written = self.commits = self.failures = 0
         self.problem = ""
 
@@ -87,13 +88,11 @@ class AgentStore:
         except BaseException:
             await self.close()
             raise
-        self._pool = ThreadPoolExecutor(READERS, "agent reader")
+        self._taking = True
 
     async def close(self) -> None:
         """Commit what waits and close the file; safe to call twice."""
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            await self._loop.run_in_executor(None, pool.shutdown)
+        self._taking = False
         if self._thread is not None:
             with self._changed:
                 self._closing = True
@@ -123,7 +122,7 @@ class AgentStore:
         async with self._turns:
             waiting = _Waiting(work, asyncio.get_running_loop().create_future())
             with self._changed:
-                if self._pool is None or self._closing:
+                if not self._taking:
                     raise self._closed()
                 self._pending.append(waiting)
                 if len(self._pending) == 1:
@@ -136,7 +135,7 @@ class AgentStore:
 
         Raises what it raises, `UsageError` after 5 s, `StorageError` when the file cannot be read.
         """
-        if self._pool is None:
+        if not self._taking:
             raise self._closed()
         return await self._loop.run_in_executor(self._pool, self._read, work)
 
@@ -179,6 +178,7 @@ class AgentStore:
                     self._readers.put(reader)
                 self._tell(self._opened.set_result, None)
                 self._serve(writer)
+                self._pool.shutdown()
         except StorageError as error:
             self._tell(self._opened.set_exception, error)
         finally:

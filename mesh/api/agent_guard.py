@@ -1,0 +1,231 @@
+"""Who may ask the agent API: judged for every request and WebSocket before any route sees it.
+
+The Host header has to name this machine as the API is bound, and an Origin header an origin that is let in, so that no
+web page gets at the agent of whoever looks at it. Callers beyond loopback need the token of the data folder's
+``agent.token``, all callers where the settings say so; a listener of events may show it as ``token`` in its query, since
+browsers let it set no header. A body has a greatest size, and so have all bodies that are being read together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import ipaddress
+import re
+from collections.abc import Awaitable, Callable
+from typing import Final
+from urllib.parse import parse_qs
+
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mesh.api.agent_answers import error_answer
+
+MAX_BODY_BYTES: Final = 7 * 1024 * 1024
+"""A message of 1 MiB in JSON, should each of its characters be written as an escape."""
+MAX_BODIES_BYTES: Final = 64 * 1024 * 1024
+BODY_TIMEOUT_S: Final = 30.0
+LOCAL_HOSTS: Final = frozenset(["localhost", "127.0.0.1", "[::1]"])
+EVENTS: Final = "/events"
+CORS_METHODS: Final = "GET, POST, PUT, DELETE"
+CORS_HEADERS: Final = "authorization, content-type, last-event-id"
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\[\]:]+)(?::[0-9]{1,5})?", re.IGNORECASE)
+_REFUSED: Final = 1008
+
+
+class AgentGuard:
+    """An ASGI application around another. ``hosts`` are names in the Host header besides loopback's, with ``any_address``
+    every IP address as well (which no foreign page can go by); ``origins`` are those of web pages besides the API's own;
+    ``all_need_token``, or only who is not on loopback; ``open_paths`` need none."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        token: str,
+        *,
+        hosts: frozenset[str],
+        origins: frozenset[str],
+        any_address: bool = False,
+        all_need_token: bool,
+        open_paths: frozenset[str] = frozenset(),
+    ) -> None:
+        self._app = app
+        self._token = token.encode()
+        self._hosts = hosts | LOCAL_HOSTS
+        self._origins = origins
+        self._any_address = any_address
+        self._all_need_token = all_need_token
+        self._open_paths = open_paths
+        self._answering: set[asyncio.Task[object]] = set()
+        self._bodies_bytes = 0
+        self._ending = False
+
+    def end(self) -> None:
+        """Finish every answer under way: event streams end where they are."""
+        self._ending = True
+        for task in self._answering:
+            task.cancel()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            return
+        headers = Headers(scope=scope)
+        origin = headers.get("origin")
+        refusal = self._refusal(scope, headers, origin)
+        if refusal is not None:
+            await _refuse(scope, receive, send, *refusal)
+            return
+        if origin is not None and origin in self._origins:
+            send = _with_origin(send, origin)
+            if scope["type"] == "http" and scope["method"] == "OPTIONS":
+                allowed = {
+                    "access-control-allow-methods": CORS_METHODS,
+                    "access-control-allow-headers": CORS_HEADERS,
+                }
+                await Response(status_code=204, headers=allowed)(scope, receive, send)
+                return
+        if scope["type"] == "http":
+            await self._with_body(scope, receive, send)
+        else:
+            await self._answer(scope, receive, send)
+
+    # -- judging -----------------------------------------------------------------------------------------------------
+
+    def _refusal(self, scope: Scope, headers: Headers, origin: str | None) -> tuple[int, str] | None:
+        if not self._knows_host(headers):
+            return 403, "the Host header does not name this API"
+        if origin is not None and origin not in self._origins and not _own_origin(origin, headers):
+            return 403, "pages of this origin may not use this API (agent.api_origins)"
+        preflight = scope.get("method") == "OPTIONS"
+        if preflight or scope["path"] in self._open_paths or self._needs_no_token(scope):
+            return None
+        if not self._shows_token(scope, headers):
+            return 401, "send the token of the data folder's agent.token: Authorization: Bearer <token>"
+        return None
+
+    def _knows_host(self, headers: Headers) -> bool:
+        named = headers.getlist("host")
+        found = _HOST.fullmatch(named[0]) if len(named) == 1 else None
+        if found is None:
+            return False
+        return found[1].lower() in self._hosts or (self._any_address and _address_of(found[1]) is not None)
+
+    def _needs_no_token(self, scope: Scope) -> bool:
+        return not self._all_need_token and _on_loopback(scope.get("client"))
+
+    def _shows_token(self, scope: Scope, headers: Headers) -> bool:
+        given = headers.getlist("authorization")
+        scheme, _, shown = (given[0] if len(given) == 1 else "").partition(" ")
+        if scheme.lower() == "bearer" and hmac.compare_digest(shown.strip().encode(), self._token):
+            return True
+        if scope["path"] != EVENTS:
+            return False
+        asked = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=16, errors="replace")
+        return hmac.compare_digest(asked.get("token", [""])[0].encode(), self._token)
+
+    # -- bodies and answers ------------------------------------------------------------------------------------------
+
+    async def _with_body(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = bytearray()
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT_S):
+                refusal = await self._read(receive, body)
+            if refusal is not None:
+                await _refuse(scope, receive, send, *refusal)
+                return
+            waiting: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
+
+            async def replay() -> Message:
+                return waiting.pop() if waiting else await receive()
+
+            await self._answer(scope, replay, send)
+        except TimeoutError:
+            await _refuse(scope, receive, send, 408, f"the body did not come within {BODY_TIMEOUT_S:g} s")
+        finally:
+            self._bodies_bytes -= len(body)
+
+    async def _read(self, receive: Receive, body: bytearray) -> tuple[int, str] | None:
+        """All of the body, or why it is refused; a caller that goes away has sent what it sent."""
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":
+                return None
+            piece = message.get("body", b"")
+            if len(body) + len(piece) > MAX_BODY_BYTES:
+                return 413, f"a body has at most {MAX_BODY_BYTES} bytes"
+            if self._bodies_bytes + len(piece) > MAX_BODIES_BYTES:
+                return 503, "too many bodies are being read; try again"
+            body += piece
+            self._bodies_bytes += len(piece)
+            if not message.get("more_body", False):
+                return None
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        sent: list[Message] = []
+
+        async def note(message: Message) -> None:
+            sent[:] = [message]
+            await send(message)
+
+        task = asyncio.current_task()
+        assert task is not None
+        self._answering.add(task)
+        try:
+            await self._app(scope, receive, note)
+        except asyncio.CancelledError:
+            if not self._ending:
+                raise
+            task.uncancel()
+            await _end(scope, receive, send, sent)
+        finally:
+            self._answering.discard(task)
+
+
+async def _end(scope: Scope, receive: Receive, send: Send, sent: list[Message]) -> None:
+    """What whoever still waits is told when the daemon ends."""
+    if not sent:
+        await _refuse(scope, receive, send, 503, "the daemon is ending")
+    elif scope["type"] == "http" and sent[0].get("more_body", True):
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, text: str) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": _REFUSED, "reason": text})
+        return
+    headers = {"connection": "close"}
+    if status == 401:
+        headers["www-authenticate"] = "Bearer"
+    await error_answer(status, text, headers)(scope, receive, send)
+
+
+def _own_origin(origin: str, headers: Headers) -> bool:
+    """Whether a page of this very API asks."""
+    scheme, _, host = origin.partition("://")
+    return scheme in ("http", "https") and host.lower() == headers.get("host", "").lower()
+
+
+def _on_loopback(client: tuple[str, int] | None) -> bool:
+    address = _address_of(client[0]) if client else None
+    mapped = getattr(address, "ipv4_mapped", None)
+    return address is not None and (mapped or address).is_loopback
+
+
+def _address_of(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(text.strip("[]"))
+    except ValueError:
+        return None
+
+
+def _with_origin(send: Send, origin: str) -> Callable[[Message], Awaitable[None]]:
+    """Let the page of an origin that is let in read the answer."""
+
+    async def allowing(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            added = [(b"access-control-allow-origin", origin.encode("latin-1")), (b"vary", b"origin")]
+            message = {**message, "headers": [*message.get("headers", ()), *added]}
+        await send(message)
+
+    return allowing
