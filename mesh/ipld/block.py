@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b32encode
 from typing import Final
 
 from mesh.codecs.dag_pb import MAX_BLOCK_BYTES
@@ -46,3 +47,11 @@ class Block:
 
     def __repr__(self) -> str:
         return f"Block({str(self.cid)!r}, {len(self.data)} bytes)"
+
+
+def store_name(cid: Cid) -> str:
+    """How stores name a block: `/` and the base32 of its multihash, upper case without padding.
+
+    CIDs of one hash share it, whatever their version and codec.
+    """
+    return "/" + b32encode(cid.multihash.to_bytes()).decode().rstrip("=")

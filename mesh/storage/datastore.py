@@ -6,17 +6,17 @@ it is seen by every later read, and survives the sudden death of the process.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Final, Protocol
 
 from mesh.errors import UsageError
 
-MAX_KEY_BYTES: Final = 2048
+MAX_KEY_BYTES: Final = 8192
 MAX_VALUE_BYTES: Final = 4 * 1024 * 1024
 
 
 class Datastore(Protocol):
-    """Used from the loop it was opened in. Keys are 1 to 2,048 bytes, values at most 4 MiB, else UsageError.
+    """Used from the loop it was opened in. Keys are 1 to 8,192 bytes, values at most 4 MiB, else UsageError.
 
     Every method may raise StorageError; after one, the write did not happen. A caller that is cancelled while it waits
     does not know.
@@ -47,6 +47,22 @@ class Datastore(Protocol):
 
     async def close(self) -> None:
         """Finish what was asked for and let go of the file; every later call raises StorageError."""
+        ...
+
+
+class LocalDatastore(Datastore, Protocol):
+    """A datastore near enough to be read without waiting: what machines with much state stand on."""
+
+    def get_now(self, key: bytes) -> bytes | None:
+        """As `get`."""
+        ...
+
+    def scan_now(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """As `scan`; for few entries, since nothing else runs meanwhile."""
+        ...
+
+    def measure(self, prefix: bytes) -> tuple[int, int]:
+        """How many keys begin with `prefix`, and the bytes of their values."""
         ...
 
 

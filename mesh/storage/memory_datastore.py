@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 
 from mesh.errors import StorageError
 from mesh.storage.datastore import after_prefix, check_change
 
 
 class MemoryDatastore:
-    """See `datastore.Datastore`."""
+    """See `datastore.LocalDatastore`."""
 
     def __init__(self) -> None:
         self._entries: dict[bytes, bytes] = {}
@@ -18,8 +18,7 @@ class MemoryDatastore:
         self._closed = False
 
     async def get(self, key: bytes) -> bytes | None:
-        self._check()
-        return self._entries.get(key)
+        return self.get_now(key)
 
     async def put(self, key: bytes, value: bytes) -> None:
         await self.write({key: value})
@@ -46,6 +45,20 @@ class MemoryDatastore:
             self._check()
             if (value := self._entries.get(key)) is not None:
                 yield key, value
+
+    def get_now(self, key: bytes) -> bytes | None:
+        self._check()
+        return self._entries.get(key)
+
+    def scan_now(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        self._check()
+        names, end = self._names, after_prefix(prefix)
+        last = len(names) if end is None else bisect_left(names, end)
+        return ((key, self._entries[key]) for key in names[bisect_left(names, prefix) : last])
+
+    def measure(self, prefix: bytes) -> tuple[int, int]:
+        sizes = [len(value) for _, value in self.scan_now(prefix)]
+        return len(sizes), sum(sizes)
 
     async def close(self) -> None:
         self._closed = True

@@ -13,10 +13,10 @@ import contextlib
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 from mesh.errors import StorageError, UsageError
 from mesh.storage.datastore import after_prefix, check_change
@@ -45,8 +45,11 @@ class _Write(NamedTuple):
 
 
 class SqliteDatastore:
-    """See `datastore.Datastore`. ``written`` counts writes, ``commits`` transactions, ``failures`` those that did not
-    happen; ``waiting_bytes`` is what is not committed yet."""
+    """See `datastore.LocalDatastore`.
+
+    ``written`` counts writes, ``commits`` transactions, ``failures`` those that did not happen; ``waiting_bytes`` is what
+    is not committed yet.
+    """
 
     def __init__(self, path: Path, *, power_safe: bool = False) -> None:
         self._file = SqliteFile(path, "entries", "them", _APPLICATION, _VERSION, _SCHEMA)
@@ -108,13 +111,31 @@ class SqliteDatastore:
 
     async def get(self, key: bytes) -> bytes | None:
         """See `Datastore.get`. Takes some microseconds and does not leave the loop."""
+        return self.get_now(key)
+
+    def get_now(self, key: bytes) -> bytes | None:
+        """See `LocalDatastore.get_now`."""
         rows = self._read(_GET, (key,))
         return rows[0][0] if rows else None
 
+    def scan_now(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """See `LocalDatastore.scan_now`."""
+        bound, above = _bound(prefix)
+        rows = self._read(
+            f"SELECT key, value FROM entries WHERE key >= ? {bound} ORDER BY key", (prefix, *above)
+        )
+        return ((key, value) for key, value in rows)
+
+    def measure(self, prefix: bytes) -> tuple[int, int]:
+        """See `LocalDatastore.measure`."""
+        bound, above = _bound(prefix)
+        query = f"SELECT count(*), coalesce(sum(length(value)), 0) FROM entries WHERE key >= ? {bound}"
+        ((count, size),) = self._read(query, (prefix, *above))
+        return count, size
+
     async def scan(self, prefix: bytes) -> AsyncIterator[tuple[bytes, bytes]]:
         """See `Datastore.scan`. Lets the loop go on after every 64 rows, and holds no lock meanwhile."""
-        end = after_prefix(prefix)
-        bound, above = ("", ()) if end is None else ("AND key < ?", (end,))
+        bound, above = _bound(prefix)
         start, order = prefix, ">="
         while True:
             query = f"SELECT key, value FROM entries WHERE key {order} ? {bound} ORDER BY key LIMIT {ROWS_AT_ONCE}"
@@ -126,7 +147,7 @@ class SqliteDatastore:
             start, order = rows[-1][0], ">"
             await asyncio.sleep(0)
 
-    def _read(self, query: str, parameters: tuple[bytes, ...]) -> list[tuple[bytes, ...]]:
+    def _read(self, query: str, parameters: tuple[bytes, ...]) -> list[tuple[Any, ...]]:
         if self._reader is None:
             raise self._closed()
         try:
@@ -228,3 +249,9 @@ class SqliteDatastore:
         """Have the loop call something; a loop that was closed first hears nothing."""
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(call, *arguments)  # type: ignore[arg-type]
+
+
+def _bound(prefix: bytes) -> tuple[str, tuple[bytes, ...]]:
+    """The condition, with its parameter, that ends a query at the last key beginning with `prefix`."""
+    end = after_prefix(prefix)
+    return ("", ()) if end is None else ("AND key < ?", (end,))

@@ -8,7 +8,7 @@ they lack.
 =============  ======================================================================================================
 module         decision
 =============  ======================================================================================================
-`delta`        what a node of the DAG holds, and the text by which a tombstone names a block
+`delta`        what a node of the DAG holds
 `state`        what a replica reads, and the changes over it that have still to be written
 `layout`       under which keys of a datastore a replica keeps what it knows: those of the original
 `values`       how a delta changes the mapping

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-from base64 import b32encode
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -47,11 +46,6 @@ def read_block(block: Block) -> Change:
     if delta.priority > MAX_PRIORITY:
         raise Malformed("Delta.priority", None, f"{delta.priority}, at most {MAX_PRIORITY}")
     return Change(block.cid, delta, tuple(each.cid for each in node.links))
-
-
-def block_id(cid: Cid) -> str:
-    """How tombstones and stores name a block: `/` and the base32 of its multihash, upper case without padding."""
-    return "/" + b32encode(cid.multihash.to_bytes()).decode().rstrip("=")
 
 
 def clean_key(key: str) -> str:

@@ -15,11 +15,11 @@ from typing import Final
 
 from mesh.codecs.crdt import MAX_HEADS, MAX_KEY_BYTES, Broadcast, Delta, Element, Head
 from mesh.errors import DecodeError, StorageError, UsageError
-from mesh.ipld.block import Block
+from mesh.ipld.block import Block, store_name
 from mesh.multiformats.cid import DAG_PB, Cid
 from mesh.multiformats.multihash import Multihash
 from mesh.protocols.crdt.branches import Branches, Source, canonical
-from mesh.protocols.crdt.delta import Change, block_id, clean_key, make_block, read_block
+from mesh.protocols.crdt.delta import Change, clean_key, make_block, read_block
 from mesh.protocols.crdt.layout import ADOPTED, WANTED, Layout, read_number, write_number
 from mesh.protocols.crdt.state import Draft, State
 from mesh.protocols.crdt.values import Mapping
@@ -120,7 +120,7 @@ class Replica:
 
     def is_merged(self, cid: Cid) -> bool:
         """Whether a node is part of the state."""
-        return self._draft.get(self._layout.processed(block_id(cid))) is not None
+        return self._draft.get(self._layout.processed(store_name(cid))) is not None
 
     # -- local changes -----------------------------------------------------------------------------------------------
 
@@ -193,7 +193,7 @@ class Replica:
                 self.counts["heads_refused"] += 1
             else:
                 self.counts["heads_followed"] += 1
-                self._draft.put(self._layout.wanted(block_id(cid)), WANTED + cid.to_bytes())
+                self._draft.put(self._layout.wanted(store_name(cid)), WANTED + cid.to_bytes())
                 self._branches.start(cid, source, now)
 
     def wanted(self) -> list[Cid]:
@@ -236,12 +236,12 @@ class Replica:
         """With no heads of its own a replica builds on the first that it hears of, before it knows what is below."""
         cid = canonical(change.cid)
         self._adopted.add(cid)
-        self._draft.put(self._layout.wanted(block_id(cid)), ADOPTED + cid.to_bytes())
+        self._draft.put(self._layout.wanted(store_name(cid)), ADOPTED + cid.to_bytes())
         self._add_head(cid, change.height)
 
     def _merge(self, change: Change) -> None:
         cid = canonical(change.cid)
-        block = block_id(cid)
+        block = store_name(cid)
         touched = self._mapping.merge(change.delta, block)
         self._draft.put(self._layout.processed(block))
         for link in map(canonical, change.links):
@@ -269,7 +269,7 @@ class Replica:
         if tip in self._adopted:
             self._adopted.discard(tip)
             self._remove_head(tip)
-        self._draft.delete(self._layout.wanted(block_id(tip)))
+        self._draft.delete(self._layout.wanted(store_name(tip)))
 
     # -- heads -------------------------------------------------------------------------------------------------------
 
@@ -282,11 +282,11 @@ class Replica:
 
     def _add_head(self, cid: Cid, height: int) -> None:
         self._heads[cid] = height
-        self._draft.put(self._layout.head(block_id(cid)), write_number(height))
+        self._draft.put(self._layout.head(store_name(cid)), write_number(height))
 
     def _remove_head(self, cid: Cid) -> None:
         if self._heads.pop(cid, None) is not None:
-            self._draft.delete(self._layout.head(block_id(cid)))
+            self._draft.delete(self._layout.head(store_name(cid)))
 
     # -- time --------------------------------------------------------------------------------------------------------
 
