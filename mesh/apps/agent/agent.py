@@ -79,7 +79,7 @@ class Agent:
         self._scope = Scope("agent")
         self._events = EventStream()
         self._name = ""
-        self._services: tuple[ServiceInfo, ...] = ()
+        self._services: Sequence[ServiceInfo] = ()
         self._presence = Presence(
             node, self._store, lambda: self._services, lambda: self.name, self._events.tell
         )

@@ -7,6 +7,7 @@ ourselves to both, so that nothing is lost there.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import Callable
 from typing import Final
@@ -22,6 +23,7 @@ from mesh.protocols.openclaw.message import PROTOCOL_ID
 from mesh.protocols.openclaw.rate_window import LIMIT, WINDOW_S
 
 WRITE_S: Final = 60.0
+GRACE_S: Final = 0.2
 WINDOW_MS: Final = int(WINDOW_S * 1000) + 1000
 """The receiver's window, and what its clock may differ."""
 
@@ -57,13 +59,19 @@ async def next_message(
 
 
 async def hand_over(stream: Stream, message: Waiting) -> None:
-    """Write one message and end our side; a stock daemon never ends its own. Raises `MeshError`."""
+    """Write one message and end our side. A stock daemon never ends its own, but one that has no room for the stream, or
+    cannot read the message, resets it: that is waited for a little. Raises `MeshError`."""
     try:
         async with asyncio.timeout(WRITE_S):
             await stream.write_message(message.body)
-            await stream.close()
+            await stream.close_write()
+            await stream.negotiated()
     except TimeoutError:
         raise TimedOut(f"{PROTOCOL_ID}: the peer took no message within {WRITE_S:g} s") from None
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(GRACE_S):
+            await stream.read()
+    await stream.close()
 
 
 def sent(
