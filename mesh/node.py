@@ -112,12 +112,7 @@ class Node:
         self._punching: HolePunching | None = None
         self._push_pending = False
         self.reachability = ReachabilityService(
-            NodeHost(self),
-            self.config.network,
-            self.config.autonat,
-            self.config.stun,
-            self._registry,
-            self.counters,
+            NodeHost(self), self.config, self.key.to_protobuf(), self._registry, self.counters
         )
         self.bootstrap = Bootstrap(
             self.config.network.bootstrap,

@@ -6,6 +6,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from mesh.api.desk import AtDesk, Desk
+from mesh.services.port_mapping import MappingStatus
 
 router = APIRouter(prefix="/nat", tags=["state"])
 
@@ -39,6 +40,28 @@ class StunShown(BaseModel):
     translated: bool | None
 
 
+class MappedPortShown(BaseModel):
+    """One port that is listened on, `tcp` or `udp`: the outside address that the router forwards to it and the seconds
+    left of that (null: until it is given back), or why not, with the protocol's number for it."""
+
+    transport: str
+    port: int
+    outside: str | None
+    left_s: float | None
+    code: int
+    reason: str
+
+
+class MappingShown(BaseModel):
+    """Ports of the router. `state` is off, searching, mapped, refused, silent, no router, not needed, or private: the
+    router's own outside address is not a public one. `protocol` is `pcp`, `nat-pmp`, `upnp`, or empty."""
+
+    state: str
+    protocol: str
+    gateway: str
+    ports: list[MappedPortShown]
+
+
 class NatShown(BaseModel):
     """All of it; `nat_class` is open, full cone, restricted, symmetric, blocked or unknown."""
 
@@ -48,6 +71,7 @@ class NatShown(BaseModel):
     nat_class: str
     transports: list[TransportShown]
     stun: list[StunShown]
+    mapping: MappingShown
     addresses: list[AddressShown]
     advice: list[str]
 
@@ -130,6 +154,7 @@ def _shown(desk: Desk) -> NatShown:
             )
             for family, each in found.stun.behaviours.items()
         ],
+        mapping=_mapping_shown(found.mapping.status),
         addresses=[
             AddressShown(
                 addr=str(each.address),
@@ -141,6 +166,25 @@ def _shown(desk: Desk) -> NatShown:
             for each in found.addresses
         ],
         advice=found.advice,
+    )
+
+
+def _mapping_shown(status: MappingStatus) -> MappingShown:
+    return MappingShown(
+        state=status.state,
+        protocol=status.protocol,
+        gateway=status.gateway,
+        ports=[
+            MappedPortShown(
+                transport=each.port.transport.value,
+                port=each.port.number,
+                outside=None if each.host is None else _host_port(each.host, each.external_port),
+                left_s=each.left_s,
+                code=each.code,
+                reason=each.reason,
+            )
+            for each in status.ports
+        ],
     )
 
 

@@ -8,7 +8,7 @@
 from mesh.config.agent import AgentSection
 from mesh.config.discovery import MdnsSection, PexSection, RendezvousSection
 from mesh.config.lethean import LetheanSection
-from mesh.config.reachability import AutonatSection, DcutrSection, StunSection
+from mesh.config.reachability import AutonatSection, DcutrSection, PortMappingSection, StunSection
 from mesh.config.sections import (
     ApiSection,
     Config,
@@ -50,6 +50,7 @@ __all__ = [
     "Origin",
     "PexSection",
     "PingSection",
+    "PortMappingSection",
     "QuicSection",
     "RelaySection",
     "RendezvousSection",

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import AddressValueError, IPv4Address
 from typing import Annotated
 
 from mesh.config.rules import Section, seconds, switch
 from mesh.config.values import Setting, shape_of_api_listen
 
 REACHABILITY = ("auto", "public", "private")
+PORT_MAPPING = ("off", "auto", "upnp", "nat-pmp", "pcp")
 
 
 def _shape_of_server(text: str) -> str:
     """``HOST:PORT``, an IPv6 host in brackets."""
     return "is not HOST:PORT" if text == "off" or shape_of_api_listen(text) or text.endswith(":0") else ""
+
+
+def _shape_of_gateway(text: str) -> str:
+    """An IPv4 address, or nothing."""
+    try:
+        IPv4Address(text or "0.0.0.0")
+    except AddressValueError:
+        return "is not an IPv4 address"
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +64,23 @@ class StunSection(Section):
         Setting("HOST:PORT of servers to ask; none by default.", "list", shape=_shape_of_server),
     ] = ()
     interval_s: Annotated[float, seconds("Time between two tests.")] = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class PortMappingSection(Section):
+    """Outside ports that the router forwards to this node."""
+
+    protocol: Annotated[
+        str,
+        Setting(
+            "What the router is asked by; auto tries PCP, NAT-PMP, then UPnP. Nobody but the router is asked.",
+            choices=PORT_MAPPING,
+        ),
+    ] = "off"
+    gateway: Annotated[
+        str,
+        Setting("The router's address; empty for that of the default route.", shape=_shape_of_gateway),
+    ] = ""
+    lease_s: Annotated[float, seconds("Ports are asked for this long, and renewed in its second half.")] = (
+        600.0
+    )

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from mesh.config.agent import AgentSection
 from mesh.config.discovery import MdnsSection, PexSection, RendezvousSection
 from mesh.config.lethean import LetheanSection
-from mesh.config.reachability import AutonatSection, DcutrSection, StunSection
+from mesh.config.reachability import AutonatSection, DcutrSection, PortMappingSection, StunSection
 from mesh.config.rules import LONGEST_S, Section, settings_of
 from mesh.config.rules import count as _count
 from mesh.config.rules import seconds as _time
@@ -396,6 +396,7 @@ class Config:
     identify: IdentifySection = field(default_factory=IdentifySection)
     autonat: AutonatSection = field(default_factory=AutonatSection)
     stun: StunSection = field(default_factory=StunSection)
+    port_mapping: PortMappingSection = field(default_factory=PortMappingSection)
     ping: PingSection = field(default_factory=PingSection)
     kademlia: KademliaSection = field(default_factory=KademliaSection)
     gossip: GossipSection = field(default_factory=GossipSection)
@@ -426,6 +427,7 @@ SECTIONS: dict[str, type[Section]] = {
     "identify": IdentifySection,
     "autonat": AutonatSection,
     "stun": StunSection,
+    "port_mapping": PortMappingSection,
     "ping": PingSection,
     "kademlia": KademliaSection,
     "gossip": GossipSection,

@@ -69,6 +69,7 @@ def _say(found: Mapping[str, Any]) -> None:
         )
     for each in found["transports"]:
         say(f"  {each['transport']} by {each['observers']} observers: {each['kind']}")
+    _say_mapping(found["mapping"])
     say("addresses:" if found["addresses"] else "addresses: none")
     for each in found["addresses"]:
         say(
@@ -78,3 +79,29 @@ def _say(found: Mapping[str, Any]) -> None:
     say("next:")
     for text in found["advice"]:
         say(f"  {text}")
+
+
+def _say_mapping(mapping: Mapping[str, Any]) -> None:
+    """One line for the router, and one for each port."""
+    from mesh.telemetry.log import printable
+
+    known = {
+        "off": "off",
+        "searching": "the router is being asked",
+        "mapped": f"found, {mapping['protocol']} at {mapping['gateway']}",
+        "refused": f"refused by {mapping['gateway']}",
+        "silent": f"no answer from {mapping['gateway']}",
+        "no router": "no default route through a router",
+        "not needed": "not needed, this machine has a public address",
+        "private": f"double NAT, {mapping['gateway']} has a private address outside ({mapping['protocol']})",
+    }
+    say(f"port mapping: {known.get(mapping['state'], mapping['state'])}")
+    for each in mapping["ports"]:
+        name = f"{each['transport']} {each['port']}"
+        if each["outside"] is not None:
+            left = "until given back" if each["left_s"] is None else f"{each['left_s']:.0f} s left"
+            say(f"  {name}: {each['outside']}, {left}")
+        elif each["code"] or each["reason"]:
+            say(f"  {name}: refused, code {each['code']} {printable(each['reason'])}")
+        else:
+            say(f"  {name}: no answer yet")

@@ -18,6 +18,11 @@ ANSWERS: Final = (
     ("autonat.dial_back", "mesh_autonat_dial_backs", "Nonces told us"),
     ("observed", "mesh_observed_addresses", "What identify said of our address"),
     ("stun", "mesh_stun_requests", "Requests to STUN servers"),
+    (
+        "port_mapping.ignored",
+        "mesh_port_mapping_ignored",
+        "What routers and others sent that counts for nothing",
+    ),
 )
 """Counters, name, meaning."""
 

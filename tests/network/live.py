@@ -26,6 +26,7 @@ from mesh.config import (
     NodeSection,
     PexSection,
     PingSection,
+    PortMappingSection,
     QuicSection,
     RelaySection,
     RendezvousSection,
@@ -111,6 +112,7 @@ def configured(*listen: str, serve: tuple[str, ...] = (), **settings: Any) -> Co
         "identify": (IdentifySection, {}),
         "autonat": (AutonatSection, {}),
         "stun": (StunSection, {}),
+        "port_mapping": (PortMappingSection, {}),
         "ping": (PingSection, {}),
         "services": (ServicesSection, {"serve": serve}),
         "limits": (LimitsSection, {}),
@@ -128,6 +130,7 @@ def configured(*listen: str, serve: tuple[str, ...] = (), **settings: Any) -> Co
     renamed["serve_rendezvous"] = ("rendezvous", "serve")
     renamed["relay_serve"] = ("relay", "serve")
     renamed["hole_punching"] = ("dcutr", "enabled")
+    renamed["port_mapping"] = ("port_mapping", "protocol")
     renamed["autonat_ask"] = ("autonat", "ask")
     renamed["autonat_serve"] = ("autonat", "serve")
     renamed["quic_keepalive_s"] = ("quic", "keepalive_s")

@@ -12,7 +12,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Final
 
-from mesh.config import AutonatSection, NetworkSection, StunSection
+from mesh.config import Config
 from mesh.multiformats.ip_ranges import is_public
 from mesh.multiformats.multiaddr import Multiaddr
 from mesh.network.connection import Connection
@@ -32,6 +32,7 @@ from mesh.services.autonat.dialing import DialBack
 from mesh.services.autonat.v1_server import V1Server
 from mesh.services.autonat.v2_client import V2Client
 from mesh.services.autonat.v2_server import V2Server
+from mesh.services.port_mapping import PortMapping
 from mesh.services.reachability.advice import advise
 from mesh.services.reachability.announcing import Announcing
 from mesh.services.reachability.asking import Asking
@@ -48,8 +49,8 @@ SERVED: Final = frozenset((v1_server.PROTOCOL_ID, v2_server.DIAL_REQUEST_ID))
 
 @dataclass(frozen=True, slots=True)
 class AddressReport:
-    """One address: its ``state``, the ``source`` of that (`autonat-v2`, `observed`, `configured`, `listening`), and a
-    ``confidence`` of 0 to 3; ``observers`` is how many networks saw us there."""
+    """One address: its ``state``, the ``source`` of that (`autonat-v2`, `mapped`, `observed`, `configured`, `listening`),
+    and a ``confidence`` of 0 to 3; ``observers`` is how many networks saw us there."""
 
     address: Multiaddr
     state: Reachability
@@ -68,17 +69,18 @@ class NatReport:
 
 
 class ReachabilityService:
-    """Begins with the node, ends with it. The servers are `v1` and `v2`, the client of version 2 `client`."""
+    """Begins with the node, ends with it; ``secret`` is the node's own. The servers are `v1` and `v2`, the client of
+    version 2 `client`, the ports of the router `mapping`."""
 
     def __init__(
         self,
         host: Host,
-        network: NetworkSection,
-        settings: AutonatSection,
-        stun: StunSection,
+        config: Config,
+        secret: bytes,
         registry: Registry,
         counters: Counters,
     ) -> None:
+        settings, network = config.autonat, config.network
         self._host = host
         self._settings = settings
         self._counters = counters
@@ -92,8 +94,16 @@ class ReachabilityService:
         self.asking = Asking(
             host, self.client, self._candidates, self._verdict_changed, counters, anywhere=anywhere
         )
-        self._stun_servers = stun.servers
-        self.stun = StunTests(stun, lambda: host.swarm, self._seen_by_stun, counters)
+        self._stun_servers = config.stun.servers
+        self.stun = StunTests(config.stun, lambda: host.swarm, self._seen_by_stun, counters)
+        self.mapping = PortMapping(
+            config.port_mapping,
+            lambda: host.swarm.listen_addresses,
+            self._addresses_changed,
+            secret,
+            counters,
+            anywhere=anywhere,
+        )
         self._told: Reachability | None = None
         self._told_confirmed: frozenset[Multiaddr] = frozenset()
         if settings.serve:
@@ -111,10 +121,12 @@ class ReachabilityService:
             scope.spawn(self.asking.run(), "reachability")
         if self._stun_servers:
             scope.spawn(self.stun.run(), "STUN tests")
+        await self.mapping.start(scope)
         self._verdict_changed()
 
     async def stop(self) -> None:
-        """Dial nobody any more."""
+        """Dial nobody any more, and give the router its ports back."""
+        await self.mapping.stop()
         await self._dialing.stop()
 
     # -- what happens to peers ---------------------------------------------------------------------------------------
@@ -143,6 +155,7 @@ class ReachabilityService:
         """This machine's own addresses are others now."""
         self.asking.confidence.hurry(time.monotonic())
         self.asking.hurry()
+        self.mapping.network_changed()
         self._host.addresses_changed()
 
     def observe(self, voter: Hashable, vote: Observation) -> None:
@@ -190,10 +203,10 @@ class ReachabilityService:
         """Every address that others are told or might be, with its verdict."""
         checked = {each.address: each for each in self.asking.states.states()}
         seen = self._seen()
-        configured = set(self._announcing.configured)
-        told = self.announced()
-        every = dict.fromkeys([*told, *seen, *checked])
-        return [_report(each, checked.get(each), seen.get(each, 0), each in configured) for each in every]
+        configured = dict.fromkeys(self._announcing.configured, "configured")
+        sources = dict.fromkeys(self._mapped(), "mapped") | configured
+        every = dict.fromkeys([*self.announced(), *sources, *seen, *checked])
+        return [_report(each, checked.get(each), seen.get(each, 0), sources.get(each, "")) for each in every]
 
     @property
     def nat(self) -> list[NatReport]:
@@ -226,6 +239,7 @@ class ReachabilityService:
             asks=self._settings.ask,
             servers=self.asking.servers,
             stun=self._stun_servers,
+            mapping=self.mapping.status,
         )
 
     def announced(self) -> list[Multiaddr]:
@@ -257,10 +271,16 @@ class ReachabilityService:
     def _found(self) -> list[Multiaddr]:
         return [*self._host.listening, *self._confirmed()]
 
+    def _mapped(self) -> list[Multiaddr]:
+        """Outside addresses that the router says it forwards to us."""
+        return self.mapping.outside(self._host.swarm.listen_addresses)
+
     def _confirmed(self) -> list[Multiaddr]:
-        """Outside addresses that enough observers or a dial-back vouch for, and no dial-back speaks against."""
+        """Outside addresses that enough observers or a dial-back vouch for, and no dial-back speaks against; of mapped
+        ones also those that no observer speaks against, by seeing this node at other hosts alone."""
         seen = self._votes.outside(time.monotonic())
-        if not seen:
+        mapped = self._mapped()
+        if not seen and not mapped:
             return []
         verdicts = {each.address: each.state for each in self.asking.states.states()}
         listening = self._host.swarm.listen_addresses
@@ -272,11 +292,18 @@ class ReachabilityService:
                     outside.believed and verdict is not Reachability.PRIVATE
                 ):
                     found[each] = None
+        hosts = {each.address.value("ip4") for each in seen} - {None}
+        for each in mapped:
+            verdict = verdicts.get(each, Reachability.UNKNOWN)
+            plausible = not hosts or each.value("ip4") in hosts
+            if verdict is Reachability.PUBLIC or (plausible and verdict is Reachability.UNKNOWN):
+                found[each] = None
         return list(found)
 
     def _candidates(self) -> list[Multiaddr]:
         """What is worth asking about: each address that could be public, the likeliest first."""
-        wanted = dict.fromkeys([*self._announcing.configured, *self._host.listening, *self._seen()])
+        likely = [*self._announcing.configured, *self._mapped()]
+        wanted = dict.fromkeys([*likely, *self._host.listening, *self._seen()])
         return [
             each for each in wanted if (self._anywhere or is_public(each)) and not each.has("p2p-circuit")
         ]
@@ -305,12 +332,10 @@ def _voter(connection: Connection) -> Hashable:
     return connection.peer, connection.opened_at
 
 
-def _report(
-    address: Multiaddr, checked: AddressState | None, observers: int, configured: bool
-) -> AddressReport:
+def _report(address: Multiaddr, checked: AddressState | None, observers: int, source: str) -> AddressReport:
     if checked is not None and checked.state is not Reachability.UNKNOWN:
         return AddressReport(address, checked.state, "autonat-v2", checked.confidence, observers)
-    source = "configured" if configured else "observed" if observers else "listening"
+    source = source or ("observed" if observers else "listening")
     return AddressReport(
         address, Reachability.UNKNOWN, source, min(observers, 3) if observers else 0, observers
     )
