@@ -1,12 +1,9 @@
 """An `Engine` over qh3 2.1.0: packets, streams, loss and congestion in its Rust core, TLS in `qh3_tls`.
 
-The core grants credit for the bytes of an event the moment the event is taken, events stand in one queue, and nothing
-can be taken out of its turn. So bytes told and not yet consumed are counted: beyond the connection's window everything
-behind them stays in the core, which holds the peer to its windows. Nothing finer is to be had: a stream whose reader
-rests does not hold up the others until it alone fills the connection's window, then it does.
-
-A peer's address may change once in a connection's life; at a second change that is authentic the core finds no place for
-another path, and the connection is closed.
+The core grants the connection credit for the bytes of an event the moment the event is taken, events stand in one queue,
+and nothing can be taken out of its turn. So bytes told and not yet consumed are counted: beyond the connection's window
+everything behind them stays in the core, which holds the peer to its windows. That one stream never fills the
+connection's window alone is the matter of `qh3_credit`; where the peer is, of `qh3_path`.
 
 Everything here and in the other modules of this name may touch what qh3 keeps private, so its version is pinned, and
 `tests/network/quic/test_qh3_internals.py` fails when one of those names changes.
@@ -14,7 +11,6 @@ Everything here and in the other modules of this name may touch what qh3 keeps p
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final
 
 from qh3._hazmat import QuicConnectionCore
@@ -23,16 +19,21 @@ from qh3.quic.tls_bridge import QuicTlsBridgeError
 
 from mesh.errors import UsageError
 from mesh.identity.keys import PublicKey
-from mesh.network.quic.engine import Address, Owner, Settings, Termination
+from mesh.network.quic.engine import CONNECTION_ID_BYTES, Address, Owner, Settings, Termination
+from mesh.network.quic.protection import HEAD_BYTES, Protection
+from mesh.network.quic.qh3_credit import Credit
 from mesh.network.quic.qh3_datagrams import Trial
 from mesh.network.quic.qh3_endings import ENDINGS, read_ending
 from mesh.network.quic.qh3_handshake import CORE_ERRORS, Handshake, numeric
-from mesh.network.quic.qh3_outbox import Outbox, is_full
+from mesh.network.quic.qh3_outbox import Outbox
+from mesh.network.quic.qh3_path import Path
+from mesh.network.quic.qh3_sender import ROUNDING_S, Sender, attempt
 from mesh.network.quic.qh3_streams import Stream, Streams
 from mesh.network.quic.qh3_tls import CRYPTO_ERROR
 from mesh.protocols.machine import Buffer
 
 INTERNAL_ERROR: Final = 0x1
+FLOW_CONTROL_ERROR: Final = 0x3
 PROTOCOL_VIOLATION: Final = 0xA
 VERSION_NEGOTIATION_ERROR: Final = 0x11
 UNEXPECTED_MESSAGE: Final = CRYPTO_ERROR + 10
@@ -42,14 +43,9 @@ MAX_REASON_BYTES: Final = 256
 """The most of a reason that is sent: a close must fit in one datagram."""
 MAX_STALE_EVENTS: Final = 1024
 """How often a peer may send on streams that were over long ago."""
-MAX_PROBES: Final = 64
-MAX_TIMERS: Final = 8
-FEEDING_DATAGRAMS: Final = 16
-"""How many leave between two looks at what else there is for the core."""
-NO_ROOM: Final = "packet builder capacity exhausted"
-"""What the core says when a frame does not fit in what may be sent to an address that is not validated yet: it waits."""
-_ROUNDING_S: Final = 1e-6
-"""A deadline is rounded to a float: a wake at exactly that instant could come a nanosecond early."""
+_MAX_WRAPS: Final = 1 << 16
+"""How often the low 16 bits of the peer's packet numbers may have gone round since one was read whole. The packet is
+authentic, so no more are tried than went round."""
 
 
 class Qh3Engine:
@@ -60,17 +56,15 @@ class Qh3Engine:
 
     __slots__ = (
         "_address",
-        "_allowed",
         "_born",
         "_handshake",
         "_ids",
         "_now",
-        "_outbox",
+        "_opening",
         "_over",
-        "_owes",
         "_owner",
-        "_probing",
-        "_ready",
+        "_path",
+        "_sender",
         "_settings",
         "_stale",
         "_stalled",
@@ -101,13 +95,11 @@ class Qh3Engine:
         self._ids = [self._handshake.host_cid]
         if not dialer:
             self._ids.insert(0, retry_id or original_id)
-        self._streams = Streams(dialer)
-        self._outbox: Outbox | None = None
-        self._ready: list[tuple[bytes, Address]] = []
+        self._streams = Streams(dialer, settings.stream_window_bytes)
+        self._path = Path(self._address)
+        self._sender = Sender(settings, self._path, Credit(settings.stream_window_bytes))
+        self._opening: Protection | None = None
         self._stale = 0
-        self._allowed = 1
-        self._probing = False
-        self._owes = False
         self._stalled = False
         self._taking = False
         self._over = False
@@ -131,7 +123,8 @@ class Qh3Engine:
         return opened < limit
 
     def unsent_bytes(self, stream_id: int) -> int:
-        return 0 if self._outbox is None else self._outbox.unsent_bytes(stream_id)
+        outbox = self._sender.outbox
+        return 0 if outbox is None else outbox.unsent_bytes(stream_id)
 
     # --- datagrams and time -------------------------------------------------------------------------------------------
 
@@ -145,31 +138,66 @@ class Qh3Engine:
         self._now = now
         if len(address) == 4:
             address = numeric(address)
+        path, core = self._path, self.core
         try:
             if self._handshake is not None:
-                self._handshake.receive_datagram(datagram, address, now)
-            elif self.core is not None:
-                report = self.core.receive_datagram(datagram, address, now)
-                self._owes = self._owes or report[5] > 0
+                if address == self._address:
+                    self._handshake.receive_datagram(datagram, address, now)
+            elif core is not None:
+                if address != path.peer or path.limit is not None:
+                    self._receive_unproven(core, datagram, address, now)
+                else:
+                    report = core.receive_datagram(datagram, self._address, now)
+                    self._sender.owes = self._sender.owes or report[5] > 0
+                    if report[2] and not report[4]:
+                        path.head = datagram[:HEAD_BYTES]
         except CORE_ERRORS as error:
             self._fail(INTERNAL_ERROR, str(error))
         self._attend()
 
     def receive_coalesced(self, buffer: bytes, segment_bytes: int, address: Address, now: float) -> None:
-        if self._handshake is not None:
+        path, core = self._path, self.core
+        if len(address) == 4:
+            address = numeric(address)
+        if self._handshake is not None or address != path.peer or path.limit is not None:
             for start in range(0, len(buffer), segment_bytes):
                 self.receive(buffer[start : start + segment_bytes], address, now)
             return
         self._now = now
-        if len(address) == 4:
-            address = numeric(address)
         try:
-            if self.core is not None:
-                report = self.core.receive_gro_buffer(buffer, segment_bytes, address, now)
-                self._owes = self._owes or report[5] > 0
+            if core is not None:
+                report = core.receive_gro_buffer(buffer, segment_bytes, self._address, now)
+                self._sender.owes = self._sender.owes or report[5] > 0
+                if report[2] and not report[4]:
+                    last = (len(buffer) - 1) // segment_bytes * segment_bytes
+                    path.head = buffer[last : last + HEAD_BYTES]
         except CORE_ERRORS as error:
             self._fail(INTERNAL_ERROR, str(error))
         self._attend()
+
+    def _receive_unproven(
+        self, core: QuicConnectionCore, datagram: bytes, address: Address, now: float
+    ) -> None:
+        """A datagram came from where nothing is sent to, or only little until the peer has proven to be there."""
+        opening, path = self._opening, self._path
+        if opening is None or (self.dialer and address != path.peer):
+            return
+        report = core.receive_datagram(datagram, self._address, now)
+        self._sender.owes = self._sender.owes or report[5] > 0
+        if not report[2]:
+            return
+        opening.follow(self._sender.generation(core))
+        opened = opening.open(datagram, CONNECTION_ID_BYTES, opening.newest + 1, _MAX_WRAPS)
+        if opened is None:
+            return
+        number, destination_id, payload = opened
+        before = opening.number_of(path.head, CONNECTION_ID_BYTES, number)
+        if before is not None:
+            path.newest = max(path.newest, before)
+        if path.heard(number, payload, len(datagram), address, now, core.smoothed_rtt):
+            if path.head[1 : 1 + CONNECTION_ID_BYTES] not in (b"", destination_id):
+                attempt(core.change_connection_id)
+            path.head = datagram[:HEAD_BYTES]
 
     def wake(self, now: float) -> None:
         self._now = now
@@ -178,8 +206,9 @@ class Qh3Engine:
             if core is not None:
                 timeouts = core.pto_total
                 core.handle_timer(now)
-                if core.pto_total > timeouts and self._outbox is not None:
-                    self._probing = True
+                if core.pto_total > timeouts and self._sender.outbox is not None:
+                    self._sender.probing = True
+                self._path.wake(now)
             elif not self.dialer and now >= self._born + self._settings.idle_timeout_s:
                 self._end(Termination(0, "no handshake began", False, by_peer=False, idle=True))
         except CORE_ERRORS as error:
@@ -187,91 +216,25 @@ class Qh3Engine:
         self._attend()
 
     def _attend(self) -> None:
-        self._allowed = 1
         handshake = self._handshake
         if handshake is not None and handshake.version_refused:
             self.core = None
             reason = "the peer does not speak version 1 of QUIC"
             self._end(Termination(VERSION_NEGOTIATION_ERROR, reason, False, by_peer=True))
-        self._judge()
+        self._sender.attend()
         self.take_events()
 
-    def _judge(self) -> None:
-        """Must come between what may tell of a loss and the next datagram."""
-        outbox = self._outbox
-        if outbox is not None and outbox.trial is not None and outbox.trial.decided():
-            outbox.trial = None
-
     def transmit(self, now: float, most: int) -> list[tuple[bytes, Address]]:
-        core = self.core
+        core, sender = self.core, self._sender
         if core is None:
             return []
-        if self._ready:
-            sent, self._ready = self._ready[:most], self._ready[most:]
-            return sent
-        settings = self._settings
-        room = (settings.max_in_flight_bytes - core.bytes_in_flight) // settings.max_datagram_bytes
-        if room < most:
-            if room <= 0:
-                # Acknowledgements and probes still have to leave, else two full ends would wait for each other.
-                room, self._allowed = self._allowed, 0
-            most = room
-        sent = self._poll(core, self._outbox, now, most)
-        if self._owes and not sent:
-            sent = self._release_acknowledgement(core, now)
+        sent = sender.transmit(core, now, most)
+        if sender.failure is not None:
+            self._fail(INTERNAL_ERROR, sender.failure)
         if self.dialer and self._handshake is not None and not core.received_authenticated_packet:
             # A repeated hello is followed by a datagram without one: a listener that sees it first may end all.
             del sent[1:]
         return sent
-
-    def _poll(
-        self, core: QuicConnectionCore, outbox: Outbox | None, now: float, most: int
-    ) -> list[tuple[bytes, Address]]:
-        sent: list[tuple[bytes, Address]] = []
-        append = sent.append
-        poll = core.poll_transmit
-        staged = None if outbox is None else outbox.staged
-        trial = None if outbox is None else outbox.trial
-        try:
-            for count in range(most):
-                if staged and outbox is not None and (trial is not None or not count % FEEDING_DATAGRAMS):
-                    outbox.feed()
-                datagram = poll(now)
-                if datagram is None and outbox is not None and (outbox.feed() or outbox.pass_over()):
-                    datagram = poll(now)
-                if datagram is None:
-                    break
-                append(datagram[:2])
-                if trial is not None:
-                    trial.note(datagram[0])
-        except CORE_ERRORS as error:
-            if str(error) != NO_ROOM:
-                self._fail(INTERNAL_ERROR, str(error))
-        return sent
-
-    def _send_probes(self, core: QuicConnectionCore) -> bool:
-        """After a timeout the core repeats what may have arrived, and fails when a stream ends before it has: so what it
-        repeats is taken from it before its events. Whether it has no more of that."""
-        self._ready += self._poll(core, None, self._now, MAX_PROBES)
-        self._probing = is_full(core)
-        return not self._probing
-
-    def _release_acknowledgement(self, core: QuicConnectionCore, now: float) -> list[tuple[bytes, Address]]:
-        """Something came that is to be acknowledged, and the core has nothing to send. While its window is full, frames
-        that wait for it keep acknowledgements back too; only a timeout lets two datagrams pass. So one is made up."""
-        self._owes = False
-        if self._outbox is None or not is_full(core):
-            return []
-        for _ in range(MAX_TIMERS):
-            timer = core.get_timer()
-            if timer is None or timer[0] in ("idle", "close"):
-                return []
-            self._command(core.handle_timer, timer[1] + _ROUNDING_S)
-            if timer[0] == "loss_detection":
-                self._probing = True
-                self._judge()
-                return self._poll(core, None, now, 2)
-        return []
 
     def deadline(self) -> float | None:
         core = self.core
@@ -280,7 +243,9 @@ class Qh3Engine:
         if self._stalled and self._streams.held_bytes <= self._settings.connection_window_bytes * 3 // 4:
             return self._now
         timer = core.get_timer()
-        return None if timer is None else timer[1] + _ROUNDING_S
+        core_at = None if timer is None else timer[1] + ROUNDING_S
+        own_at = self._sender.deadline()
+        return core_at if own_at is None else own_at if core_at is None else min(core_at, own_at)
 
     # --- commands -----------------------------------------------------------------------------------------------------
 
@@ -293,23 +258,26 @@ class Qh3Engine:
 
     def write(self, stream_id: int, data: Buffer, fin: bool) -> None:
         stream = self._streams.table.get(stream_id)
-        if stream is None or not stream.writing or self._outbox is None:
+        outbox = self._sender.outbox
+        if stream is None or not stream.writing or outbox is None:
             return
         if fin:
             stream.writing = False
         elif not data:
             return
-        self._command(self._outbox.write, stream_id, data, fin)
+        attempt(outbox.write, stream_id, data, fin)
 
     def consumed(self, stream_id: int, size: int) -> None:
-        self._streams.release(stream_id, size)
+        stream = self._streams.release(stream_id, size)
+        if stream is not None:
+            self._sender.credit.widen(stream_id, stream, self._now)
 
     def reset(self, stream_id: int, code: int) -> None:
         stream = self._streams.table.get(stream_id)
         if stream is not None and not stream.finished and self.core is not None:
             stream.writing = False
             self._drop_unsent(stream_id)
-            self._command(self.core.reset_stream, stream_id, code)
+            attempt(self.core.reset_stream, stream_id, code)
 
     def stop(self, stream_id: int, code: int) -> None:
         stream = self._streams.table.get(stream_id)
@@ -317,19 +285,19 @@ class Qh3Engine:
             return
         if stream.reading:
             stream.reading = False
-            self._command(self.core.stop_sending, stream_id, code)
+            attempt(self.core.stop_sending, stream_id, code)
         self._streams.release(stream_id, stream.held)
 
     def ping(self) -> None:
         if self.core is not None:
-            self._command(self.core.send_ping, 0)
+            attempt(self.core.send_ping, 0)
 
     def close(self, code: int, reason: str, now: float) -> None:
         if self._over:
             return
         self._now = now
         if self.core is not None:
-            self._command(self.core.close, code, None, reason.encode()[:MAX_REASON_BYTES])
+            attempt(self.core.close, code, None, reason.encode()[:MAX_REASON_BYTES])
         self._end(Termination(code, reason, True, by_peer=False))
 
     # --- events of the core -------------------------------------------------------------------------------------------
@@ -339,7 +307,8 @@ class Qh3Engine:
         core = self.core
         if core is None or self._taking:
             return
-        if self._probing and core.state == "connected" and not self._send_probes(core):
+        sender = self._sender
+        if sender.probing and core.state == "connected" and not sender.send_probes(core, self._now):
             return
         self._taking = True
         next_event = core.next_event
@@ -368,7 +337,11 @@ class Qh3Engine:
             if stream.reading:
                 size = len(data)
                 stream.held += size
+                stream.received += size
                 streams.held_bytes += size
+                if stream.received > stream.limit:
+                    self._fail(FLOW_CONTROL_ERROR, "more came of a stream than was allowed")
+                    continue
                 if fin:
                     stream.reading = False
                 tell(stream_id, data, fin)
@@ -388,6 +361,9 @@ class Qh3Engine:
         elif kind == "streams_available":
             if not event[1] and self._handshake is None:
                 self._owner.openable()
+        elif kind == "peer_blocked":
+            if event[1] is not None:
+                self._sender.credit.blocked(event[1], self._now)
         elif kind == "crypto_data":
             self._take_crypto(event[1], event[2], event[3])
         elif kind == "connection_id_issued":
@@ -411,8 +387,8 @@ class Qh3Engine:
         if self._stale > MAX_STALE_EVENTS:
             self._fail(PROTOCOL_VIOLATION, "data on streams that are over")
         elif self.core is not None:
-            self._command(self.core.reset_stream, stream_id, 0)
-            self._command(self.core.stop_sending, stream_id, 0)
+            attempt(self.core.reset_stream, stream_id, 0)
+            attempt(self.core.stop_sending, stream_id, 0)
         return None
 
     def _take_reset(self, stream_id: int, code: int) -> None:
@@ -420,7 +396,7 @@ class Qh3Engine:
         if stream is None or not stream.told:
             # Opened and given up before a byte came: nobody knows of it, so our direction ends here too.
             if self.core is not None and (stream is not None or self._streams.is_new(stream_id)):
-                self._command(self.core.reset_stream, stream_id, code)
+                attempt(self.core.reset_stream, stream_id, code)
             return
         self._streams.release(stream_id, stream.held)
         if stream.reading:
@@ -462,14 +438,17 @@ class Qh3Engine:
         small = self._settings.datagram_bytes
         large = self.core.active_path[5]
         trial = Trial(self.core, small, large, handshake.shrinking(small)) if large > small else None
-        self._outbox = Outbox(self.core, trial)
+        sender = self._sender
+        sender.outbox = Outbox(self.core, trial)
+        self._opening, sender.sealing, sender.id_bytes = handshake.protections
         self._handshake = None
         handshake.release()
         self._owner.handshake_finished(key)
 
     def _drop_unsent(self, stream_id: int) -> None:
-        if self._outbox is not None:
-            self._outbox.drop(stream_id)
+        outbox = self._sender.outbox
+        if outbox is not None:
+            outbox.drop(stream_id)
 
     def _fail(self, code: int, reason: str) -> None:
         """End the connection with a transport error of ours."""
@@ -477,7 +456,7 @@ class Qh3Engine:
             return
         if self.core is not None:
             reported = reason.encode()[:MAX_REASON_BYTES]
-            self._command(self.core.close, code, int(QuicFrameType.CRYPTO), reported)
+            attempt(self.core.close, code, int(QuicFrameType.CRYPTO), reported)
         self._end(Termination(code, reason, False, by_peer=False))
 
     def _end(self, how: Termination) -> None:
@@ -485,14 +464,7 @@ class Qh3Engine:
             return
         self._over = True
         self._handshake = None
-        self._outbox = None
-        self._ready.clear()
+        self._sender.clear()
+        self._sender.credit.clear()
         self._streams.clear()
         self._owner.terminated(how)
-
-    def _command(self, command: Callable[..., object], *arguments: object) -> None:
-        """A command that the core refuses on a stream or connection that is over: then there is nothing to do."""
-        try:
-            command(*arguments)
-        except CORE_ERRORS:
-            return

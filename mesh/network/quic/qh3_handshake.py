@@ -19,6 +19,8 @@ from qh3.quic.tls_bridge import QuicTlsBridge, QuicTlsBridgeError
 
 from mesh.identity.keys import PublicKey
 from mesh.network.quic.engine import Address, Settings
+from mesh.network.quic.protection import Protection
+from mesh.network.quic.qh3_credit import UNBOUNDED
 from mesh.network.quic.qh3_tls import CONNECTION_ID_LIMIT, MutualBridge, configure
 
 if TYPE_CHECKING:
@@ -70,7 +72,7 @@ class Handshake(QuicConnection):
             peer_max_datagram_frame_size=None,
             connection_receive_window=settings.connection_window_bytes,
             connection_send_limit=0,
-            stream_receive_window=settings.stream_window_bytes,
+            stream_receive_window=UNBOUNDED,
             stream_send_limit_bidi_local=0,
             stream_send_limit_bidi_remote=0,
             stream_send_limit_uni=0,
@@ -114,6 +116,13 @@ class Handshake(QuicConnection):
     def peer_key(self) -> PublicKey | None:
         """The peer's key once this end has finished its handshake."""
         return self.bridge.context.peer_key if self._handshake_complete else None
+
+    @property
+    def protections(self) -> tuple[Protection, Protection, int]:
+        """Of packets with a short header that come and that go, and the length of the ids that the latter carry."""
+        ways = self.bridge.protections
+        peer_id = self.bridge.remote_initial_source_connection_id or b""
+        return ways[tls.Direction.DECRYPT], ways[tls.Direction.ENCRYPT], len(peer_id)
 
     def release(self) -> None:
         """Undo the circle of callbacks through TLS, so that its memory is free at once."""

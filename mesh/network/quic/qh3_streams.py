@@ -8,13 +8,16 @@ from __future__ import annotations
 
 
 class Stream:
-    """``held``: bytes told and not consumed. ``told``: the owner knows of it. ``stopped``: the code of a STOP_SENDING
-    that came before. ``finished``: the core is done with it."""
+    """``held``: bytes told and not consumed; ``received``: all that were told; ``limit``: how many may come in all.
+    ``told``: the owner knows of it. ``stopped``: the code of a STOP_SENDING that came before. ``finished``: the core is
+    done with it."""
 
-    __slots__ = ("finished", "held", "reading", "stopped", "told", "writing")
+    __slots__ = ("finished", "held", "limit", "reading", "received", "stopped", "told", "writing")
 
-    def __init__(self, told: bool) -> None:
+    def __init__(self, told: bool, limit: int) -> None:
         self.held = 0
+        self.received = 0
+        self.limit = limit
         self.told = told
         self.reading = True
         self.writing = True
@@ -23,11 +26,15 @@ class Stream:
 
 
 class Streams:
-    """The streams by id, and ``held_bytes`` of all of them. An entry stays until it is finished and consumed."""
+    """The streams by id, and ``held_bytes`` of all of them. An entry stays until it is finished and consumed.
 
-    __slots__ = ("_gaps", "_next_of_peer", "_parity_of_peer", "held_bytes", "table")
+    ``window`` is how many bytes may come of a stream before any is consumed.
+    """
 
-    def __init__(self, dialer: bool) -> None:
+    __slots__ = ("_gaps", "_next_of_peer", "_parity_of_peer", "_window", "held_bytes", "table")
+
+    def __init__(self, dialer: bool, window: int) -> None:
+        self._window = window
         self.table: dict[int, Stream] = {}
         self.held_bytes = 0
         self._parity_of_peer = 1 if dialer else 0
@@ -35,7 +42,7 @@ class Streams:
         self._gaps: set[int] = set()
 
     def add(self, stream_id: int, told: bool = True) -> Stream:
-        stream = self.table[stream_id] = Stream(told)
+        stream = self.table[stream_id] = Stream(told, self._window)
         return stream
 
     def is_new(self, stream_id: int) -> bool:
@@ -54,16 +61,17 @@ class Streams:
             return True
         return False
 
-    def release(self, stream_id: int, size: int) -> None:
-        """``size`` bytes of a stream were consumed, or will never be read."""
+    def release(self, stream_id: int, size: int) -> Stream | None:
+        """``size`` bytes of a stream were consumed, or will never be read. The stream, if more of it may come."""
         stream = self.table.get(stream_id)
         if stream is None:
-            return
+            return None
         size = min(size, stream.held)
         stream.held -= size
         self.held_bytes -= size
         if stream.finished and not stream.held:
             del self.table[stream_id]
+        return stream if stream.reading else None
 
     def finish(self, stream_id: int) -> None:
         """Both directions of a stream are over for the core."""

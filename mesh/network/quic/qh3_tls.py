@@ -29,11 +29,17 @@ from qh3._hazmat import (
 )
 from qh3.quic.configuration import QuicConfiguration
 from qh3.quic.packet import QuicTransportParameters, push_quic_transport_parameters
-from qh3.quic.tls_bridge import QuicTlsBridge, QuicTlsBridgeError, QuicTlsCryptoData
+from qh3.quic.tls_bridge import (
+    QuicTlsBridge,
+    QuicTlsBridgeError,
+    QuicTlsCryptoData,
+    QuicTlsTrafficSecret,
+)
 
 from mesh.errors import PeerError
 from mesh.identity.keys import PublicKey
 from mesh.network.quic.engine import ALPN, Settings
+from mesh.network.quic.protection import Protection
 
 MAX_HANDSHAKE_BYTES: Final = 64 * 1024
 """The most of one handshake message that is kept: four times the largest certificate."""
@@ -350,6 +356,8 @@ class MutualBridge(QuicTlsBridge):
         self._settings = settings
         super().__init__(configuration, **names)
         self.context = MutualContext.adopt(self.tls, settings.verify)
+        self.protections: dict[tls.Direction, Protection] = {}
+        """Of packets with a short header, each way, as soon as TLS has agreed on it."""
 
     def serialize_transport_parameters(self) -> bytes:
         settings = self._settings
@@ -380,6 +388,12 @@ class MutualBridge(QuicTlsBridge):
         most = self._settings.max_datagram_bytes
         parameters.max_udp_payload_size = min(parameters.max_udp_payload_size or most, most)
         return parameters
+
+    def next_traffic_secret(self) -> QuicTlsTrafficSecret | None:
+        found = super().next_traffic_secret()
+        if found is not None and found.epoch is tls.Epoch.ONE_RTT:
+            self.protections[found.direction] = Protection(int(found.cipher_suite), found.secret)
+        return found
 
     def next_crypto_data(self) -> QuicTlsCryptoData | None:
         piece = super().next_crypto_data()

@@ -57,7 +57,7 @@ def make_settings(identity: PrivateKey | None = None, **changes: object) -> Sett
 
 @dataclass
 class End:
-    """An owner that writes everything down, and reads at once unless it ``rests``."""
+    """An owner that writes everything down, and reads at once unless it ``rests``, or as to streams ``resting``."""
 
     name: str
     engine: Engine | None = None
@@ -71,6 +71,7 @@ class End:
     retired: list[bytes] = field(default_factory=list)
     terminations: list[Termination] = field(default_factory=list)
     rests: bool = False
+    resting: set[int] = field(default_factory=set)
     unread: dict[int, int] = field(default_factory=dict)
     echoes: bool = False
     keeps: bool = True
@@ -111,7 +112,7 @@ class End:
         self.received += len(data)
         if fin:
             self.ended.add(stream_id)
-        if self.rests:
+        if self.rests or stream_id in self.resting:
             self.unread[stream_id] = self.unread.get(stream_id, 0) + len(data)
         else:
             self.up.consumed(stream_id, len(data))
@@ -169,7 +170,11 @@ class Link:
 
 
 class Pair:
-    """A dialer and a listener. The listener's engine is made when the first datagram reaches it."""
+    """A dialer and a listener. The listener's engine is made when the first datagram reaches it.
+
+    ``where`` is the address of each; what was sent to another one is lost and stands in ``astray``, as sender, address
+    and size.
+    """
 
     def __init__(
         self,
@@ -187,7 +192,9 @@ class Pair:
         self.sent: dict[str, list[int]] = {"dialer": [], "listener": []}
         self._make_listener = engines[1]
         self._listener_settings = listener_settings or make_settings()
-        self._way: list[tuple[float, int, End, bytes]] = []
+        self.where: dict[str, Address] = {"dialer": DIALER, "listener": LISTENER}
+        self.astray: list[tuple[str, Address, int]] = []
+        self._way: list[tuple[float, int, End, bytes, Address]] = []
         self._count = 0
         self.dialer.engine = engines[0](
             dialer_settings or make_settings(), self.dialer, LISTENER, self.now, dialer=True
@@ -222,10 +229,17 @@ class Pair:
             pass
         self.now = limit
 
-    def inject(self, to: End, datagram: bytes) -> None:
-        """Give an end a datagram from nowhere."""
-        self._deliver(to, datagram)
+    def inject(self, to: End, datagram: bytes, source: Address | None = None) -> None:
+        """Give an end a datagram from nowhere, or from ``source``, now."""
+        self._deliver(to, datagram, source or self._peer_of(to))
         self._flush()
+
+    def take(self, end: End) -> list[bytes]:
+        """Catch what an end has to send now."""
+        caught: list[bytes] = []
+        while datagrams := end.up.transmit(self.now, BATCH):
+            caught += [datagram for datagram, _ in datagrams]
+        return caught
 
     def touch(self) -> None:
         """Send what commands have queued."""
@@ -244,28 +258,36 @@ class Pair:
             return False
         self.now = max(self.now, when)
         if who is None:
-            _, _, to, datagram = heapq.heappop(self._way)
+            _, _, to, datagram, source = heapq.heappop(self._way)
             batch = [datagram]
-            while self.coalesce and self._way and self._way[0][0] <= self.now and self._way[0][2] is to:
+            while (
+                self.coalesce
+                and self._way
+                and self._way[0][0] <= self.now
+                and self._way[0][2] is to
+                and self._way[0][4] == source
+            ):
                 following = self._way[0][3]
                 if len(following) > len(datagram) or len(batch) == BATCH:
                     break
                 batch.append(heapq.heappop(self._way)[3])
                 if len(following) < len(datagram):
                     break
-            self._deliver(to, b"".join(batch), len(datagram) if len(batch) > 1 else 0)
+            self._deliver(to, b"".join(batch), source, len(datagram) if len(batch) > 1 else 0)
         else:
             who.up.wake(self.now)
         self._flush()
         return True
 
-    def _deliver(self, to: End, datagram: bytes, segment: int = 0) -> None:
+    def _peer_of(self, end: End) -> Address:
+        return self.where["listener" if end is self.dialer else "dialer"]
+
+    def _deliver(self, to: End, datagram: bytes, address: Address, segment: int = 0) -> None:
         if to.engine is None:
             original_id = datagram[6 : 6 + datagram[5]]
             to.engine = self._make_listener(
-                self._listener_settings, to, DIALER, self.now, dialer=False, original_id=original_id
+                self._listener_settings, to, address, self.now, dialer=False, original_id=original_id
             )
-        address = LISTENER if to is self.dialer else DIALER
         if segment:
             to.engine.receive_coalesced(datagram, segment, address, self.now)
         else:
@@ -282,11 +304,14 @@ class Pair:
     def _send(self, end: End, datagrams: Iterable[tuple[bytes, Address]]) -> None:
         to = self.listener if end is self.dialer else self.dialer
         for datagram, address in datagrams:
-            assert address == (LISTENER if end is self.dialer else DIALER)
             self.sent[end.name].append(len(datagram))
+            if address != self._peer_of(end):
+                self.astray.append((end.name, address, len(datagram)))
+                continue
             for delay in self.link.arrivals(datagram):
                 self._count += 1
-                heapq.heappush(self._way, (self.now + delay, self._count, to, datagram))
+                source = self.where[end.name]
+                heapq.heappush(self._way, (self.now + delay, self._count, to, datagram, source))
 
 
 def push(

@@ -80,21 +80,54 @@ def test_an_unread_stream_holds_its_sender_back_and_loses_nothing(pairing: Engin
     assert bytes(pair.listener.data[stream_id]) == data
 
 
-def test_a_resting_reader_of_one_stream_leaves_the_others_alone(pairing: Engines) -> None:
-    """As long as one stream's arrears fit in the connection's window."""
-    settings = make_settings(stream_window_bytes=64 * KIB, connection_window_bytes=MIB)
+@pytest.mark.parametrize("resting", [1, 3])
+def test_streams_that_nobody_reads_leave_the_others_alone(pairing: Engines, resting: int) -> None:
+    window = 64 * KIB
+    settings = make_settings(stream_window_bytes=window, connection_window_bytes=MIB)
     pair = Pair(pairing, Link(delay_s=0.001), listener_settings=settings).connect()
-    resting = pair.dialer.up.open_stream()
-    pair.listener.rests = True
-    pair.dialer.up.write(resting, pattern(200 * KIB, 3), True)
+    pair.listener.echoes = True
+    unread = {pair.dialer.up.open_stream(): pattern(MIB, 30 + number) for number in range(resting)}
+    pair.listener.resting.update(unread)
+    for stream_id, data in unread.items():
+        pair.dialer.up.write(stream_id, data, True)
     pair.touch()
-    pair.pass_time(1)
-    pair.listener.rests = False
-    lively = pair.dialer.up.open_stream()
-    data = pattern(5 * MIB, 4)
-    push(pair, pair.dialer, lively, data)
-    pair.run(lambda: lively in pair.listener.ended)
-    assert bytes(pair.listener.data[lively]) == data
+    for number in range(12):
+        lively = pair.dialer.up.open_stream()
+        data = pattern(150 * KIB, number)
+        push(pair, pair.dialer, lively, data)
+        pair.run(lambda lively=lively: lively in pair.dialer.ended)  # type: ignore[misc]
+        assert bytes(pair.dialer.data[lively]) == data
+    for stream_id in unread:
+        assert window // 2 <= len(pair.listener.data[stream_id]) <= window
+    pair.listener.resting.clear()
+    for stream_id in unread:
+        pair.listener.read(stream_id)
+    pair.touch()
+    pair.run(lambda: set(unread) <= pair.dialer.ended)
+    for stream_id, data in unread.items():
+        assert bytes(pair.dialer.data[stream_id]) == data
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_slow_reader_on_a_bad_way_gets_everything(pairing: Engines, seed: int) -> None:
+    """A window that grew has to be told although datagrams are lost."""
+    window = 32 * KIB
+    settings = make_settings(stream_window_bytes=window, connection_window_bytes=4 * window)
+    link = Link(delay_s=0.005, loss=0.2, reordering=0.2, duplication=0.1, seed=seed)
+    pair = Pair(pairing, link, listener_settings=settings).connect()
+    stream_id = pair.dialer.up.open_stream()
+    pair.listener.resting.add(stream_id)
+    data = pattern(500 * KIB, seed)
+    pair.dialer.up.write(stream_id, data, True)
+    pair.touch()
+    limit = pair.now + 120
+    while stream_id not in pair.listener.ended:
+        assert pair.now < limit, len(pair.listener.data[stream_id])
+        pair.pass_time(0.1)
+        assert pair.listener.unread.get(stream_id, 0) <= window
+        pair.listener.read(stream_id)
+        pair.touch()
+    assert bytes(pair.listener.data[stream_id]) == data
 
 
 def test_what_a_reader_gives_up_counts_no_more(pairing: Engines) -> None:

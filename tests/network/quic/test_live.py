@@ -169,10 +169,7 @@ async def test_an_unread_stream_holds_its_sender_back(nodes: Nodes, engine: str,
     far = await taken
     memory = server.swarm.memory
     await eventually(lambda: memory.used_bytes >= 128 * KIB, "a window's fill")
-    if (
-        reader == "aioquic"
-    ):  # qh3's core grants credit by itself, so there the whole connection may have to wait
-        await round_trip(client, server)
+    await round_trip(client, server)
     assert not writing.done()
     assert memory.peak_bytes <= 1 * MIB
     async with asyncio.timeout(30):
@@ -373,9 +370,8 @@ class Rebinding:
             self._inside.sendto(data, self._client)
 
 
-MOVES = {"qh3": 1, "aioquic": 3}
-"""Changes of address that a listener follows in a connection's life. At its second one qh3's core finds no place for
-another path and closes; both ends are told at once."""
+MOVES = 10
+"""Changes of address in a row that a listener has to follow."""
 
 
 @pytest.mark.parametrize("dialer", ENGINES)
@@ -388,7 +384,7 @@ async def test_a_connection_outlives_a_change_of_address(nodes: Nodes, engine: s
         connection = await client.connect(f"/ip4/127.0.0.1/udp/{nat.port}/quic-v1/p2p/{server.peer_id}")
         async with await client.open(connection, "/echo/1.0.0") as stream:
             assert await exchange_part(stream, b"before") == b"before"
-            for number in range(MOVES[engine]):
+            for number in range(MOVES):
                 nat.rebind()
                 async with asyncio.timeout(PATIENCE_S):
                     payload = number.to_bytes(2, "big") * 50_000

@@ -40,6 +40,7 @@ METHODS: dict[type, dict[str, str]] = {
         "serialize_transport_parameters": "self",
         "parse_transport_parameters": "self data from_session_ticket",
         "next_crypto_data": "self",
+        "next_traffic_secret": "self",
         "_handle_tls": "self data epoch",
     },
     tls.Context: {
@@ -68,6 +69,8 @@ CORE = {
     "send_ping": "uid",
     "close": "error_code, frame_type=None, reason=None",
     "get_send_buffer_size": "stream_id=None",
+    "change_connection_id": "",
+    "restore_send_packet_number": "space, packet_number",
 }
 CORE_PROPERTIES = (
     "active_path",
@@ -80,6 +83,7 @@ CORE_PROPERTIES = (
     "pto_total",
     "outstanding_application_packets",
     "received_authenticated_packet",
+    "send_key_phase",
 )
 
 
@@ -137,7 +141,7 @@ def _touched(ours: type) -> set[str]:
     own = (
         set(vars(ours))
         | set(getattr(ours, "__annotations__", ()))
-        | {"_settings", "_engine", "bridge", "context"}
+        | {"_settings", "_engine", "bridge", "context", "protections"}
     )
     return {name for name in used - own if not name.startswith("__")}
 
