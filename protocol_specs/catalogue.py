@@ -9,6 +9,7 @@ from protocol_specs import (
     agent_delivery,
     autonat,
     bitswap,
+    car,
     cid,
     crdt,
     dag_pb,
@@ -86,6 +87,7 @@ MODULES = (
     unixfs.MODULE,
     crdt.MODULE,
     bitswap.MODULE,
+    car.MODULE,
 )
 
 VECTORS = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mesh.codecs import bitswap, crdt, dag_pb, unixfs
+from mesh.codecs.car import encode_section
 from mesh.codecs.wire import Record
 from tests.vectors import load
 
@@ -48,6 +49,7 @@ def dag_seeds() -> dict[str, list[bytes]]:
             *(bytes.fromhex(each["hex"]) for each in encodings if each["kind"] == "delta"),
             *(bytes.fromhex(each["delta_hex"]) for each in replicas["nodes"]),
         ],
+        "car.section": [encode_section(each) for each in (CID, CID + b"hello", bytes(200))],
         "bitswap.message": [_unframed(case[key]) for case in messages for key in ("v1_hex", "v0_hex")],
     }
 
