@@ -355,6 +355,7 @@ class Node:
             self.counters,
             lambda: self.listening,
             self.connect,
+            lambda: self._dht,
         )
         return Discovery(around)
 

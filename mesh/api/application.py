@@ -11,6 +11,7 @@ from mesh.api import (
     bootstrap_routes,
     dht_routes,
     diag_routes,
+    keeping_routes,
     lethean_routes,
     nat_routes,
     probe_routes,
@@ -43,6 +44,7 @@ def make_application(desk: Desk) -> FastAPI:
     for each in (
         state_routes,
         swarm_routes,
+        keeping_routes,
         bootstrap_routes,
         rendezvous_routes,
         diag_routes,

@@ -6,7 +6,7 @@
 """
 
 from mesh.config.agent import AgentSection
-from mesh.config.discovery import MdnsSection, PexSection, RendezvousSection
+from mesh.config.discovery import KeepingSection, MdnsSection, PexSection, RendezvousSection
 from mesh.config.lethean import LetheanSection
 from mesh.config.reachability import AutonatSection, DcutrSection, PortMappingSection, StunSection
 from mesh.config.sections import (
@@ -40,6 +40,7 @@ __all__ = [
     "GossipSection",
     "IdentifySection",
     "KademliaSection",
+    "KeepingSection",
     "LetheanSection",
     "LimitsSection",
     "Loaded",

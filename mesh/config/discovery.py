@@ -1,4 +1,4 @@
-"""The settings of what finds peers: mDNS, rendezvous, peer exchange."""
+"""The settings of what finds peers and keeps them: mDNS, rendezvous, peer exchange, how many there are to be."""
 
 from __future__ import annotations
 
@@ -60,3 +60,23 @@ class PexSection(Section):
     enabled: Annotated[bool, switch("Ask peers whom they met, and answer them.")] = False
     share: Annotated[bool, switch("Let this node be passed on.")] = True
     interval_s: Annotated[float, seconds("Some peers are asked this often while more are wanted.")] = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class KeepingSection(Section):
+    """Staying connected as Beam has it: so many peers, probed, spread over networks, the better for the worse."""
+
+    enabled: Annotated[
+        bool,
+        switch("Keep to the bounds below instead of connections.low and high; probe, replace, dial again."),
+    ] = False
+    low: Annotated[
+        int, count("With fewer, lost peers are dialled and the sources that are on are asked.")
+    ] = 25
+    high: Annotated[int, count("With more, the worst are closed.")] = 50
+    used_s: Annotated[
+        float, seconds("Time between probes of relays and routes in use; two without an answer mean dead.")
+    ] = 2.0
+    idle_s: Annotated[float, seconds("Time between probes of everybody else.")] = 30.0
+    trial_s: Annotated[float, seconds("A candidate is tried against those connected this often.")] = 60.0
+    settled_s: Annotated[float, seconds("Nobody is replaced who came later than this.")] = 60.0

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from mesh.config.agent import AgentSection
-from mesh.config.discovery import MdnsSection, PexSection, RendezvousSection
+from mesh.config.discovery import KeepingSection, MdnsSection, PexSection, RendezvousSection
 from mesh.config.lethean import LetheanSection
 from mesh.config.reachability import AutonatSection, DcutrSection, PortMappingSection, StunSection
 from mesh.config.rules import LONGEST_S, Section, settings_of
@@ -405,6 +405,7 @@ class Config:
     dcutr: DcutrSection = field(default_factory=DcutrSection)
     rendezvous: RendezvousSection = field(default_factory=RendezvousSection)
     pex: PexSection = field(default_factory=PexSection)
+    keeping: KeepingSection = field(default_factory=KeepingSection)
     lethean: LetheanSection = field(default_factory=LetheanSection)
     agent: AgentSection = field(default_factory=AgentSection)
     services: ServicesSection = field(default_factory=ServicesSection)
@@ -436,6 +437,7 @@ SECTIONS: dict[str, type[Section]] = {
     "dcutr": DcutrSection,
     "rendezvous": RendezvousSection,
     "pex": PexSection,
+    "keeping": KeepingSection,
     "lethean": LetheanSection,
     "agent": AgentSection,
     "services": ServicesSection,

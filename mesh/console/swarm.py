@@ -117,6 +117,37 @@ def limits(
     _say_rows(rows)
 
 
+@app.command("kept")
+def kept(path: FolderOption = None, json: JsonOption = False) -> None:
+    """Show how the node stays connected: each peer's place in Beam's lifecycle, its quality and its next ping or dial."""
+    from mesh.console.client import running
+
+    found = running(path).ask("GET", "/swarm/kept")
+    if json:
+        say_json(found)
+        return
+    if not found["enabled"]:
+        say("nobody is probed, replaced or dialled again: set keeping.enabled to true")
+        return
+    say(f"{found['connected']} connected, {found['low']} to {found['high']} wanted")
+    _say_rows(
+        [
+            [
+                each["peer"],
+                each["lifecycle"],
+                each["state"] or "-",
+                f"value {each['value']:.2f}",
+                "-" if each["latency_ms"] is None else f"{each['latency_ms']:.1f} ms",
+                f"{100 * each['reliability']:.0f} % answered",
+                each["network"] or "-",
+                *(["used"] if each["used"] else []),
+                *(["protected"] if each["protected"] else []),
+            ]
+            for each in found["peers"]
+        ]
+    )
+
+
 @app.command("deny")
 def deny(
     rule: RuleArgument = None, drop: DropOption = False, path: FolderOption = None, json: JsonOption = False

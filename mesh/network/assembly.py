@@ -50,7 +50,8 @@ def make_swarm(
         ),
         memory=MemoryCounter(config.network.max_held_bytes),
     )
-    folder, marks = config.node.path, config.connections
+    folder = config.node.path
+    marks = config.keeping if config.keeping.enabled else config.connections
     return Swarm(
         PeerId.from_public_key(key.public),
         config.network,
@@ -61,7 +62,7 @@ def make_swarm(
         counters,
         Resources(_limits(config)),
         Gater(folder / "gater.json" if folder is not None else None),
-        ConnectionManager(Watermarks(marks.low, marks.high, marks.grace_s)),
+        ConnectionManager(Watermarks(marks.low, marks.high, config.connections.grace_s)),
         CircuitTransport(counters),
     )
 

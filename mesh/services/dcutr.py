@@ -169,6 +169,10 @@ class HolePunching:
         self._draining.discard(connection)
         self._quic.disconnected(connection)
 
+    def is_at(self, peer: PeerId) -> bool:
+        """Whether this node is at a direct connection to a peer just now."""
+        return peer in self._working or peer in self._answering
+
     def _direct(self, peer: PeerId) -> Connection | None:
         return self._swarm.connection_to(peer, direct=True)
 

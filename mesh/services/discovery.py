@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from mesh.config import Config
+from mesh.errors import MeshError
 from mesh.identity.peer_id import PeerId
 from mesh.identity.peer_record import PeerRecord
 from mesh.multiformats.multiaddr import Multiaddr
@@ -19,8 +22,9 @@ from mesh.protocols import pex
 from mesh.protocols import rendezvous as rendezvous_rules
 from mesh.protocols.mdns import PeerHeard
 from mesh.services.bootstrap import Bootstrap
-from mesh.services.found_peers import FoundPeers
+from mesh.services.found_peers import FoundPeers, UpTo
 from mesh.services.identify import Identify, PeerInfo
+from mesh.services.keeping import Keeping
 from mesh.services.peering import Peering
 from mesh.services.pex import PeerExchange
 from mesh.services.registry import Registry
@@ -31,10 +35,14 @@ from mesh.storage.registration_store import RegistrationLimits, RegistrationStor
 from mesh.telemetry.counters import Counters
 
 if TYPE_CHECKING:
+    from mesh.services.kademlia import Kademlia
     from mesh.services.mdns import MdnsDiscovery
 
+log = logging.getLogger(__name__)
+
 EXCHANGED_PER_MINUTE: Final = 100
-"""Peers that all answers of peer exchange together may have dialled."""
+"""Peers that all answers of peer exchange, or all walks in the DHT, may have dialled."""
+WALK_BYTES: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +59,19 @@ class Surroundings:
     counters: Counters
     listening: Callable[[], Iterable[Multiaddr]]
     connect: Callable[[Any], Awaitable[Connection]]
+    dht: Callable[[], Kademlia | None]
 
 
 class Discovery:
     """The parts: ``peering`` keeps peers, ``found`` dials those that others told of, ``watch`` notices another network,
-    ``rendezvous`` asks rendezvous points. ``mdns``, ``exchange`` and ``point`` are None unless they are configured."""
+    ``rendezvous`` asks rendezvous points. ``mdns``, ``exchange``, ``point`` and ``keeping`` are None unless they are
+    configured."""
 
     def __init__(self, around: Surroundings) -> None:
         swarm, config = around.swarm, around.config
         self._around = around
         self._scope: Scope | None = None
-        self._wanted = config.connections.low
+        self._wanted = config.keeping.high if config.keeping.enabled else config.connections.low
         self.mdns: MdnsDiscovery | None = None
         self.exchange: PeerExchange | None = None
         self.point: RendezvousPoint | None = None
@@ -70,10 +80,10 @@ class Discovery:
             swarm.own_id,
             self._connect,
             lambda peer: swarm.connection_to(peer, direct=True) is not None,
-            lambda: len(swarm.peers),
-            self._wanted,
+            UpTo(self._wanted, lambda: len(swarm.peers)),
             around.counters,
         )
+        self.keeping: Keeping | None = None
         self.peering = Peering(
             config.network.peering,
             self._connect_named,
@@ -99,8 +109,11 @@ class Discovery:
             self._start_exchange(scope)
         if config.rendezvous.serve and datastore is not None:
             await self._start_point(scope, datastore)
+        if config.keeping.enabled:
+            self._start_keeping(scope)
         relays = config.relay.relays or config.relay.auto
-        if config.network.peering or config.network.bootstrap or config.mdns.enabled or relays:
+        named = config.network.peering or config.network.bootstrap
+        if named or relays or config.mdns.enabled or config.keeping.enabled:
             scope.spawn(self.watch.run(), "interface watch")
 
     async def stop(self) -> None:
@@ -110,6 +123,9 @@ class Discovery:
             self._around.identify.observers.remove(self._identified)
             registry.remove(pex.PROTOCOL_ID)
             self.exchange = None
+        if self.keeping is not None:
+            await self.keeping.stop()
+            self.keeping = None
         if self.point is not None:
             registry.remove(rendezvous_rules.PROTOCOL_ID)
             self.point = None
@@ -140,6 +156,42 @@ class Discovery:
         around.registry.add(pex.PROTOCOL_ID, self.exchange.serve)
         around.identify.observers.append(self._identified)
         scope.spawn(self.exchange.run(), "peer exchange")
+
+    def _start_keeping(self, scope: Scope) -> None:
+        around, found = self._around, self.found
+        found.limit("dht", EXCHANGED_PER_MINUTE)
+        keeping = Keeping(
+            around.config.keeping,
+            around.swarm,
+            found.blacklist,
+            self._connect,
+            lambda: self._seek(scope),
+            found.look,
+            around.counters,
+        )
+        found.selection = self.keeping = keeping
+        self.watch.observers.append(keeping.network_changed)
+        keeping.start(scope)
+
+    def _seek(self, scope: Scope) -> None:
+        """Ask the sources that are on for more peers."""
+        if self.exchange is not None:
+            self.exchange.hurry()
+        if self._around.config.network.bootstrap:
+            self._around.bootstrap.hurry()
+        dht = self._around.dht()
+        if dht is not None:
+            scope.spawn(self._walk(dht), "walk")
+
+    async def _walk(self, dht: Kademlia) -> None:
+        """Offer the peers around a random place of the DHT."""
+        try:
+            found = await dht.closest_peers(os.urandom(WALK_BYTES))
+        except MeshError as error:
+            log.debug("no peers of the DHT: %s", error)
+            return
+        for peer in found:
+            self.found.offer(peer, self._around.peerstore.of(peer), "dht")
 
     async def _start_point(self, scope: Scope, datastore: Datastore) -> None:
         section = self._around.config.rendezvous

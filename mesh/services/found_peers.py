@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Final, Protocol
 
 from mesh.errors import MeshError
 from mesh.identity.peer_id import PeerId
@@ -29,24 +29,64 @@ MAX_ADDRESSES: Final = 16
 Connect = Callable[[PeerId, tuple[Multiaddr, ...]], Awaitable[object]]
 
 
+class Selection(Protocol):
+    """Who decides whom of those that wait to dial, and when."""
+
+    def has_room(self, dialling: int) -> bool:
+        """Whether another may be dialled while so many are."""
+
+    def admits(self, peer: PeerId) -> bool:
+        """Whether somebody is worth waiting for."""
+
+    def choose(self, waiting: Mapping[PeerId, tuple[Multiaddr, ...]]) -> PeerId:
+        """The next of several."""
+
+    def began(self, peer: PeerId) -> None:
+        """This one is being dialled."""
+
+    def ended(self, peer: PeerId) -> None:
+        """The dial has ended: it is connected, or cannot be reached."""
+
+
+class UpTo:
+    """As many as are ``wanted``, in the order in which they were named; ``peer_count`` says how many are connected."""
+
+    def __init__(self, wanted: int, peer_count: Callable[[], int]) -> None:
+        self._wanted = wanted
+        self._peer_count = peer_count
+
+    def has_room(self, dialling: int) -> bool:
+        return self._peer_count() + dialling < self._wanted
+
+    def admits(self, _peer: PeerId) -> bool:
+        return True
+
+    def choose(self, waiting: Mapping[PeerId, tuple[Multiaddr, ...]]) -> PeerId:
+        return next(iter(waiting))
+
+    def began(self, peer: PeerId) -> None:
+        """Nothing to note."""
+
+    def ended(self, peer: PeerId) -> None:
+        """Nothing to note."""
+
+
 class FoundPeers:
     """Who was named and waits to be dialled. ``connect`` dials a peer at addresses, ``is_connected`` says whether a
-    direct connection stands, ``peer_count`` says how many are connected; at ``wanted`` nobody more is dialled."""
+    direct connection stands, ``selection`` decides whom of them to dial and when."""
 
     def __init__(
         self,
         local: PeerId,
         connect: Connect,
         is_connected: Callable[[PeerId], bool],
-        peer_count: Callable[[], int],
-        wanted: int,
+        selection: Selection,
         counters: Counters,
     ) -> None:
         self._local = local
         self._connect = connect
         self._is_connected = is_connected
-        self._peer_count = peer_count
-        self._wanted = wanted
+        self.selection = selection
         self._counters = counters
         self._allowances: dict[str, Allowance] = {}
         self._waiting: dict[PeerId, tuple[Multiaddr, ...]] = {}
@@ -58,6 +98,11 @@ class FoundPeers:
     def waiting(self) -> int:
         """How many will be dialled when it is their turn."""
         return len(self._waiting)
+
+    @property
+    def names(self) -> list[PeerId]:
+        """Who they are."""
+        return list(self._waiting)
 
     def limit(self, source: str, per_minute: int) -> None:
         """So many peers a source may name a minute, half of them at once."""
@@ -87,10 +132,11 @@ class FoundPeers:
         async with asyncio.TaskGroup() as dials:
             while True:
                 while self._waiting and self._room:
-                    peer = next(iter(self._waiting))
+                    peer = self.selection.choose(self._waiting)
                     addresses = self._waiting.pop(peer)
                     if not self._is_connected(peer):
                         self._dialling.add(peer)
+                        self.selection.began(peer)
                         dials.create_task(self._dial(peer, addresses), name=f"found {peer.short()}")
                 await self._awake.wait()
                 self._awake.clear()
@@ -98,13 +144,15 @@ class FoundPeers:
     @property
     def _room(self) -> bool:
         busy = len(self._dialling)
-        return busy < DIALS_AT_ONCE and self._peer_count() + busy < self._wanted
+        return busy < DIALS_AT_ONCE and self.selection.has_room(busy)
 
     def _refusal(self, peer: PeerId, addresses: tuple[Multiaddr, ...], source: str) -> str | None:
         if peer == self._local or not addresses:
             return "nobody"
         if self._is_connected(peer) or peer in self._dialling:
             return "connected"
+        if not self.selection.admits(peer):
+            return "no better"
         now = time.monotonic()
         if self.blacklist.wait(peer, now):
             return "blacklisted"
@@ -128,4 +176,5 @@ class FoundPeers:
             self.blacklist.note_success(peer)
         finally:
             self._dialling.discard(peer)
+            self.selection.ended(peer)
             self._awake.set()

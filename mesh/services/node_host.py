@@ -76,6 +76,12 @@ class NodeHost:
     def bootstrap(self) -> None:
         self._node.bootstrap.hurry()
 
+    def protect(self, peer: PeerId, tag: str) -> None:
+        self._node.swarm.manager.protect(peer, tag)
+
+    def unprotect(self, peer: PeerId, tag: str) -> None:
+        self._node.swarm.manager.unprotect(peer, tag)
+
     def record_of(self, peer: PeerId) -> bytes | None:
         known = self._node.addresses.record_of(peer)
         return None if known is None else known[0]

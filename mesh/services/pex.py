@@ -137,6 +137,11 @@ class PeerExchange:
             self._fresh[connection] = None
             self._awake.set()
 
+    def hurry(self) -> None:
+        """More are wanted now: whoever exchanges peers is asked soon, no more often than it allows."""
+        for connection in self._swarm.connections:
+            self.identified(connection)
+
     async def run(self) -> None:
         """Ask newcomers at once, and some others every interval, while more peers are wanted. For ever."""
         while True:

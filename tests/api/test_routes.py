@@ -24,7 +24,7 @@ OPERATIONS = (
     " identify list_addresses list_allowed list_bootstrap list_denied list_lethean_peers list_peers"
     " list_pubsub_peers list_topics measure_perf ping ping_lethean provide publish publish_many"
     " put_value read_lethean_logs refresh_table register_at_point remove_bootstrap show_dht_status"
-    " show_health show_id show_lethean show_limits show_mesh show_metrics show_nat show_pubsub_stats"
+    " show_health show_id show_kept show_lethean show_limits show_mesh show_metrics show_nat show_pubsub_stats"
     " show_punches show_scores show_stats show_table start_lethean_miner stop_lethean_miner"
     " stream_events stream_rates subscribe test_nat trace_query unregister_at_point withdraw"
 )
@@ -49,6 +49,12 @@ async def test_id(caller: httpx.AsyncClient, node: Node) -> None:
     assert told["addrs"] == [str(address) for address in node.listen_addrs]
     assert "/ipfs/ping/1.0.0" in told["protocols"]
     assert told["agent_version"].startswith("mesh/")
+
+
+async def test_kept_is_empty_while_the_rules_are_off(caller: httpx.AsyncClient, peer: Node) -> None:
+    await caller.post("/v0/swarm/connect", json={"addr": str(peer.listen_addrs[0])})
+    told = (await caller.get("/v0/swarm/kept")).json()
+    assert told == {"enabled": False, "low": 25, "high": 50, "connected": 1, "peers": []}
 
 
 async def test_connect_list_disconnect(caller: httpx.AsyncClient, node: Node, peer: Node) -> None:

@@ -124,6 +124,22 @@ def test_connections(daemon: Running, other: Running, mesh: Mesh) -> None:
     assert (gone.status, gone.error["code"]) == (1, "unknown-peer")
 
 
+def test_kept_peers(home: Path, other: Running, mesh: Mesh) -> None:
+    with running(home, "--api", "127.0.0.1:0"):
+        assert "set keeping.enabled to true" in mesh("swarm", "kept").out
+        assert mesh("swarm", "kept", "--json").lines[0]["enabled"] is False
+    os.environ["MESH_KEEPING_ENABLED"] = "true"
+    try:
+        with running(home, "--api", "127.0.0.1:0"):
+            mesh("swarm", "connect", other.address)
+            first, line = mesh("swarm", "kept").out.splitlines()
+            assert first == "1 connected, 25 to 50 wanted"
+            assert line.startswith(f"{other.peer}  ")
+            assert "connected" in line
+    finally:
+        del os.environ["MESH_KEEPING_ENABLED"]
+
+
 def test_limits_and_stats(daemon: Running, mesh: Mesh) -> None:
     shown = mesh("swarm", "limits").out
     assert "system" in shown

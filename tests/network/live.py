@@ -20,6 +20,7 @@ from mesh.config import (
     DcutrSection,
     IdentifySection,
     KademliaSection,
+    KeepingSection,
     LimitsSection,
     MdnsSection,
     NetworkSection,
@@ -123,11 +124,13 @@ def configured(*listen: str, serve: tuple[str, ...] = (), **settings: Any) -> Co
         "rendezvous": (RendezvousSection, {}),
         "relay": (RelaySection, {}),
         "dcutr": (DcutrSection, {}),
+        "keeping": (KeepingSection, {}),
     }
     renamed = {"identify_timeout_s": ("identify", "timeout_s"), "ping_timeout_s": ("ping", "timeout_s")}
     renamed["connection_held_bytes"] = ("yamux", "max_held_bytes")
     renamed |= {"mdns": ("mdns", "enabled"), "pex": ("pex", "enabled")}
     renamed["serve_rendezvous"] = ("rendezvous", "serve")
+    renamed |= {f"keep_{field}": ("keeping", field) for field in KeepingSection.__dataclass_fields__}
     renamed["relay_serve"] = ("relay", "serve")
     renamed["hole_punching"] = ("dcutr", "enabled")
     renamed["port_mapping"] = ("port_mapping", "protocol")

@@ -13,7 +13,7 @@ from mesh.identity.peer_id import PeerId
 from mesh.multiformats.multiaddr import Multiaddr
 from mesh.network.blacklist import FAILURES, FIRST_S
 from mesh.services import found_peers
-from mesh.services.found_peers import DIALS_AT_ONCE, MAX_ADDRESSES, MAX_WAITING, FoundPeers
+from mesh.services.found_peers import DIALS_AT_ONCE, MAX_ADDRESSES, MAX_WAITING, FoundPeers, UpTo
 from mesh.telemetry.counters import Counters
 from tests.services.test_bootstrap import A, B, C, peer_of
 from tests.services.virtual_time import VirtualTime, ended
@@ -39,8 +39,7 @@ class Net:
             PEER_C,
             self.connect,
             lambda peer: peer in self.connected,
-            lambda: len(self.connected),
-            wanted,
+            UpTo(wanted, lambda: len(self.connected)),
             self.counters,
         )
         self.found.limit("test", per_minute)

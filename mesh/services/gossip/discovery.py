@@ -49,7 +49,7 @@ class Dials:
     """Connects to peers that others named, a few at a time. Nothing is said when that fails."""
 
     def __init__(self, host: Host, spawn: Spawn, counters: Counters) -> None:
-        self._host = host
+        self.host = host
         self._spawn = spawn
         self._counters = counters
         self._gate = asyncio.Semaphore(DIALS_AT_ONCE)
@@ -58,10 +58,10 @@ class Dials:
     def begin(self, peer: PeerId, addresses: Iterable[Multiaddr] = ()) -> None:
         """Connect to a peer, unless that is so already or under way, or too many are."""
         if (
-            peer == self._host.peer_id
+            peer == self.host.peer_id
             or peer in self._under_way
             or len(self._under_way) >= MAX_DIALS
-            or self._host.connection_to(peer) is not None
+            or self.host.connection_to(peer) is not None
         ):
             return
         self._under_way.add(peer)
@@ -70,7 +70,7 @@ class Dials:
     async def _dial(self, peer: PeerId, addresses: tuple[Multiaddr, ...]) -> None:
         try:
             async with self._gate:
-                await self._host.connect(peer, addresses)
+                await self.host.connect(peer, addresses)
                 self._counters.count("gossip.dialled")
         except MeshError as error:
             self._counters.count("gossip.dial_failed")

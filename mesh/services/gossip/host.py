@@ -48,6 +48,12 @@ class Host(Protocol):
     async def connect(self, target: PeerId, addresses: Iterable[Multiaddr]) -> Connection:
         """A connection, dialled if there is none. Raises `DialError`."""
 
+    def protect(self, peer: PeerId, tag: str) -> None:
+        """Have the connection manager spare a peer until `unprotect`: it is a neighbour in a mesh."""
+
+    def unprotect(self, peer: PeerId, tag: str) -> None:
+        """Spare it no more for that."""
+
     def record_of(self, peer: PeerId) -> bytes | None:
         """A peer's newest signed record, checked, in its envelope."""
 

@@ -437,10 +437,14 @@ class _Parts:
                     self._dial_offered(data, envelope)
             elif isinstance(event, DirectMissing):
                 self._dials.begin(event.peer, self._direct[event.peer])
-            elif self.tracer is not None and isinstance(event, Grafted):
-                self.tracer.graft(event.peer, event.topic)
-            elif self.tracer is not None and isinstance(event, Pruned):
-                self.tracer.prune(event.peer, event.topic)
+            elif isinstance(event, Grafted):
+                self._dials.host.protect(event.peer, f"pubsub:{event.topic}")
+                if self.tracer is not None:
+                    self.tracer.graft(event.peer, event.topic)
+            elif isinstance(event, Pruned):
+                self._dials.host.unprotect(event.peer, f"pubsub:{event.topic}")
+                if self.tracer is not None:
+                    self.tracer.prune(event.peer, event.topic)
         if self.tracer is not None:
             self._trace_drops(self.tracer)
         self.publishing.flush()
