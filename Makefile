@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: setup run test test-long lint codecs interop-peers lethean-peer js-peers bench lock clean
+.PHONY: setup run test test-long test-nat lint codecs interop-peers lethean-peer js-peers bench lock clean
 
 setup: $(STAMP)
 
@@ -43,6 +43,12 @@ test: setup lint interop-peers lethean-peer js-peers
 
 test-long: setup interop-peers
 	$(BIN)/python -m pytest -m long
+
+# Ten sets behind real NATs, three tries each: required where a laboratory can be built, else skipped, loudly.
+test-nat: setup interop-peers
+	@if $(BIN)/python -c "import sys; from mesh.lab import missing_ability; sys.exit(bool(missing_ability()))"; \
+	then MESH_LAB=require $(BIN)/python -m pytest -n 2 --dist loadgroup -m nat_set tests/lab; \
+	else echo "test-nat: NOTHING WAS TESTED BEHIND NATS: no laboratory can be built here" >&2; fi
 
 bench: setup interop-peers
 	$(BIN)/python -m tools.bench --peers second

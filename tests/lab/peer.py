@@ -114,6 +114,7 @@ async def run(options: argparse.Namespace) -> None:
             relays=tuple(options.relay),
             relay_serve=options.relay_serve,
             hole_punching=options.hole_punching,
+            autonat_serve=options.autonat_serve,
             wanted=options.wanted,
             bootstrap=tuple(options.bootstrap),
             mode=options.dht,
@@ -141,6 +142,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--listen", action="append", default=[])
     parser.add_argument("--relay", action="append", default=[])
+    parser.add_argument("--autonat-serve", action="store_true")
     parser.add_argument("--wanted", type=int, default=2)
     parser.add_argument("--bootstrap", action="append", default=[])
     parser.add_argument("--dht", default="off")

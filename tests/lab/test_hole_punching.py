@@ -90,7 +90,13 @@ FIRST_OF = [pytest.param(each, marks=[pytest.mark.long] * (each > 1)) for each i
 @pytest.mark.parametrize("number", FIRST_OF)
 @pytest.mark.parametrize(("a", "b"), OURS_AND_GO, ids=lambda each: each)
 @pytest.mark.parametrize("transport", ["tcp", "quic"])
-@pytest.mark.parametrize("kind", ["port-restricted", "port-changed"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("port-restricted", marks=pytest.mark.nat_set(1)),
+        pytest.param("port-changed", marks=pytest.mark.nat_set(2)),
+    ],
+)
 async def test_cone_to_cone_becomes_direct(kind: str, transport: str, a: str, b: str, number: int) -> None:
     with homes(kind, kind) as lab:
         async with meeting(lab, a, b, "ours", transport) as met:
@@ -121,6 +127,7 @@ async def test_both_transports_are_tried_although_the_relay_was_dialled_over_tcp
             assert await echoes(met.a, met.b)
 
 
+@pytest.mark.nat_set(3)
 @pytest.mark.parametrize("number", FIRST_OF)
 async def test_symmetric_to_symmetric_stays_relayed(number: int) -> None:
     with homes("c", "c") as lab:
@@ -141,28 +148,34 @@ class Case:
     ends: str
     delay_ms: float = 20.0
     versions: tuple[str, str] = ("4", "4")
+    nat_set: int = 0
 
     def __str__(self) -> str:
         return f"{self.a}:{self.b}:{self.transports}:{self.delay_ms:g}"
 
 
 CASES = [
-    Case("c", "b", "tcp", ""),
-    Case("c", "b", "quic", ""),
-    Case("c", "a", "tcp", "tcp"),
-    Case("c", "a", "quic", "quic"),
-    Case("c", "r", "tcp", "tcp"),
-    Case("c", "r", "quic", "quic"),
+    Case("c", "b", "tcp", "", nat_set=3),
+    Case("c", "b", "quic", "", nat_set=3),
+    Case("c", "a", "tcp", "tcp", nat_set=4),
+    Case("c", "a", "quic", "quic", nat_set=4),
+    Case("c", "r", "tcp", "tcp", nat_set=4),
+    Case("c", "r", "quic", "quic", nat_set=4),
     Case("b", "bb", "tcp", "tcp", 0.0),
     Case("b", "bb", "quic", "quic", 0.0),
     Case("bb", "b", "tcp", "tcp", 0.0),
-    Case("b", "u", "tcp,quic", "tcp"),
+    Case("b", "u", "tcp,quic", "tcp", nat_set=7),
     Case("fw", "b", "tcp", "tcp", 0.0),
     Case("fw", "b", "quic", "quic", 0.0),
-    Case("v6", "fw", "tcp", "tcp", 0.0, ("6", "46")),
-    Case("v6", "fw", "quic", "quic", 0.0, ("6", "46")),
-    Case("v6", "b", "tcp", "", 0.0, ("6", "4")),
+    Case("v6", "fw", "tcp", "tcp", 0.0, ("6", "46"), nat_set=7),
+    Case("v6", "fw", "quic", "quic", 0.0, ("6", "46"), nat_set=7),
+    Case("v6", "b", "tcp", "", 0.0, ("6", "4"), nat_set=7),
 ]
+
+
+def marked(case: Case) -> object:
+    """A parameter that belongs to its set."""
+    return pytest.param(case, marks=[pytest.mark.nat_set(case.nat_set)] * bool(case.nat_set), id=str(case))
 
 
 async def ended(met: Meeting, case: Case) -> None:
@@ -178,7 +191,7 @@ async def ended(met: Meeting, case: Case) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("number", range(1, TRIES + 1))
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", list(map(marked, CASES)))
 async def test_other_kinds(case: Case, number: int) -> None:
     with homes(case.a, case.b, case.delay_ms) as lab:
         async with meeting(lab, transports=case.transports, versions=case.versions) as met:
@@ -188,7 +201,7 @@ async def test_other_kinds(case: Case, number: int) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("number", range(1, TRIES + 1))
 @pytest.mark.parametrize(("a", "b"), OURS_AND_GO[1:], ids=lambda each: each)
-@pytest.mark.parametrize("case", [each for each in CASES if each.a == "c" and each.ends], ids=str)
+@pytest.mark.parametrize("case", [marked(each) for each in CASES if each.nat_set == 4])
 async def test_symmetric_to_open_cones_with_go(case: Case, a: str, b: str, number: int) -> None:
     with homes(case.a, case.b, case.delay_ms) as lab:
         async with meeting(lab, a, b, transports=case.transports) as met:
@@ -196,6 +209,7 @@ async def test_symmetric_to_open_cones_with_go(case: Case, a: str, b: str, numbe
 
 
 @pytest.mark.long
+@pytest.mark.nat_set(5)
 @pytest.mark.parametrize("number", range(1, TRIES + 1))
 @pytest.mark.parametrize(
     ("transport", "delay_ms"), list(itertools.product(["tcp", "quic"], [0.0, 20.0])), ids=str
@@ -211,6 +225,7 @@ async def test_routers_that_answer_end_in_direct_or_relayed(
 
 
 @pytest.mark.long
+@pytest.mark.nat_set(10)
 @pytest.mark.parametrize("number", range(1, TRIES + 1))
 @pytest.mark.parametrize("transport", ["tcp", "quic"])
 async def test_a_lossy_line_ends_in_direct_or_relayed(transport: str, number: int) -> None:

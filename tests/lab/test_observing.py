@@ -14,6 +14,7 @@ from tools.interop_peers.process import CommandFailed
 
 pytestmark = [pytest.mark.long, pytest.mark.usefixtures("laboratory")]
 
+TRIES = pytest.mark.parametrize("number", range(1, 4))
 OBSERVERS = {"relay": RELAY_IP, "homeB": "11.4.1.2", "homeC": "11.5.1.2", "homeD": "11.6.1.2"}
 COLLIDING = {"homeE": "11.7.1.2", "homeF": "11.8.1.2", "homeG": "11.9.1.2", "homeH": "11.10.1.2"}
 
@@ -27,7 +28,9 @@ async def kind_of_nat(peer: LabPeer) -> str:
     return str(found["nat"]["udp"])
 
 
-async def test_the_kind_of_nat_is_judged_anew_when_observers_disagree() -> None:
+@pytest.mark.nat_set(6)
+@TRIES
+async def test_the_kind_of_nat_is_judged_anew_when_observers_disagree(number: int) -> None:
     """Two hosts behind one NAT use the same port: where the other was first, ours gets another port for that peer alone.
     The NAT keeps ports for four observers, and is symmetric in effect for the next four."""
     plans = [SitePlan(kind_named("b"), hosts=2), *(SitePlan(kind_named("open")) for _ in range(7))]
@@ -51,8 +54,10 @@ async def test_the_kind_of_nat_is_judged_anew_when_observers_disagree() -> None:
             assert await kind_of_nat(peer) == "symmetric"
 
 
+@pytest.mark.nat_set(9)
+@TRIES
 @pytest.mark.parametrize("keepalive_s", [1.0, 60.0], ids=["often", "rarely"])
-async def test_keepalives_hold_the_mapping(keepalive_s: float) -> None:
+async def test_keepalives_hold_the_mapping(keepalive_s: float, number: int) -> None:
     """The NAT forgets after 2 s, after 3 s what was answered: with keepalives in time the relay still reaches us, else
     its packets find nobody. The mapping has another port each time, so that it does not come back by itself."""
     with Lab("b'") as lab:
