@@ -149,7 +149,8 @@ def test_a_large_directory_is_the_trie_that_go_makes() -> None:
     given_entries = entries(8000)
     blocks = build_directory(given_entries)
     assert str(blocks[-1].cid) == "bafybeihv52jlppix6mm3sqk5louw5khz33g4dvnwze4c4hyvd7eawbyn3u"
-    store, left, found = {each.cid: each for each in blocks}, [blocks[-1].cid], []
+    found: list[Link] = []
+    store, left = {each.cid: each for each in blocks}, [blocks[-1].cid]
     while left:
         part = read_directory(store[left.pop()])
         left += part.below
