@@ -1,0 +1,33 @@
+"""A datastore as a replica wants to see it: with what is being written as if it were there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from mesh.storage.datastore import LocalDatastore
+
+
+class PendingState:
+    """A `State` over a datastore. `pend` before a write is begun, `settle` when it has ended well."""
+
+    def __init__(self, datastore: LocalDatastore) -> None:
+        self._datastore = datastore
+        self._pending: dict[bytes, bytes | None] = {}
+
+    def get(self, key: bytes) -> bytes | None:
+        return self._pending[key] if key in self._pending else self._datastore.get_now(key)
+
+    def below(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        pending = {key: value for key, value in self._pending.items() if key.startswith(prefix)}
+        if not pending:
+            return self._datastore.scan_now(prefix)
+        found = {**dict(self._datastore.scan_now(prefix)), **pending}
+        return iter(sorted((key, value) for key, value in found.items() if value is not None))
+
+    def pend(self, changes: Mapping[bytes, bytes | None]) -> None:
+        """These are about to be written; only one write is under way at a time."""
+        self._pending.update(changes)
+
+    def settle(self) -> None:
+        """What was pending has been written."""
+        self._pending.clear()

@@ -1,0 +1,315 @@
+"""One replica, its topic and its stores."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Protocol, Self
+from urllib.parse import quote
+
+from mesh.errors import Closed, DecodeError, LimitError, MeshError, StorageError, UsageError
+from mesh.ipld.block import Block
+from mesh.multiformats.cid import Cid
+from mesh.network.scope import Scope
+from mesh.protocols.crdt.delta import clean_key
+from mesh.protocols.crdt.replica import Changed, Refused, Replica, read_broadcast
+from mesh.protocols.gossip import Verdict
+from mesh.services.crdt.pending import PendingState
+from mesh.services.crdt.watch import Watch
+from mesh.services.gossip import Message, Pubsub, Topic
+from mesh.storage.blockstore import Blockstore
+from mesh.storage.datastore import LocalDatastore
+from mesh.telemetry.counters import Counters
+
+log = logging.getLogger(__name__)
+
+FETCHES_AT_ONCE: Final = 64
+STEPS_AT_ONCE: Final = 32
+"""Blocks looked up, and nodes merged, before the loop goes on with something else."""
+SHUNNED_S: Final = 600.0
+"""So long are the broadcasts of a peer rejected that led to what is no branch."""
+MAX_SHUNNED: Final = 1024
+_OVERHEAD_BYTES: Final = 64 * 1024
+"""What a node may take besides the keys and values in it."""
+
+
+class BlockSource(Protocol):
+    """Where blocks come from that are not in the own store."""
+
+    async def get(self, cid: Cid) -> Block:
+        """A block, verified. Raises a `MeshError` when it cannot be had; may take long."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How far a replica is. `behind` counts nodes known to be missing: 0 means converged with all it has heard of."""
+
+    topic: str
+    heads: dict[Cid, int]
+    behind: int
+    counts: dict[str, int]
+    peers: int
+
+
+class Crdt:
+    """A replicated mapping of text keys to bytes; keys look like paths. Made by `Node.crdt`.
+
+    Reading is immediate and sees own changes at once. Every method may raise StorageError; after a failed write the
+    replica takes no more changes until it is started again.
+    """
+
+    def __init__(
+        self,
+        topic: str,
+        pubsub: Pubsub,
+        blocks: Blockstore,
+        datastore: LocalDatastore,
+        source: BlockSource,
+        counters: Counters,
+        *,
+        namespace: str | None = None,
+    ) -> None:
+        self.topic = topic
+        self._pubsub = pubsub
+        self._blocks = blocks
+        self._state = PendingState(datastore)
+        self._source = source
+        self._counters = counters
+        self._namespace = namespace or f"/crdt/{quote(topic, safe='')}"
+        self._replica: Replica | None = None
+        self._joined: Topic | None = None
+        self._scope: Scope | None = None
+        self._wake = asyncio.Event()
+        self._writing = asyncio.Lock()
+        self._failure: MeshError | None = None
+        self._to_fetch: deque[Cid] = deque()
+        self._fetching = 0
+        self._watches: set[Watch] = set()
+        self._shunned: dict[bytes, float] = {}
+
+    # -- life --------------------------------------------------------------------------------------------------------
+
+    async def start(self, scope: Scope) -> None:
+        """Read what is stored, join the topic, catch up. Raises StorageError, UsageError."""
+        loop = asyncio.get_running_loop()
+        self._replica = Replica(
+            self._state,
+            self._blocks.get,
+            namespace=self._namespace,
+            random=random.random,
+            now=loop.time(),
+        )
+        self._joined = self._pubsub.join(self.topic, self._judge)
+        self._scope = Scope(f"crdt {self.topic}", scope)
+        self._scope.spawn(self._listen(self._joined), "crdt broadcasts", on_error=self._fail)
+        self._scope.spawn(self._run(), "crdt", on_error=self._fail)
+
+    async def stop(self) -> None:
+        """Leave the topic; what was acknowledged stays on disk. Safe to call twice."""
+        scope, self._scope = self._scope, None
+        if scope is None:
+            return
+        await scope.close()
+        if self._joined is not None:
+            await self._joined.leave()
+        async with self._writing:
+            self._replica = self._joined = None
+        for watch in list(self._watches):
+            watch.end()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    # -- the mapping -------------------------------------------------------------------------------------------------
+
+    def get(self, key: str) -> bytes | None:
+        """The value of a key."""
+        return self._running().get(key)
+
+    def below(self, prefix: str = "/") -> list[tuple[str, bytes]]:
+        """Keys and values at or below a key, in the order of the keys."""
+        return self._running().below(prefix)
+
+    async def put(self, key: str, value: bytes, *, again: bool = False) -> None:
+        """Set a key; returns once that is safe. A value that it has already makes no node, unless `again`.
+
+        Raises LimitError when the block store is full, UsageError over the limits of the format.
+        """
+        replica = self._running()
+        if again or replica.get(key) != value:
+            self._check_room(len(key) + len(value))
+            replica.put(key, value)
+            await self._flush()
+
+    async def delete(self, key: str) -> None:
+        """Remove a key; nothing happens for one without a value."""
+        self._check_room(0)
+        if self._running().delete(key) is not None:
+            await self._flush()
+
+    async def batch(self, changes: Iterable[tuple[str, bytes | None]]) -> None:
+        """Put, or with None delete, several keys: one node for each mebibyte of them."""
+        listed = list(changes)
+        self._check_room(sum(len(key) + len(value or b"") for key, value in listed))
+        if self._running().batch(listed):
+            await self._flush()
+
+    def watch(self, prefix: str = "/") -> Watch:
+        """Changes at or below a key, from now on, of whoever made them."""
+        return Watch(clean_key(prefix), self._watches)
+
+    def status(self) -> Status:
+        """How far this replica is."""
+        replica = self._running()
+        peers = len(self._joined.peers()) if self._joined is not None else 0
+        return Status(self.topic, replica.heads, replica.behind, dict(replica.counts), peers)
+
+    def keep(self) -> list[Cid]:
+        """Roots of what garbage collection has to leave: the whole history, which others may ask for."""
+        return list(self._running().heads)
+
+    def _running(self) -> Replica:
+        if self._failure is not None:
+            raise StorageError(f"the replica of {self.topic!r} has failed: {self._failure}; start it again")
+        if self._replica is None:
+            raise UsageError(f"the replica of {self.topic!r} is not running")
+        return self._replica
+
+    def _check_room(self, size: int) -> None:
+        usage = self._blocks.usage
+        if usage.bytes + size + _OVERHEAD_BYTES > usage.max_bytes:
+            raise LimitError("blocks", "bytes", usage.max_bytes, "blocks.max_bytes")
+
+    # -- writing -----------------------------------------------------------------------------------------------------
+
+    async def _flush(self) -> None:
+        """Write all that was changed by now, then tell of it. Those that come meanwhile share the next write."""
+        async with self._writing:
+            replica = self._running()
+            blocks, changes = replica.blocks(), replica.changes()
+            broadcasts, events = replica.broadcasts(), replica.events()
+            if blocks or changes:
+                self._state.pend(changes)
+                try:
+                    await self._blocks.put(*blocks, besides=changes)
+                except MeshError as error:
+                    self._fail(error)
+                    raise
+                self._state.settle()
+        for event in events:
+            if isinstance(event, Changed):
+                for watch in list(self._watches):
+                    watch.put(event)
+            else:
+                self._shun(event)
+        for data in broadcasts:
+            await self._publish(data)
+
+    async def _publish(self, data: bytes) -> None:
+        if self._joined is None or self._replica is None:
+            return
+        self._replica.receive(data, b"", asyncio.get_running_loop().time())
+        try:
+            await self._joined.publish(data)
+        except (Closed, LimitError, UsageError) as error:
+            self._counters.count("crdt.untold")
+            log.debug("broadcast in %s: %s", self.topic, error)
+
+    def _fail(self, error: MeshError) -> None:
+        if self._failure is None:
+            self._failure = error
+            log.error("replica of %s: %s", self.topic, error)
+
+    # -- hearing -----------------------------------------------------------------------------------------------------
+
+    def _judge(self, message: Message) -> Verdict:
+        """Broadcasts that cannot be read, and those of peers that led astray, count against whoever passes them on."""
+        sender = message.sender or b""
+        until = self._shunned.get(sender)
+        if until is not None and until > asyncio.get_running_loop().time():
+            self._counters.count("crdt.shunned")
+            return Verdict.REJECT
+        try:
+            read_broadcast(message.data)
+        except DecodeError:
+            self._counters.count("crdt.no_broadcast")
+            return Verdict.REJECT
+        return Verdict.ACCEPT
+
+    def _shun(self, event: Refused) -> None:
+        self._counters.count("crdt.refused")
+        log.info("crdt %s: %s", self.topic, event.reason)
+        if event.source:
+            if len(self._shunned) >= MAX_SHUNNED:
+                self._shunned.pop(next(iter(self._shunned)))
+            self._shunned[event.source] = asyncio.get_running_loop().time() + SHUNNED_S
+
+    async def _listen(self, topic: Topic) -> None:
+        loop = asyncio.get_running_loop()
+        with topic.subscribe() as subscription:
+            async for message in subscription:
+                self._running().receive(message.data, message.sender or b"", loop.time())
+                self._wake.set()
+
+    # -- catching up -------------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        """Fetch and merge whatever there is, and wake the replica when it is time."""
+        loop = asyncio.get_running_loop()
+        while True:
+            self._wake.clear()
+            more = self._step()
+            await self._flush()
+            if more:
+                await asyncio.sleep(0)
+                continue
+            replica = self._running()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(replica.deadline()):
+                    await self._wake.wait()
+            if loop.time() >= replica.deadline():
+                replica.wake(loop.time())
+
+    def _step(self) -> bool:
+        """Look up what is wanted, and merge; whether there is more to do at once."""
+        replica, now = self._running(), asyncio.get_running_loop().time()
+        self._to_fetch += replica.wanted()
+        looked_up = 0
+        while self._to_fetch and looked_up < STEPS_AT_ONCE and self._fetching < FETCHES_AT_ONCE:
+            cid = self._to_fetch.popleft()
+            looked_up += 1
+            block = self._blocks.get(cid)
+            if block is not None:
+                replica.arrived(block, now)
+            elif self._scope is not None:
+                self._fetching += 1
+                self._scope.spawn(self._fetch(cid), "crdt block")
+        more = replica.merge(STEPS_AT_ONCE)
+        return more or looked_up > 0
+
+    async def _fetch(self, cid: Cid) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            block = await self._source.get(cid)
+            await self._blocks.put(block)
+            self._running().arrived(block, loop.time())
+        except MeshError as error:
+            self._counters.count("crdt.unobtainable")
+            log.debug("block %s of %s: %s", cid, self.topic, error)
+            if self._replica is not None:
+                self._replica.unobtainable(cid, loop.time())
+        finally:
+            self._fetching -= 1
+            self._wake.set()
