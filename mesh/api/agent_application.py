@@ -13,6 +13,7 @@ from mesh.api import (
     agent_directory_routes,
     agent_event_routes,
     agent_message_routes,
+    agent_page,
     agent_peer_routes,
     agent_sending_routes,
     agent_shapes,
@@ -50,6 +51,7 @@ def make_agent_application(desk: AgentDesk) -> FastAPI:
     ):
         app.include_router(each.router, dependencies=[Security(scheme)], responses=_FAULTS)
     app.include_router(agent_event_routes.router)
+    app.include_router(agent_page.router)
     return app
 
 

@@ -19,6 +19,7 @@ from mesh.api import token
 from mesh.api.agent_application import make_agent_application
 from mesh.api.agent_desk import AgentDesk
 from mesh.api.agent_guard import AgentGuard
+from mesh.api.agent_page import OPEN_PATHS
 from mesh.api.binding import Bound, bind
 from mesh.api.server import END_S, KEEP_ALIVE_S, ApiServer
 from mesh.apps.agent.agent import Agent
@@ -103,6 +104,7 @@ class AgentApi:
             any_address=not is_loopback(self._listen),
             origins=frozenset(self._section.api_origins),
             all_need_token=self._section.api_token == "all",
+            open_paths=OPEN_PATHS,
         )
         return uvicorn.Config(
             self._guard,

@@ -12,9 +12,9 @@ from typing import Any
 
 import httpx
 import pytest
-from mesh.api.agent_server import AgentApi
 
 from mesh.api.agent_page import FILES
+from mesh.api.agent_server import AgentApi
 from mesh.apps.agent.agent import Agent
 from mesh.apps.agent.records import Direction, MessageRecord, ServiceInfo
 from mesh.apps.agent.store import address_book, message_log
