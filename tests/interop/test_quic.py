@@ -17,6 +17,7 @@ from mesh.services import echo
 from tests.interop.peers import DIRECTIONS, GoPeer, daemon, meet
 from tests.interop.test_transfer import COUNT_PROTOCOL, MIB, TRANSFER_S, send
 from tests.network.live import QUIC, Nodes, eventually, exchange
+from tests.network.quic.rebinding import Rebinding
 from tools.interop_peers.process import CommandFailed
 
 pytestmark = pytest.mark.interop
@@ -170,6 +171,58 @@ async def test_go_notices_our_sudden_death(go: GoPeer, tmp_path: Path, engine: s
         assert status == -signal.SIGKILL
         gone = await go.event("disconnected", lambda each: each["peer"] == running.peer, within_s=60)
         assert gone["peer"] == running.peer
+
+
+async def test_go_moves_about(nodes: Nodes, go: GoPeer, engine: str) -> None:
+    """Ten times, as behind a NAT that forgets; bytes go both ways at each place."""
+    node = await nodes.start(QUIC, engine=engine)
+    nat = Rebinding(("127.0.0.1", int(node.swarm.listen_addresses[0].value("udp") or 0)))
+    try:
+        await go.call("connect", addr=f"/ip4/127.0.0.1/udp/{nat.port}/quic-v1/p2p/{node.peer_id}")
+        await eventually(lambda: node.connections, "the connection")
+        (connection,) = node.connections
+        for number in range(10):
+            nat.rebind()
+            answer = await go.call("echo", peer=str(node.peer_id), bytes=MIB, within_s=TRANSFER_S)
+            assert answer["bytes"] == MIB
+            async with asyncio.timeout(20), await node.open(connection, echo.PROTOCOL_ID) as stream:
+                payload = number.to_bytes(2, "big") * 100_000
+                assert await exchange(stream, payload) == payload
+        assert node.connections == [connection]
+        await go.call("close", peer=str(node.peer_id))
+        await eventually(lambda: not node.connections, "the end")
+    finally:
+        nat.close()
+
+
+async def test_what_nobody_reads_of_go_holds_back_nothing_else(nodes: Nodes, go: GoPeer, engine: str) -> None:
+    taken: asyncio.Future[Stream] = asyncio.get_running_loop().create_future()
+    done = asyncio.Event()
+    node = await nodes.start(
+        QUIC, engine=engine, stream_window_bytes=128 * 1024, connection_window_bytes=256 * 1024
+    )
+
+    async def rests(stream: Stream) -> None:
+        taken.set_result(stream)
+        await done.wait()
+        await stream.write(b"read")
+
+    node.handle("/test/rests/1", rests)
+    await meet(node, go)
+    writing = asyncio.create_task(
+        go.call("open", peer=str(node.peer_id), protocol="/test/rests/1", send_hex="5a" * MIB, read_bytes=4)
+    )
+    stream = await taken
+    await eventually(lambda: node.swarm.memory.used_bytes >= 64 * 1024, "a window's fill")
+    answer = await go.call("echo", peer=str(node.peer_id), bytes=4 * MIB, within_s=TRANSFER_S)
+    assert answer["bytes"] == 4 * MIB
+    answer = await go.call("ping", peer=str(node.peer_id), count=100)
+    assert (answer["count"], answer["lost"]) == (100, 0)
+    assert not writing.done()
+    async with asyncio.timeout(TRANSFER_S):
+        assert await stream.read_exactly(MIB) == b"\x5a" * MIB
+        done.set()
+        await writing
 
 
 async def test_go_sees_our_orderly_end(nodes: Nodes, go: GoPeer, engine: str) -> None:

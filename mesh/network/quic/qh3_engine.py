@@ -3,7 +3,8 @@
 The core grants the connection credit for the bytes of an event the moment the event is taken, events stand in one queue,
 and nothing can be taken out of its turn. So bytes told and not yet consumed are counted: beyond the connection's window
 everything behind them stays in the core, which holds the peer to its windows. That one stream never fills the
-connection's window alone is the matter of `qh3_credit`; where the peer is, of `qh3_path`.
+connection's window alone is the matter of `qh3_credit`; where the peer is, of `qh3_path`. The core draws the reset tokens
+of its spare ids by lot: a peer that has gone over to one does not know a stateless reset for it, and waits until idle.
 
 Everything here and in the other modules of this name may touch what qh3 keeps private, so its version is pinned, and
 `tests/network/quic/test_qh3_internals.py` fails when one of those names changes.

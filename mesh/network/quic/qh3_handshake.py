@@ -30,7 +30,9 @@ TRANSPORT_PARAMETER_ERROR: Final = 0x8
 """RFC 9000, 20.1."""
 CORE_ERRORS: Final = (ValueError, RuntimeError, QuicConnectionError)
 """What the core and its facade raise."""
-_INITIAL_RTT_S: Final = 0.333
+_INITIAL_RTT_S: Final = 0.15
+"""Twice this passes before a first hello is repeated. RFC 9002 section 6.2.2 recommends 0.333, go-libp2p takes 0.1. With
+a peer farther away than that, a hello is repeated needlessly and a dialer begins with the smallest datagrams."""
 _ACK_DELAY_EXPONENT: Final = 3
 _MAX_ACK_DELAY_S: Final = 0.025
 

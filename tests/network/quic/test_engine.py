@@ -322,3 +322,22 @@ def test_a_dial_ends_when_no_version_is_spoken_by_both(make_engine: MakeEngine) 
     pair.pass_time(60)
     assert pair.dialer.up.deadline() is None
     assert not pair.dialer.up.transmit(pair.now, 16)
+
+
+def test_a_lost_hello_is_soon_repeated(pairing: Engines) -> None:
+    pair = Pair(pairing, Link(delay_s=0.001))
+    pair.dialer.up.start(pair.now)
+    assert pair.take(pair.dialer)
+    pair.run(lambda: pair.dialer.key is not None and pair.listener.key is not None, within_s=0.4)
+
+
+def test_a_peer_may_be_very_far_away(pairing: Engines) -> None:
+    """Longer than the first retransmissions wait."""
+    pair = Pair(pairing, Link(delay_s=0.6)).connect()
+    pair.listener.echoes = True
+    stream_id = pair.dialer.up.open_stream()
+    data = bytes(range(256)) * 1000
+    push(pair, pair.dialer, stream_id, data)
+    pair.run(lambda: stream_id in pair.dialer.ended)
+    assert bytes(pair.dialer.data[stream_id]) == data
+    assert not pair.listener.terminations

@@ -6,7 +6,7 @@ import asyncio
 import os
 import re
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -19,6 +19,7 @@ from mesh.network.quic.session import Session
 from mesh.network.stream import Stream
 from mesh.node import Node
 from tests.network.live import PATIENCE_S, QUIC, Nodes, connected, eventually, exchange, round_trip
+from tests.network.quic.rebinding import Rebinding
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -328,46 +329,6 @@ async def test_over_ipv6(nodes: Nodes, engine: str) -> None:
     await round_trip(client, server)
     (connection,) = client.connections
     assert str(connection.remote).startswith("/ip6/::1/udp/")
-
-
-class Rebinding:
-    """A NAT in front of a client: what comes in leaves from a socket of its own, which `rebind` replaces."""
-
-    def __init__(self, server: tuple[str, int]) -> None:
-        self._server = server
-        self._loop = asyncio.get_running_loop()
-        self._inside = self._socket(self._from_client)
-        self._outside = self._socket(self._from_server)
-        self._client: tuple[str, int] | None = None
-        self.port: int = self._inside.getsockname()[1]
-
-    def rebind(self) -> None:
-        self._close(self._outside)
-        self._outside = self._socket(self._from_server)
-
-    def close(self) -> None:
-        self._close(self._inside)
-        self._close(self._outside)
-
-    def _socket(self, come: Callable[[], None]) -> socket.socket:
-        made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        made.setblocking(False)
-        made.bind(("127.0.0.1", 0))
-        self._loop.add_reader(made, come)
-        return made
-
-    def _close(self, old: socket.socket) -> None:
-        self._loop.remove_reader(old)
-        old.close()
-
-    def _from_client(self) -> None:
-        data, self._client = self._inside.recvfrom(65536)
-        self._outside.sendto(data, self._server)
-
-    def _from_server(self) -> None:
-        data, _ = self._outside.recvfrom(65536)
-        if self._client is not None:
-            self._inside.sendto(data, self._client)
 
 
 MOVES = 10
