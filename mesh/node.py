@@ -17,7 +17,6 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -43,15 +42,14 @@ from mesh.services.bootstrap import Bootstrap
 from mesh.services.discovery import Discovery, Surroundings
 from mesh.services.identify import Identify, PeerInfo
 from mesh.services.node_host import NodeHost
+from mesh.services.node_services import IDLE, NodeServices
 from mesh.services.ping import Ping
 from mesh.services.reachability import ReachabilityService
 from mesh.services.registry import Registry
 from mesh.services.rendezvous import Rendezvous
 from mesh.storage import keystore
-from mesh.storage.datastore import Datastore
-from mesh.storage.memory_datastore import MemoryDatastore
+from mesh.storage.blockstore import Blockstore
 from mesh.storage.peerstore import Lifetime, Peerstore
-from mesh.storage.sqlite_datastore import SqliteDatastore
 from mesh.telemetry.counters import Counters
 
 if TYPE_CHECKING:
@@ -65,7 +63,6 @@ log = logging.getLogger(__name__)
 Target = PeerId | Multiaddr | Connection | str
 """What names a peer: its id, an address that ends in it, a connection to it, or the text of the first two."""
 
-_IDLE = "the node is not running: use `async with Node(...)` or `await node.start()`"
 OPTIONAL_SERVICES = {"echo": (echo.PROTOCOL_ID, echo.serve), "perf": (perf.PROTOCOL_ID, perf.serve)}
 
 
@@ -105,12 +102,8 @@ class Node:
         self._scope: Scope | None = None
         self._swarm: Swarm | None = None
         self._discovery: Discovery | None = None
-        self._dht: Kademlia | None = None
-        self._datastore: Datastore | None = None
-        self._pubsub = self._make_pubsub()
-        self._relaying: Relaying | None = None
-        self._punching: HolePunching | None = None
         self._push_pending = False
+        self.services = NodeServices(NodeHost(self), self.key, self.config, self._registry, self.counters)
         self.reachability = ReachabilityService(
             NodeHost(self), self.config, self.key.to_protobuf(), self._registry, self.counters
         )
@@ -147,18 +140,11 @@ class Node:
             await asyncio.wrap_future(self.addresses.start())
             self._discovery = self._make_discovery(self._swarm)
             self._discovery.watch.observers.append(self.reachability.network_changed)
-            dht = self.config.kademlia.mode != "off"
-            if dht or self.config.rendezvous.serve:
-                self._datastore = await _open_datastore(self.config.node.path)
-            if dht and self._datastore is not None:
-                await self._start_dht(self._scope, self._datastore)
-            if self._pubsub is not None:
-                await self._pubsub.start(self._scope)
+            await self.services.start(self._scope)
             for text in self.config.network.listen:
                 await self._swarm.listen(Multiaddr.parse(text))
-            await self._discovery.start(self._scope, self._datastore)
-            await self._start_relaying(self._swarm, self._scope)
-            self._start_punching(self._swarm, self._scope)
+            await self._discovery.start(self._scope, self.services.datastore)
+            await self.services.start_reaching(self._scope)
             await self.reachability.start(self._scope)
         except BaseException:
             await self.stop()
@@ -170,23 +156,14 @@ class Node:
         swarm, scope = self._swarm, self._scope
         if swarm is None or scope is None:
             return
-        for service in (
-            self.reachability,
-            self._discovery,
-            self._punching,
-            self._relaying,
-            self._pubsub,
-            self._dht,
-        ):
-            if service is not None:
-                await service.stop()
+        await self.reachability.stop()
+        if self._discovery is not None:
+            await self._discovery.stop()
+        await self.services.stop()
         await swarm.close()
         await scope.close()
-        self._swarm = self._scope = self._discovery = self._dht = self._relaying = None
-        self._punching = None
-        if self._datastore is not None:
-            await self._datastore.close()
-            self._datastore = None
+        self._swarm = self._scope = self._discovery = None
+        await self.services.close()
         await asyncio.wrap_future(self.addresses.stop())
         self.addresses.close()
 
@@ -205,7 +182,7 @@ class Node:
     def swarm(self) -> Swarm:
         """All connections. Raises `UsageError` before `start` and after `stop`."""
         if self._swarm is None:
-            raise UsageError(_IDLE)
+            raise UsageError(IDLE)
         return self._swarm
 
     @property
@@ -288,7 +265,7 @@ class Node:
     def discovery(self) -> Discovery:
         """How peers are found and kept. Raises `UsageError` while the node is not running."""
         if self._discovery is None:
-            raise UsageError(_IDLE)
+            raise UsageError(IDLE)
         return self._discovery
 
     @property
@@ -300,28 +277,30 @@ class Node:
     @property
     def dht(self) -> Kademlia:
         """The DHT. Raises `UsageError` while it is off (`kademlia.mode`) or the node is not running."""
-        if self._dht is None:
-            off = self.config.kademlia.mode == "off"
-            raise UsageError("the DHT is off: set kademlia.mode to client, server or auto" if off else _IDLE)
-        return self._dht
+        return self.services.running_dht()
 
     @property
     def relaying(self) -> Relaying | None:
         """The relay and the reservations at relays; None while the node is not running or wants neither."""
-        return self._relaying
+        return self.services.relaying
 
     @property
     def hole_punching(self) -> HolePunching | None:
         """What turns relayed connections into direct ones, with what became of each attempt; None while it is off
         (`dcutr.enabled`) or the node is not running."""
-        return self._punching
+        return self.services.punching
 
     @property
     def pubsub(self) -> Pubsub:
         """Pubsub; it runs while the node does. Raises `UsageError` while it is off (`gossip.enabled`)."""
-        if self._pubsub is None:
+        if self.services.pubsub is None:
             raise UsageError("pubsub is off: set gossip.enabled to true")
-        return self._pubsub
+        return self.services.pubsub
+
+    @property
+    def blocks(self) -> Blockstore:
+        """This node's blocks. Raises `UsageError` while they are off (`blocks.enabled`) or the node is not running."""
+        return self.services.running_blocks()
 
     async def identify(self, target: Target) -> PeerInfo:
         """Ask a peer who it is. Raises `TimedOut`, `Malformed`, `DialError`."""
@@ -355,7 +334,7 @@ class Node:
             self.counters,
             lambda: self.listening,
             self.connect,
-            lambda: self._dht,
+            lambda: self.services.dht,
         )
         return Discovery(around)
 
@@ -374,9 +353,7 @@ class Node:
             self.addresses.set_connected(connection.peer, False)
         present = self._swarm.connection_to(connection.peer)
         if connection.limited is None and (present is None or present.limited is not None):
-            for service in (self._dht, self._pubsub):
-                if service is not None:
-                    service.disconnected(connection.peer)
+            self.services.disconnected(connection.peer)
 
     def _identify_failed(self, error: MeshError) -> None:
         self.counters.count(f"identify.failed:{error.code}")
@@ -390,12 +367,7 @@ class Node:
         else:
             addresses.add(peer, info.listen_addrs, Lifetime.CONNECTED)
         self.reachability.identified(connection, info.observed_addr)
-        if connection.limited is None:
-            for service in (self._dht, self._pubsub, self._relaying):
-                if service is not None:
-                    service.identified(connection)
-        if self._punching is not None:
-            self._punching.identified(connection)
+        self.services.identified(connection)
 
     @property
     def listening(self) -> list[Multiaddr]:
@@ -415,67 +387,6 @@ class Node:
     async def _push(self) -> None:
         self._push_pending = False
         await self._identify.push(self.connections)
-
-    async def _start_dht(self, scope: Scope, datastore: Datastore) -> None:
-        from mesh.services.kademlia import Kademlia  # only nodes that take part pay for it
-
-        dht = Kademlia(NodeHost(self), self.config.kademlia, datastore, self._registry, self.counters)
-        await dht.start(scope)
-        self._dht = dht
-
-    async def _start_relaying(self, swarm: Swarm, scope: Scope) -> None:
-        section = self.config.relay
-        if not (section.serve or section.relays or section.auto):
-            return
-        from mesh.services.relay import Relaying
-
-        relaying = Relaying(
-            section,
-            self.key,
-            swarm,
-            self._registry,
-            self.counters,
-            lambda: self.own_addresses,
-            self._relays_changed,
-        )
-        await relaying.start(scope)
-        self._relaying = relaying
-        self.discovery.watch.observers.append(relaying.network_changed)
-
-    def _relays_changed(self) -> None:
-        self._schedule_push()
-        if self._punching is not None:
-            self._punching.look()
-
-    def _start_punching(self, swarm: Swarm, scope: Scope) -> None:
-        if not self.config.dcutr.enabled:
-            return
-        from mesh.services.dcutr import HolePunching
-
-        self._punching = HolePunching(
-            swarm,
-            self._registry,
-            self.counters,
-            lambda: [*self.reachability.punchable(), *self.own_addresses],
-            self.addresses.of,
-            anywhere=self.config.autonat.private_addresses,
-        )
-        self._punching.start(scope)
-
-    def _make_pubsub(self) -> Pubsub | None:
-        if not self.config.gossip.enabled:
-            return None
-        from mesh.services.gossip import Pubsub
-
-        return Pubsub(NodeHost(self), self.key, self.config.gossip, self._registry, self.counters)
-
-
-async def _open_datastore(folder: Path | None) -> Datastore:
-    if folder is None:
-        return MemoryDatastore()
-    datastore = SqliteDatastore(folder / "datastore.sqlite")
-    await datastore.open()
-    return datastore
 
 
 def _load_key(config: Config) -> PrivateKey:

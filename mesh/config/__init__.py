@@ -6,6 +6,7 @@
 """
 
 from mesh.config.agent import AgentSection
+from mesh.config.blocks import BlocksSection
 from mesh.config.discovery import KeepingSection, MdnsSection, PexSection, RendezvousSection
 from mesh.config.lethean import LetheanSection
 from mesh.config.reachability import AutonatSection, DcutrSection, PortMappingSection, StunSection
@@ -34,6 +35,7 @@ __all__ = [
     "AgentSection",
     "ApiSection",
     "AutonatSection",
+    "BlocksSection",
     "Config",
     "ConnectionsSection",
     "DcutrSection",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from mesh.config.agent import AgentSection
+from mesh.config.blocks import BlocksSection
 from mesh.config.discovery import KeepingSection, MdnsSection, PexSection, RendezvousSection
 from mesh.config.lethean import LetheanSection
 from mesh.config.reachability import AutonatSection, DcutrSection, PortMappingSection, StunSection
@@ -406,6 +407,7 @@ class Config:
     rendezvous: RendezvousSection = field(default_factory=RendezvousSection)
     pex: PexSection = field(default_factory=PexSection)
     keeping: KeepingSection = field(default_factory=KeepingSection)
+    blocks: BlocksSection = field(default_factory=BlocksSection)
     lethean: LetheanSection = field(default_factory=LetheanSection)
     agent: AgentSection = field(default_factory=AgentSection)
     services: ServicesSection = field(default_factory=ServicesSection)
@@ -438,6 +440,7 @@ SECTIONS: dict[str, type[Section]] = {
     "rendezvous": RendezvousSection,
     "pex": PexSection,
     "keeping": KeepingSection,
+    "blocks": BlocksSection,
     "lethean": LetheanSection,
     "agent": AgentSection,
     "services": ServicesSection,

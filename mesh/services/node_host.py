@@ -12,6 +12,7 @@ from mesh.identity.peer_id import PeerId
 from mesh.multiformats.multiaddr import Multiaddr
 from mesh.network.assembly import make_swarm
 from mesh.network.connection import Connection
+from mesh.network.interface_watch import InterfaceWatch
 from mesh.network.memory import MemoryTransport
 from mesh.network.scope import Scope
 from mesh.network.swarm import Swarm
@@ -68,10 +69,7 @@ class NodeHost:
         self._node._schedule_push()
 
     def reachability_changed(self, public: bool | None) -> None:
-        if self._node._dht is not None:
-            self._node._dht.set_reachability(public)
-        if self._node._relaying is not None:
-            self._node._relaying.set_reachability(public)
+        self._node.services.set_reachability(public)
 
     def bootstrap(self) -> None:
         self._node.bootstrap.hurry()
@@ -88,4 +86,12 @@ class NodeHost:
 
     @property
     def directory(self) -> Kademlia | None:
-        return self._node._dht
+        return self._node.services.dht
+
+    @property
+    def watch(self) -> InterfaceWatch:
+        return self._node.discovery.watch
+
+    @property
+    def punchable(self) -> list[Multiaddr]:
+        return self._node.reachability.punchable()

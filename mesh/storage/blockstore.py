@@ -54,10 +54,11 @@ class Collected:
 
 
 class Blockstore:
-    """Blocks in `datastore`, at most `max_bytes` of them. Every method may raise StorageError."""
+    """Blocks in `datastore`, at most `max_bytes` of them; others may keep entries of their own there. Every method may
+    raise StorageError."""
 
     def __init__(self, datastore: LocalDatastore, max_bytes: int) -> None:
-        self._datastore = datastore
+        self.datastore = datastore
         self._max_bytes = max_bytes
         self._count, self._size = datastore.measure(BLOCKS + b"/")
         self._coming: dict[bytes, bytes] = {}
@@ -74,7 +75,7 @@ class Blockstore:
         name = _key(cid)
         data = self._coming.get(name)
         if data is None:
-            data = self._datastore.get_now(name)
+            data = self.datastore.get_now(name)
         return None if data is None else Block(cid, data)
 
     def has(self, cid: Cid) -> bool:
@@ -89,9 +90,7 @@ class Blockstore:
         if self._kept is not None:
             self._kept.update(new)
         for name in list(new):
-            if name in self._coming or (
-                name not in self._going and self._datastore.get_now(name) is not None
-            ):
+            if name in self._coming or (name not in self._going and self.datastore.get_now(name) is not None):
                 del new[name]
         size = sum(map(len, new.values()))
         if self._size + size > self._max_bytes:
@@ -99,7 +98,7 @@ class Blockstore:
         self._count, self._size = self._count + len(new), self._size + size
         self._coming.update(new)
         try:
-            await self._datastore.write({**new, **(besides or {})})
+            await self.datastore.write({**new, **(besides or {})})
         except BaseException:
             self._count, self._size = self._count - len(new), self._size - size
             raise
@@ -109,7 +108,7 @@ class Blockstore:
 
     async def delete(self, cid: Cid) -> bool:
         """Remove a block; False when it is not here. Raises UsageError when a pin names it."""
-        if self._datastore.get_now(_pin_key(cid)) is not None:
+        if self.datastore.get_now(_pin_key(cid)) is not None:
             raise UsageError(f"{cid} is pinned: unpin it first")
         block = self.get(cid)
         if block is None:
@@ -128,19 +127,19 @@ class Blockstore:
                 raise StorageError(f"{cid} cannot be pinned: block {each} below it is not here")
         kind = _RECURSIVE if recursive else _DIRECT
         value = kind + bytes([len(cid.to_bytes())]) + cid.to_bytes() + name.encode()
-        await self._datastore.put(_pin_key(cid), value)
+        await self.datastore.put(_pin_key(cid), value)
 
     async def unpin(self, cid: Cid) -> bool:
         """Let go of a pin; False when there is none."""
-        if self._datastore.get_now(_pin_key(cid)) is None:
+        if self.datastore.get_now(_pin_key(cid)) is None:
             return False
-        await self._datastore.delete(_pin_key(cid))
+        await self.datastore.delete(_pin_key(cid))
         return True
 
     def pins(self) -> list[Pin]:
         """All pins, in the order of their hashes."""
         found = []
-        for _, value in self._datastore.scan_now(PINS + b"/"):
+        for _, value in self.datastore.scan_now(PINS + b"/"):
             end = 2 + value[1]
             found.append(Pin(Cid.from_bytes(value[2:end]), value[:1] == _RECURSIVE, value[end:].decode()))
         return found
@@ -197,7 +196,7 @@ class Blockstore:
     async def _sweep(self, live: set[bytes], missing: int) -> Collected:
         before, size_before, kept = self._count, self._size, 0
         doomed: dict[bytes, int] = {}
-        async for name, data in self._datastore.scan(BLOCKS + b"/"):
+        async for name, data in self.datastore.scan(BLOCKS + b"/"):
             if name in live:
                 kept += 1
                 continue
@@ -212,7 +211,7 @@ class Blockstore:
         self._going.update(sizes)
         self._count, self._size = self._count - len(sizes), self._size - sum(sizes.values())
         try:
-            await self._datastore.write(dict.fromkeys(sizes))
+            await self.datastore.write(dict.fromkeys(sizes))
         except BaseException:
             self._count, self._size = self._count + len(sizes), self._size + sum(sizes.values())
             raise
