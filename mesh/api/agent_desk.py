@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 from typing import Annotated
 
@@ -12,6 +14,8 @@ from mesh.api.agent_feed import AgentFeed
 from mesh.apps.agent.agent import Agent
 from mesh.apps.agent.health import Health, HealthWatch
 
+log = logging.getLogger(__name__)
+
 
 class AgentDesk:
     """A running agent as the routes see it."""
@@ -20,14 +24,19 @@ class AgentDesk:
         self.agent = agent
         self.feed = AgentFeed(agent.events)
         self._watch = HealthWatch(agent)
+        self._watching: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to follow the agent's events."""
+        """Begin to follow the agent's events, and its health."""
         self._watch.start()
         self.feed.start()
+        self._watching = asyncio.create_task(self._follow_health(), name="agent health")
 
     async def stop(self) -> None:
         """Follow them no more; whoever listens is told the end."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait([self._watching])
         await self.feed.stop()
         self._watch.stop()
 
@@ -48,6 +57,16 @@ class AgentDesk:
     def health(self) -> Health:
         """How the agent does now."""
         return self._watch.look(self.now)
+
+    async def _follow_health(self) -> None:
+        """Write to the log what became of health, every `agent.health_interval_s`, when it changed."""
+        before: tuple[str, ...] | None = None
+        while True:
+            errors = self.health().errors
+            if errors != before:
+                log.info("health: %s", "; ".join(errors) or "all is well")
+            before = errors
+            await asyncio.sleep(self.agent.settings.agent.health_interval_s)
 
 
 def desk_of(connection: HTTPConnection) -> AgentDesk:

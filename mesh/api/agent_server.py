@@ -21,11 +21,13 @@ from mesh.api.agent_desk import AgentDesk
 from mesh.api.agent_guard import AgentGuard
 from mesh.api.agent_page import OPEN_PATHS
 from mesh.api.binding import Bound, bind
+from mesh.api.note import Note
 from mesh.api.server import END_S, KEEP_ALIVE_S, ApiServer
 from mesh.apps.agent.agent import Agent
 from mesh.errors import UsageError
 
 TOKEN_FILE: Final = "agent.token"
+NOTE_FILE: Final = "agent.json"
 MAX_CONNECTIONS: Final = 256
 MAX_FRAME_BYTES: Final = 64 * 1024
 """Of what a listener of events sends."""
@@ -44,6 +46,7 @@ class AgentApi:
         self._serving: asyncio.Task[None] | None = None
         self._bound: Bound | None = None
         self._guard: AgentGuard | None = None
+        self._note = Note(folder, NOTE_FILE)
         self.token = ""
 
     @property
@@ -66,12 +69,14 @@ class AgentApi:
             self._server = server = ApiServer(self._configuration(bound))
             self._serving = asyncio.create_task(server.serve([bound.socket]), name="agent API")
             await server.wait_started(self._serving)
+            self._note.write(bound.url, self._desk.peer_id)
         except BaseException:
             await self.stop()
             raise
 
     async def stop(self) -> None:
         """End event streams, let answers leave, close; safe to call twice."""
+        self._note.remove()
         bound, server, serving = self._bound, self._server, self._serving
         self._bound = self._server = self._serving = None
         if bound is None:

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import os
-import secrets
 from collections.abc import Generator
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +20,7 @@ from mesh.api.application import PREFIX, make_application
 from mesh.api.binding import Bound, bind
 from mesh.api.desk import Desk
 from mesh.api.guard import HEALTH, METRICS, Guard
-from mesh.config.document import write_atomically
+from mesh.api.note import Note
 from mesh.errors import UsageError
 from mesh.node import Node
 
@@ -52,7 +49,7 @@ class ControlApi:
         self._serving: asyncio.Task[None] | None = None
         self._bound: Bound | None = None
         self._guard: Guard | None = None
-        self._note = ""
+        self._note = Note(folder, FILE_NAME)
         self.token = ""
 
     @property
@@ -74,14 +71,14 @@ class ControlApi:
             self._desk.watch.start()
             self._serving = asyncio.create_task(server.serve([bound.socket]), name="control API")
             await server.wait_started(self._serving)
-            self._write_note(bound)
+            self._note.write(bound.url, str(self._desk.node.peer_id))
         except BaseException:
             await self.stop()
             raise
 
     async def stop(self) -> None:
         """End event streams, let answers leave, close; safe to call twice."""
-        self._remove_note()
+        self._note.remove()
         self._desk.watch.stop()
         bound, server, serving = self._bound, self._server, self._serving
         self._bound = self._server = self._serving = None
@@ -126,22 +123,6 @@ class ControlApi:
             timeout_graceful_shutdown=END_S,
             limit_concurrency=MAX_CONNECTIONS,
         )
-
-    def _write_note(self, bound: Bound) -> None:
-        if self._folder is None:
-            return
-        note = {"url": bound.url, "pid": os.getpid(), "peer": str(self._desk.node.peer_id)}
-        self._note = json.dumps(note | {"run": secrets.token_hex(8)}) + "\n"
-        write_atomically(self._folder / FILE_NAME, self._note)
-
-    def _remove_note(self) -> None:
-        """Take away what says where the API is, unless another daemon has written its own since."""
-        if self._folder is None or not self._note:
-            return
-        file, note, self._note = self._folder / FILE_NAME, self._note, ""
-        with contextlib.suppress(OSError, UnicodeDecodeError):
-            if file.read_text() == note:
-                file.unlink()
 
 
 class ApiServer(uvicorn.Server):

@@ -358,7 +358,7 @@ class ApiSection(Section):
     listen: Annotated[
         str,
         Setting(
-            "HOST:PORT or unix:/path of the control API, or off; a daemon's own default is 127.0.0.1:4003.",
+            "HOST:PORT or unix:/path of the control API, or off; by default 127.0.0.1:4003, 4004 beside an agent.",
             shape=_shape_of_control,
             flag="--api",
         ),

@@ -49,6 +49,10 @@ app.add_typer(
     later("mesh.console.rendezvous", "Be found under a namespace, and find others."), name="rendezvous"
 )
 app.add_typer(later("mesh.console.lethean", "The Lethean mesh: workers and controllers."), name="lethean")
+app.add_typer(
+    later("mesh.console.agent", "The agent daemon: messages between AI agents, and a directory of them."),
+    name="agent",
+)
 app.command("stats")(stats.stats)
 app.add_typer(
     later("mesh.console.diagnosis", "What stands between the running daemon and others."), name="diag"

@@ -24,13 +24,25 @@ def daemon(
     ] = None,
     api: Annotated[
         str | None,
-        typer.Option(metavar="HOST:PORT|unix:/PATH|off", help="Address of the control API. [127.0.0.1:4003]"),
+        typer.Option(
+            metavar="HOST:PORT|unix:/PATH|off",
+            help="Address of the control API. [127.0.0.1:4003, an agent daemon's 4004]",
+        ),
     ] = None,
     dht: Annotated[
         str | None, typer.Option(metavar="MODE", help="Part in the DHT: off, client, server or auto. [off]")
     ] = None,
     pubsub: Annotated[
         bool | None, typer.Option("--pubsub/--no-pubsub", help="Speak pubsub with peers that do. [no]")
+    ] = None,
+    agent: Annotated[
+        bool | None,
+        typer.Option(
+            "--agent/--no-agent", help="Be an agent daemon, with pubsub and an API of its own. [no]"
+        ),
+    ] = None,
+    agent_api: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT|off", help="Address of the agent API. [127.0.0.1:4003]")
     ] = None,
     serve: Annotated[
         str | None, typer.Option(metavar="NAMES", help="Protocols to serve besides the usual: echo,perf.")
@@ -49,6 +61,8 @@ def daemon(
             "api.listen": api,
             "kademlia.mode": dht,
             "gossip.enabled": pubsub,
+            "agent.enabled": agent,
+            "agent.api": agent_api,
             "services.serve": serve,
             "log.level": log_level,
             "log.format": log_format,

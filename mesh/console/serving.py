@@ -16,6 +16,7 @@ from mesh.console.output import abandon, say, warn
 from mesh.errors import AddressInUse
 
 if TYPE_CHECKING:
+    from mesh.api.agent_server import AgentApi
     from mesh.apps.lethean.service import LetheanService
     from mesh.config import Loaded
     from mesh.identity.keys import PrivateKey
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 FORCED = 130
 API_LISTEN = "127.0.0.1:4003"
 """Where a daemon's control API is unless its settings say otherwise."""
+API_LISTEN_BESIDE_AGENT = "127.0.0.1:4004"
+"""The same for an agent daemon, whose own API is at that port by its protocol's custom."""
 
 StartControl = Callable[[AsyncExitStack, "Node", "LetheanService | None"], Awaitable[str]]
 
@@ -36,14 +39,16 @@ async def serve(loaded: Loaded, key: PrivateKey) -> int:
 
     stop = StopSignal()
     stop.install()
+    loaded = _with_pubsub(loaded)
     try:
         async with AsyncExitStack() as stack:
             log.info("up to %d descriptors may be open", raise_descriptor_limit())
             control = _control_of(loaded)
             node = await _started(stack, loaded, key)
             lethean = await _start_lethean(stack, loaded, node)
+            agent_api = await _start_agent(stack, loaded, node)
             url = await control(stack, node, lethean) if control is not None else ""
-            _announce(node, lethean, url)
+            _announce(node, lethean, agent_api, url)
             await stop.wait()
     except asyncio.CancelledError:
         if not stop.count:
@@ -78,10 +83,34 @@ async def _start_lethean(stack: AsyncExitStack, loaded: Loaded, node: Node) -> L
     return await stack.enter_async_context(service)
 
 
+def _with_pubsub(loaded: Loaded) -> Loaded:
+    """An agent daemon meets others in pubsub topics, so pubsub is on, unless somebody turned it off by hand."""
+    config = loaded.config
+    if not config.agent.enabled or not loaded.is_default("gossip.enabled"):
+        return loaded
+    return replace(loaded, config=replace(config, gossip=replace(config.gossip, enabled=True)))
+
+
+async def _start_agent(stack: AsyncExitStack, loaded: Loaded, node: Node) -> AgentApi | None:
+    """The agent daemon and its API, if the settings want them."""
+    section = loaded.config.agent
+    if not section.enabled:
+        return None
+    from mesh.apps.agent.agent import Agent
+
+    agent = await stack.enter_async_context(Agent(node, loaded.config))
+    if section.api == "off":
+        return None
+    from mesh.api.agent_server import AgentApi
+
+    return await stack.enter_async_context(AgentApi(agent, section.api, loaded.config.node.path))
+
+
 def _control_of(loaded: Loaded) -> StartControl | None:
     """What starts the control API and answers its address, loaded before the node runs; None when it is off."""
     by_default = loaded.is_default("api.listen")
-    listen = API_LISTEN if by_default else loaded.config.api.listen
+    usual = API_LISTEN_BESIDE_AGENT if loaded.config.agent.enabled else API_LISTEN
+    listen = usual if by_default else loaded.config.api.listen
     if listen == "off":
         return None
     from mesh.api.server import ControlApi
@@ -103,7 +132,7 @@ def _with_free_port(address: str) -> str:
     return re.sub(r"/(tcp|udp)/[0-9]+", r"/\1/0", address)
 
 
-def _announce(node: Node, lethean: LetheanService | None, url: str) -> None:
+def _announce(node: Node, lethean: LetheanService | None, agent_api: AgentApi | None, url: str) -> None:
     """Tell whoever started us; a reader that has gone does not end the node."""
     lines = [
         f"peer {node.peer_id}",
@@ -122,6 +151,8 @@ def _announce(node: Node, lethean: LetheanService | None, url: str) -> None:
     if lethean is not None:
         opened = (("ueps", lethean.side.ueps_address), ("levin", lethean.side.levin_address))
         lines += [f"{name} listening {address}" for name, address in opened if address]
+    if agent_api is not None:
+        lines.append(f"agent api {agent_api.url}")
     lines += [f"api {url}", "ready"] if url else ["ready"]
     try:
         for line in lines:

@@ -41,7 +41,7 @@ class PlainAgent(Agent):
         self._store = AgentStore(None if config.node.path is None else config.node.path / "agent.db")
         self._listeners: list[asyncio.Queue[AgentEvent]] = []
         self._numbers = itertools.count(1)
-        self._services: list[ServiceInfo] = []
+        self._services: tuple[ServiceInfo, ...] = ()
         self._name = ""
         self.reached: set[str] = set()
         self.found: list[FoundPeer] = []
@@ -52,7 +52,7 @@ class PlainAgent(Agent):
 
     async def start(self) -> None:
         await self._store.open()
-        self._services = await self._store.read(own_settings.services)
+        self._services = tuple(await self._store.read(own_settings.services))
         self._name = await self._store.read(own_settings.name)
         self._started_at = now()
 
@@ -192,11 +192,11 @@ class PlainAgent(Agent):
 
     async def register(self, service: ServiceInfo) -> None:
         await self._store.write(lambda database: own_settings.put_service(database, service))
-        self._services = await self._store.read(own_settings.services)
+        self._services = tuple(await self._store.read(own_settings.services))
 
     async def unregister(self, service_id: str) -> bool:
         gone = await self._store.write(lambda database: own_settings.remove_service(database, service_id))
-        self._services = await self._store.read(own_settings.services)
+        self._services = tuple(await self._store.read(own_settings.services))
         return gone
 
     @property

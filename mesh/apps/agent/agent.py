@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from mesh.apps.agent.event_stream import EventStream
+from mesh.apps.agent.housekeeping import keep_house
 from mesh.apps.agent.mail import Mail, now_ms
 from mesh.apps.agent.messenger import ask_ping
 from mesh.apps.agent.presence import Presence
@@ -105,6 +106,7 @@ class Agent:
         if self.waking is not None:
             await self.waking.start()
         self._presence.start()
+        self._scope.spawn(keep_house(self._store, self.settings.agent), "housekeeping")
 
     async def stop(self) -> None:
         """End everything in order; safe to call twice."""
