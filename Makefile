@@ -54,6 +54,7 @@ bench: setup interop-peers
 	$(BIN)/python -m tools.bench --peers second
 	$(BIN)/python -m tools.bench.dht
 	$(BIN)/python -m tools.bench.gossip
+	$(BIN)/python -m tools.bench.crdt
 	$(BIN)/python -m tools.bench.lethean
 	$(BIN)/python -m tools.bench.lethean_live
 

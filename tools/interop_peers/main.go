@@ -16,6 +16,8 @@ const usage = `usage:
                            run a network of hosts with pubsub, likewise
   peer pubsub-bench {pub|sub|network} [flags]
                            measure pubsub and print the figures
+  peer crdt [flags]        run a replica of go-ds-crdt, likewise
+  peer crdt-bench [flags]  measure two replicas and print the figures
   peer version             print the go-libp2p version`
 
 func main() {
@@ -40,6 +42,10 @@ func run(args []string) error {
 		return servePubsubNetwork(args[1:])
 	case "pubsub-bench":
 		return benchPubsub(args[1:])
+	case "crdt":
+		return serveCrdt(args[1:])
+	case "crdt-bench":
+		return benchCrdt(args[1:])
 	case "version":
 		fmt.Println("go-libp2p", versionOf(libp2pModule))
 		return nil

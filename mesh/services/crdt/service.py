@@ -170,6 +170,11 @@ class Crdt:
         """Changes at or below a key, from now on, of whoever made them."""
         return Watch(clean_key(prefix), self._watches)
 
+    def hear(self, broadcast: bytes) -> None:
+        """Take in a broadcast that came another way than over pubsub; what cannot be read is counted."""
+        self._running().receive(broadcast, b"", asyncio.get_running_loop().time())
+        self._wake.set()
+
     def status(self) -> Status:
         """How far this replica is."""
         replica = self._running()
