@@ -212,6 +212,8 @@ class HolePunching:
             punch = await self._agree(relayed, attempt)
             if punch is None or await self._try(peer, True, attempt, punch):
                 return
+        self._counters.count("dcutr.stays_relayed")
+        log.info("%s stays connected through the relay %s: no attempt came through", peer, relayed.relay)
 
     async def _agree(self, relayed: Connection, attempt: int) -> Punch | None:
         """When to dial what; None, with a report, when nothing was agreed on."""

@@ -78,6 +78,10 @@ async def stays_relayed(meeting: Meeting) -> None:
         if each.maker == "ours":
             tried = [line for line in await attempts(each) if not line.startswith("0:")]
             assert len(tried) <= 3
+    if b.maker == "ours":
+        await b.until(
+            lambda state: state["counters"].get("dcutr.stays_relayed") == 1, "the word that it stays relayed"
+        )
 
 
 # --- the plain cases: the port is kept, or changed -------------------------------------------------------------------

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
@@ -16,6 +17,17 @@ pytestmark = pytest.mark.usefixtures("laboratory")
 
 SOON_S = 10.0
 TRANSPORTS = pytest.mark.parametrize("transport", ["tcp", "quic"])
+
+
+Record = Callable[[str, object], None]
+
+
+@contextlib.contextmanager
+def timed(record_property: Record) -> Iterator[None]:
+    """How long the block takes stands in the report that `--junitxml` writes."""
+    began = time.monotonic()
+    yield
+    record_property("seconds", round(time.monotonic() - began, 2))
 
 
 def on(transport: str) -> list[str]:
@@ -44,7 +56,9 @@ def at(relays: dict[str, tuple[str, LabPeer]], transport: str) -> list[str]:
 
 @TRANSPORTS
 @pytest.mark.parametrize("how", ["kill -9", "link down"])
-async def test_a_node_whose_relay_dies_holds_another_reservation(how: str, transport: str) -> None:
+async def test_a_node_whose_relay_dies_holds_another_reservation(
+    how: str, transport: str, record_property: Record
+) -> None:
     with Lab("b") as lab:
         async with (
             two_relays(lab, transport) as relays,
@@ -58,13 +72,16 @@ async def test_a_node_whose_relay_dies_holds_another_reservation(how: str, trans
             else:
                 lab.run("inet", "ip", "link", "set", f"to-{place}", "down")
             [second] = set(relays) - {first}
-            await home.until(lambda state: state["held"] == [second], "another reservation", SOON_S)
+            with timed(record_property):
+                await home.until(lambda state: state["held"] == [second], "another reservation", SOON_S)
             spare = relays[second][1]
             assert await echoes(spare, home)
 
 
 @TRANSPORTS
-async def test_a_node_whose_own_line_is_cut_is_back_soon_after_it_is_mended(transport: str) -> None:
+async def test_a_node_whose_own_line_is_cut_is_back_soon_after_it_is_mended(
+    transport: str, record_property: Record
+) -> None:
     """Its address goes and comes: nothing waits for the end of a pause or for a dead connection to be given up."""
     with Lab("b") as lab:
         async with (
@@ -78,11 +95,12 @@ async def test_a_node_whose_own_line_is_cut_is_back_soon_after_it_is_mended(tran
             lab.run("homeA", "ip", "address", "add", "192.168.1.11/24", "dev", "eth0")
             lab.run("homeA", "ip", "link", "set", "eth0", "up")
             lab.run("homeA", "ip", "route", "add", "default", "via", "192.168.1.1")
-            await home.until(lambda state: len(state["held"]) == 2, "both reservations again", SOON_S)
+            with timed(record_property):
+                await home.until(lambda state: len(state["held"]) == 2, "both reservations again", SOON_S)
 
 
 @TRANSPORTS
-async def test_a_cold_start_joins(transport: str) -> None:
+async def test_a_cold_start_joins(transport: str, record_property: Record) -> None:
     """From nothing to a DHT with peers and a reservation, with one address, the interpreter's own start included."""
     with Lab("b") as lab:
         serving = [*on(transport), "--dht", "server"]
@@ -92,9 +110,13 @@ async def test_a_cold_start_joins(transport: str) -> None:
         ):
             where = address(relay, RELAY_IP, transport)
             await other.call("connect", addr=where)
-            async with asyncio.timeout(SOON_S):
-                flags = ["--bootstrap", where, "--relay", where, "--dht", "client"]
-                async with LabPeer(lab, "homeA", "ours", *on(transport), *flags) as home:
-                    await home.until(
-                        lambda state: state["held"] and state["table"] == 2, "the reservation and the table"
-                    )
+            flags = ["--bootstrap", where, "--relay", where, "--dht", "client"]
+            home = LabPeer(lab, "homeA", "ours", *on(transport), *flags)
+            async with contextlib.AsyncExitStack() as stack:
+                with timed(record_property):
+                    async with asyncio.timeout(SOON_S):
+                        await stack.enter_async_context(home)
+                        await home.until(
+                            lambda state: state["held"] and state["table"] == 2,
+                            "the reservation and the table",
+                        )

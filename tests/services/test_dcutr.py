@@ -124,6 +124,7 @@ async def test_a_failed_punch_keeps_the_cause_of_each_attempt(
     await eventually(lambda: len(punching_of(target).reports) == ATTEMPTS + 1, "the reports")
     await eventually(lambda: len(punching_of(source).reports) == ATTEMPTS, "the other's reports")
     assert [each.attempt for each in punching_of(target).reports] == [0, 1, 2, 3]
+    await eventually(lambda: target.counters["dcutr.stays_relayed"] == 1, "the word that it stays relayed")
     for report in [*punching_of(target).reports, *punching_of(source).reports]:
         assert report.transport == ""
         assert report.cause.startswith(f"{CLOSED}: Connection refused")
