@@ -88,7 +88,8 @@ async def test_the_agent_confirms_through_the_api_with_its_token_alone(
     token = token_in(gateway.calls[0])
     async with AgentApi(waked, "127.0.0.1:0") as api, httpx.AsyncClient(base_url=api.url) as client:
         path = f"/messages/{sent.message_id}/resumed"
-        for wrong in ("", "0" * 32, token.upper() + "0"):
+        assert (await client.post(path, json={"token": ""})).status_code == 400
+        for wrong in ("0" * 32, token[:-1], token + "0"):
             assert (await client.post(path, json={"token": wrong})).status_code == 403
         (way,) = await sender.why(sent.message_id)
         assert way.state is DeliveryState.INVOKED

@@ -7,6 +7,7 @@ import random
 import re
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from mesh.apps.agent.store import AgentStore
@@ -30,10 +31,8 @@ async def test_nothing_is_lost_and_nothing_is_done_twice(tmp_path: Path) -> None
             )
             await waking.prepare()
             for number in range(MESSAGES):
-                peer = (ANN, BOB)[number % 2]
-                await store.write(
-                    lambda database, n=number, peer=peer: receive(waking, database, peer, [f"<{n}>"])
-                )  # type: ignore[misc]
+                work = partial(receive, waking, peer=(ANN, BOB)[number % 2], contents=[f"<{number}>"])
+                await store.write(work)
             await waking.stop()
         for _ in range(KILLS):
             await run_for(gateway, file, chance.randrange(1, 8))
