@@ -86,7 +86,12 @@ class AgentCalls:
 
 
 def agent_of(path: Path | None) -> AgentCalls:
-    """The agent API of a data folder: where its daemon says that it is, else where the settings want it.
+    """The agent API of a data folder. Raises `ConfigError` when the settings turn it off."""
+    return AgentCalls(*place_of(path))
+
+
+def place_of(path: Path | None) -> tuple[str, str]:
+    """Address and token of a data folder's agent API: where its daemon says that it is, else where the settings want it.
 
     Raises `ConfigError` when the settings turn it off.
     """
@@ -96,13 +101,13 @@ def agent_of(path: Path | None) -> AgentCalls:
     token = _text(folder / TOKEN).strip()
     try:
         note = json.loads(_text(folder / NOTE))
-        return AgentCalls(str(note["url"]), token)
+        return str(note["url"]), token
     except (ValueError, KeyError, TypeError):
         pass
     listen = load(path).config.agent.api
     if listen == "off":
         raise ConfigError("agent.api is off: this daemon cannot be asked")
-    return AgentCalls(f"http://{listen}", token)
+    return f"http://{listen}", token
 
 
 def part(text: str) -> str:

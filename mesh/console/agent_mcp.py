@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import hmac
 import logging
-from pathlib import Path
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Final
 from urllib.parse import urlsplit
 
 import typer
 
+from mesh.console.agent_calls import place_of
 from mesh.console.agent_tools import TOOLS, AgentApi, Tool, call
 from mesh.console.setup import FolderOption
-from mesh.errors import ConfigError, UsageError
+from mesh.errors import UsageError
 
 if TYPE_CHECKING:
     from mcp.server import Server, ServerRequestContext
     from mcp_types import CallToolRequestParams, CallToolResult, ListToolsResult, PaginatedRequestParams
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+Place = Callable[[], tuple[str, str]]
 PATH: Final = "/mcp"
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 INSTRUCTIONS: Final = (
@@ -44,29 +47,16 @@ def mcp(
         raise UsageError("the MCP tools need the extra: pip install 'mesh[agent]'") from None
     from mesh.console.running import run_async
 
-    api_url, token = place_of(url, path)
-    if http is None:
-        run_async(serve_stdio(api_url, token))
-    else:
-        run_async(serve_http(api_url, token, http))
+    if url is not None and urlsplit(url).scheme not in ("http", "https"):
+        raise UsageError("--url: not an http:// or https:// address")
+    place = partial(place_of, path) if url is None else partial(_by_hand, url.rstrip("/"))
+    place()
+    run_async(serve_stdio(place) if http is None else serve_http(place, http))
 
 
-def place_of(url: str | None, path: Path | None) -> tuple[str, str]:
-    """The agent API's address and token of the settings; a token goes to no address that was named by hand."""
-    from mesh.config import data_folder, load
-
-    if url is not None:
-        if urlsplit(url).scheme not in ("http", "https"):
-            raise UsageError("--url: not an http:// or https:// address")
-        return url, ""
-    listen = load(path).config.agent.api
-    if listen == "off":
-        raise ConfigError("the agent API is off: set agent.api, or name one with --url")
-    try:
-        token = (data_folder(path) / "agent.token").read_text().strip()
-    except OSError:
-        token = ""
-    return f"http://{listen}", token
+def _by_hand(url: str) -> tuple[str, str]:
+    """An address that was named by hand; no token goes there."""
+    return url, ""
 
 
 def make_server(api: AgentApi) -> Server[Any]:
@@ -109,17 +99,17 @@ def make_server(api: AgentApi) -> Server[Any]:
     )
 
 
-async def serve_stdio(api_url: str, token: str) -> None:
+async def serve_stdio(place: Place) -> None:
     """Until the client closes our input."""
     from mcp.server.stdio import stdio_server
 
     logging.disable(logging.WARNING)
-    async with AgentApi(api_url, token) as api, stdio_server() as (incoming, outgoing):
+    async with AgentApi(place) as api, stdio_server() as (incoming, outgoing):
         server = make_server(api)
         await server.run(incoming, outgoing, server.create_initialization_options())
 
 
-async def serve_http(api_url: str, token: str, listen: str) -> None:
+async def serve_http(place: Place, listen: str) -> None:
     """Until a signal; beyond loopback every request has to show the token. Raises `UsageError`."""
     import uvicorn
 
@@ -127,11 +117,12 @@ async def serve_http(api_url: str, token: str, listen: str) -> None:
     host = host.removeprefix("[").removesuffix("]")
     if not (host and port.isascii() and port.isdigit() and int(port) < 65536):
         raise UsageError("--http: not HOST:PORT")
+    _, token = place()
     if host not in LOOPBACK and not token:
         raise UsageError(
             "--http: beyond loopback callers need the token of agent.token; start the daemon first"
         )
-    async with AgentApi(api_url, token) as api:
+    async with AgentApi(place) as api:
         app: ASGIApp = make_server(api).streamable_http_app(streamable_http_path=PATH, host=host)
         if host not in LOOPBACK:
             app = WithToken(app, token)

@@ -10,9 +10,9 @@ import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote
 
 from mesh.apps.agent.waking.text import fenced, iso, one_line
+from mesh.console.agent_calls import part
 from mesh.errors import MeshError
 
 if TYPE_CHECKING:
@@ -42,14 +42,15 @@ class Declined(MeshError):  # noqa: N818 - as told, not judged here
 
 
 class AgentApi:
-    """Asks the agent API of a daemon; `async with AgentApi(url, token)`."""
+    """Asks the agent API of a daemon; `async with AgentApi(place)`. ``place`` gives its address and token, for each
+    request anew: tools outlive daemons."""
 
-    def __init__(self, url: str, token: str = "") -> None:
+    def __init__(self, place: Callable[[], tuple[str, str]]) -> None:
         import httpx
 
-        headers = {"authorization": f"Bearer {token}"} if token else {}
+        self._place = place
         limits = httpx.Timeout(ANSWER_S, connect=CONNECT_S)
-        self._client = httpx.AsyncClient(base_url=url, headers=headers, timeout=limits, trust_env=False)
+        self._client = httpx.AsyncClient(timeout=limits, trust_env=False)
 
     async def __aenter__(self) -> AgentApi:
         return self
@@ -69,9 +70,11 @@ class AgentApi:
         """The answer's object. Raises `NotRunning`, and `Declined` with the API's words."""
         import httpx
 
+        url, token = self._place()
+        headers = {"authorization": f"Bearer {token}"} if token else {}
         asked = {key: value for key, value in (query or {}).items() if value not in (None, "")}
         try:
-            answer = await self._client.request(method, path, json=body, params=asked)
+            answer = await self._client.request(method, url + path, json=body, params=asked, headers=headers)
         except httpx.ConnectError:
             raise NotRunning(NOT_RUNNING) from None
         except httpx.HTTPError as error:
@@ -202,7 +205,7 @@ async def _peers(api: AgentApi, _: Mapping[str, Any]) -> str:
 
 
 async def _peer(api: AgentApi, given: Mapping[str, Any]) -> str:
-    peer = await api.ask("GET", f"/peers/tracked/{_part(given['peerId'])}")
+    peer = await api.ask("GET", f"/peers/tracked/{part(given['peerId'])}")
     lines = [
         _peer_line(peer),
         f"Tags: {', '.join(_name(tag) for tag in peer['tags']) or 'none'}",
@@ -268,12 +271,12 @@ async def _conversations(api: AgentApi, _: Mapping[str, Any]) -> str:
 
 
 async def _why(api: AgentApi, given: Mapping[str, Any]) -> str:
-    found = await api.ask("GET", f"/messages/{_part(given['messageId'])}/why")
+    found = await api.ask("GET", f"/messages/{part(given['messageId'])}/why")
     return "\n".join(fenced(json.dumps(found, indent=2, ensure_ascii=False)))
 
 
 async def _resumed(api: AgentApi, given: Mapping[str, Any]) -> str:
-    await api.ask("POST", f"/messages/{_part(given['messageId'])}/resumed", {"token": given["token"]})
+    await api.ask("POST", f"/messages/{part(given['messageId'])}/resumed", {"token": given["token"]})
     return "Confirmed: the sender will learn that you have the message"
 
 
@@ -291,12 +294,12 @@ async def _offer(api: AgentApi, given: Mapping[str, Any]) -> str:
 
 
 async def _withdraw(api: AgentApi, given: Mapping[str, Any]) -> str:
-    await api.ask("DELETE", f"/services/{_part(given['id'])}")
+    await api.ask("DELETE", f"/services/{part(given['id'])}")
     return f"Service {_name(given['id'])} is no longer offered"
 
 
 async def _label(api: AgentApi, given: Mapping[str, Any]) -> str:
-    path = f"/peers/tracked/{_part(given['peerId'])}"
+    path = f"/peers/tracked/{part(given['peerId'])}"
     for field in ("name", "notes", "tags"):
         if field in given:
             await api.ask("PUT", f"{path}/{field}", {field: given[field]})
@@ -308,11 +311,6 @@ async def _label(api: AgentApi, given: Mapping[str, Any]) -> str:
 
 def _name(value: object) -> str:
     return one_line(str(value), MAX_SHOWN)
-
-
-def _part(value: str) -> str:
-    """A path's part; one that is dots alone would be taken for a way up."""
-    return quote(value, safe="") if value.strip(".") else value.replace(".", "%2E")
 
 
 def _service(service: Mapping[str, Any]) -> str:

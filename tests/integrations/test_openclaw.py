@@ -136,7 +136,7 @@ async def test_a_gateway_loads_the_plugin_and_its_tools_answer(
 ) -> None:
     """Each tool says what the same tool of `mesh agent mcp` says, and asks the API the same."""
     stub = Stub()
-    async with serving(stub.app) as url, AgentApi(url) as api, gateway(url, tmp_path) as client:
+    async with serving(stub.app) as url, AgentApi(lambda: (url, "")) as api, gateway(url, tmp_path) as client:
         for tool in TOOLS:
             stub.asked.clear()
             expected, _ = await call(tool, api, ASKED[tool.name])
