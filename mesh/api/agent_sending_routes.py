@@ -12,9 +12,9 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from mesh.api import agent_shapes as shapes
-from mesh.api.agent_answers import AgentRoute, asked, body_of
+from mesh.api.agent_answers import AgentRoute, Refused, asked, body_of
 from mesh.api.agent_desk import AgentDesk, AtAgentDesk
-from mesh.apps.agent.records import Accepted, DeliveryState
+from mesh.apps.agent.records import MAX_MESSAGE_BYTES, Accepted, DeliveryState
 
 router = APIRouter(tags=["sending"], route_class=AgentRoute)
 _SENT: dict[int | str, dict[str, Any]] = {
@@ -30,6 +30,7 @@ _SENT: dict[int | str, dict[str, Any]] = {
 async def send(desk: AtAgentDesk, request: Request) -> JSONResponse:
     """Send a text."""
     given = await asked(request, shapes.SendAsked)
+    _check_size(given.message)
     accepted = await desk.agent.send(
         given.peerId, given.message, multiaddr=given.multiaddr, reply_to=given.replyTo
     )
@@ -40,6 +41,7 @@ async def send(desk: AtAgentDesk, request: Request) -> JSONResponse:
 async def pay(desk: AtAgentDesk, request: Request) -> JSONResponse:
     """Send a payment message. It carries the transaction and moves no money."""
     given = await asked(request, shapes.PayAsked)
+    _check_size(given.beef or "", given.memo or "")
     accepted = await desk.agent.pay(
         given.peerId,
         given.txid,
@@ -78,6 +80,12 @@ async def respond(desk: AtAgentDesk, request: Request) -> JSONResponse:
     given = await asked(request, shapes.RespondAsked)
     accepted = await desk.agent.respond(given.peerId, given.requestId, result=given.result, error=given.error)
     return await _sent(desk, accepted, given.waitMs, {"success": True, "from": desk.peer_id})
+
+
+def _check_size(*texts: str) -> None:
+    """Answer 413 to what no receiver would take. Raises `Refused`."""
+    if sum(len(each.encode()) for each in texts) > MAX_MESSAGE_BYTES:
+        raise Refused(413, f"a message has at most {MAX_MESSAGE_BYTES} bytes")
 
 
 async def _sent(desk: AgentDesk, accepted: Accepted, wait_ms: int, told: dict[str, Any]) -> JSONResponse:

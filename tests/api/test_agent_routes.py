@@ -14,6 +14,7 @@ from mesh.node import Node
 from tests.api.agent_double import TOKEN
 from tests.api.agent_rig import ALICE, BOB, Rig, rigged
 
+PAID = {"peerId": BOB, "txid": "ab", "amount": 1, "toAddress": "1Boat"}
 POEM = {"id": "poem", "name": "Poem", "description": "Poems", "price": 50, "currency": "bsv"}
 
 
@@ -79,7 +80,8 @@ async def test_a_caller_may_say_how_long_it_waits(rig: Rig, wait_ms: int) -> Non
         ("POST", "/send", {"peerId": BOB, "message": 5}, 400, "Missing peerId or message"),
         ("POST", "/send", {"peerId": BOB, "message": ""}, 400, "Missing peerId or message"),
         ("POST", "/send", {"peerId": "notapeer", "message": "x"}, 400, "no peer id"),
-        ("POST", "/send", {"peerId": BOB, "message": "x" * (1024 * 1024 + 1)}, 413, "limited"),
+        ("POST", "/send", {"peerId": BOB, "message": "x" * (1024 * 1024 + 1)}, 413, "bytes"),
+        ("POST", "/pay", {**PAID, "beef": "ab" * 600_000}, 413, "bytes"),
         ("POST", "/send", {"peerId": BOB, "message": "x", "waitMs": -1}, 400, "waitMs"),
         ("POST", "/send", [], 400, "object"),
         ("POST", "/pay", {"peerId": BOB}, 400, "Missing required fields: peerId, txid, amount, toAddress"),

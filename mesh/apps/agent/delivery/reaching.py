@@ -32,14 +32,24 @@ class Reaching:
         self._dials = asyncio.Semaphore(DIALS_AT_ONCE)
 
     async def reach(self, peer: PeerId, first: str = "") -> Connection:
-        """A connection to a peer; ``first`` is an address that somebody named. Raises `DialError`, `UsageError`."""
+        """A connection to a peer; ``first`` is an address that somebody named: it is dialled where the connection that
+        stands leads through a relay. Raises `DialError`, `UsageError`."""
         present = self._node.swarm.connection_to(peer)
         if present is not None and not _used_up(present):
-            return present
+            named = address_of(first, peer) if first and present.relay is not None else None
+            return present if named is None else await self._closer(peer, named, present)
         if present is not None:
             await present.close()
         async with self._dials:
             return await self._node.connect(peer, self._addresses(peer, first))
+
+    async def _closer(self, peer: PeerId, named: Multiaddr, present: Connection) -> Connection:
+        """A connection at the named address, or the one that stands."""
+        try:
+            async with self._dials:
+                return await self._node.connect(peer, [named])
+        except MeshError:
+            return present
 
     def check(self, address: str, peer: PeerId) -> None:
         """Whether an address may lead to a peer. Raises `UsageError`."""

@@ -21,6 +21,10 @@ from mesh.apps.agent.records import (
 )
 
 SHORT_NAME_CHARACTERS: Final = 8
+SHOWN_NAME: Final = f"""
+    iif(name != '', name, iif(shown_name != '', shown_name, substr(peers.peer_id, 1, {SHORT_NAME_CHARACTERS}) || '...'))
+"""
+"""What a row's peer is called: as given here, as it calls itself, else by its id."""
 MAX_COUNT: Final = 2**53 - 1
 """What JavaScript's numbers hold; counts and sums stay there."""
 _COLUMNS: Final = (

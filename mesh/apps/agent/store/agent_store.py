@@ -53,13 +53,7 @@ class AgentStore:
     """
 
     def __init__(self, path: Path | None) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="mesh-agent-") if path is None else None
-        where = Path(self._folder.name) / FILE_NAME if self._folder is not None else path
-        assert where is not None
-        self.path: Final = where
-        self._file = SqliteFile(
-            where, "messages of the agent", "them", _APPLICATION, _VERSION, schema.PARTS_TABLE
-        )
+        self._path = path
         self._changed = threading.Condition(threading.Lock())
         self._pending: deque[_Waiting] = deque()
         self._closing = False
@@ -70,6 +64,13 @@ class AgentStore:
         self._taking = False
         self.written = self.commits = self.failures = 0
         self.problem = ""
+
+    @property
+    def path(self) -> Path:
+        """Where the file is. Raises `UsageError` before `open` where no path was given."""
+        if self._path is None:
+            raise UsageError("a store without a path has none before it is opened")
+        return self._path
 
     # -- life --------------------------------------------------------------------------------------------------------
 
@@ -99,8 +100,6 @@ class AgentStore:
                 self._changed.notify()
             await asyncio.shield(self._ended)
             self._thread.join()
-        if self._folder is not None:
-            self._folder.cleanup()
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -159,13 +158,14 @@ class AgentStore:
             self._readers.put(reader)
 
     def _closed(self) -> StorageError:
-        return StorageError(f"{self.path}: the store of the agent is not open")
+        return StorageError(f"{self._path or 'in memory'}: the store of the agent is not open")
 
     # -- the thread --------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         try:
             with contextlib.ExitStack() as files:
+                self._file = self._place(files)
                 files.enter_context(contextlib.closing(self._file.hold()))
                 writer = self._file.open(exclusive=False)
                 files.enter_context(contextlib.closing(writer))
@@ -183,6 +183,15 @@ class AgentStore:
             self._tell(self._opened.set_exception, error)
         finally:
             self._tell(self._ended.set_result, None)
+
+    def _place(self, files: contextlib.ExitStack) -> SqliteFile:
+        """The file at the path, or in a folder that goes with the thread."""
+        if self._path is None:
+            folder = files.enter_context(tempfile.TemporaryDirectory(prefix="mesh-agent-"))
+            self._path = Path(folder) / FILE_NAME
+        return SqliteFile(
+            self._path, "messages of the agent", "them", _APPLICATION, _VERSION, schema.PARTS_TABLE
+        )
 
     def _make_tables(self, writer: sqlite3.Connection) -> None:
         try:

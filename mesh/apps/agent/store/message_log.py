@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from mesh.apps.agent.records import Conversation, DeliveryState, Direction, MessageRecord
+from mesh.apps.agent.store.address_book import SHOWN_NAME
 
 COLUMNS: Final = (
     "id, peer_id, direction, content, message_type, timestamp, peer_name, session_id, metadata, message_id, sent_at, "
@@ -22,7 +23,7 @@ SHOWN_PEERS: Final = 10
 SHOWN_DAYS: Final = 30
 SHOWN_CHARACTERS: Final = 16 * 1024
 """Of the last message in a list of conversations."""
-_NAME: Final = "(SELECT nullif(iif(name = '', shown_name, name), '') FROM peers WHERE peers.peer_id = {})"
+_NAME: Final = f"(SELECT {SHOWN_NAME} FROM peers WHERE peers.peer_id = {{}})"
 _ADD: Final = f"""
     INSERT INTO messages ({COLUMNS})
     VALUES (?, ?, ?, ?, ?, ?, coalesce(?, {_NAME.format("?")}), ?, ?, ?, ?, ?, ?) RETURNING id, peer_name

@@ -21,11 +21,13 @@ async def test_a_record_comes_back_as_it_was_stored(store: AgentStore) -> None:
 
 async def test_a_message_is_logged_under_its_peers_name(store: AgentStore) -> None:
     def work(database: sqlite3.Connection) -> list[str | None]:
-        first = add(database, message("before"))
+        names = [add(database, message("a stranger")).peer_name]
+        address_book.met(database, ALICE, START)
+        names.append(add(database, message("met")).peer_name)
         address_book.set_name(database, ALICE, "Alice", START)
-        return [first.peer_name, add(database, message("after")).peer_name]
+        return [*names, add(database, message("named")).peer_name]
 
-    assert await store.write(work) == [None, "Alice"]
+    assert await store.write(work) == [None, "12D3KooW...", "Alice"]
     assert await store.read(lambda database: message_log.peer_name(database, ALICE)) == "Alice"
     assert await store.read(lambda database: message_log.peer_name(database, BOB)) is None
 
