@@ -86,7 +86,24 @@ class Peer:
             "outside": [str(each) for each in node.reachability.punchable()],
             "nat": {each.transport: each.kind.value for each in node.reachability.nat},
             "table": len(node.dht.table) if node.config.kademlia.mode != "off" else 0,
+            "mapping": self._mapping(),
+            "reachability": node.reachability.state.value,
+            "announced": [str(each) for each in node.own_addresses],
+            "stun": {name: each.nat_class.value for name, each in node.reachability.stun.behaviours.items()},
             "counters": node.counters.snapshot(),
+        }
+
+    def _mapping(self) -> dict[str, Any]:
+        found = self._node.reachability.mapping.status
+        return {
+            "state": found.state,
+            "protocol": found.protocol,
+            "outside": {
+                each.port.transport.value: f"{each.host}:{each.external_port}"
+                for each in found.ports
+                if each.host
+            },
+            "codes": sorted({each.code for each in found.ports}),
         }
 
 
@@ -122,6 +139,10 @@ async def run(options: argparse.Namespace) -> None:
             addresses="all",
             max_reservations_per_ip=64,
             quic_keepalive_s=options.keepalive,
+            autonat_serve=options.autonat_serve,
+            stun_servers=tuple(options.stun),
+            port_mapping=options.map,
+            lease_s=options.lease,
         )
     )
     node.handle(echo.PROTOCOL_ID, echo.serve, limited=True)
@@ -149,6 +170,10 @@ def main() -> None:
     parser.add_argument("--relay-serve", action="store_true")
     parser.add_argument("--hole-punching", action="store_true")
     parser.add_argument("--keepalive", type=float, default=15.0)
+    parser.add_argument("--autonat-serve", action="store_true")
+    parser.add_argument("--stun", action="append", default=[])
+    parser.add_argument("--map", default="off")
+    parser.add_argument("--lease", type=float, default=600.0)
     asyncio.run(run(parser.parse_args()))
 
 

@@ -136,6 +136,8 @@ def configured(*listen: str, serve: tuple[str, ...] = (), **settings: Any) -> Co
     renamed["port_mapping"] = ("port_mapping", "protocol")
     renamed["autonat_ask"] = ("autonat", "ask")
     renamed["autonat_serve"] = ("autonat", "serve")
+    renamed["stun_servers"] = ("stun", "servers")
+    renamed["autonat_serve"] = ("autonat", "serve")
     renamed["quic_keepalive_s"] = ("quic", "keepalive_s")
     for name, value in settings.items():
         home, field = renamed.get(name, ("", name))
