@@ -65,13 +65,13 @@ async def soak(minutes: float, every_s: float, seed: int, identities: int = 0) -
                 pass
             except BaseExceptionGroup as failures:
                 trouble += [f"the load broke down: {each}" for each in failures.exceptions]
-        after = await _at_rest(node, before)
+        after = await at_rest(node, before)
     values = {each: [(sample["at_s"], sample[each.member]) for sample in samples] for each in QUANTITIES}
     trends = [trend(each, values[each]) for each in QUANTITIES if values[each]]
     return Outcome(before, after, samples, trends, dict(load.did), dict(load.surprises), trouble)
 
 
-async def _at_rest(node: PeerProcess, before: dict[str, Any]) -> dict[str, Any]:
+async def at_rest(node: PeerProcess, before: dict[str, Any]) -> dict[str, Any]:
     """The first sample with nothing more in it than before the load, or the last one there was time for."""
     after: dict[str, Any] = {}
     with contextlib.suppress(TimeoutError):
