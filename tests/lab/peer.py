@@ -139,7 +139,6 @@ async def run(options: argparse.Namespace) -> None:
             addresses="all",
             max_reservations_per_ip=64,
             quic_keepalive_s=options.keepalive,
-            autonat_serve=options.autonat_serve,
             stun_servers=tuple(options.stun),
             port_mapping=options.map,
             lease_s=options.lease,
@@ -163,7 +162,6 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--listen", action="append", default=[])
     parser.add_argument("--relay", action="append", default=[])
-    parser.add_argument("--autonat-serve", action="store_true")
     parser.add_argument("--wanted", type=int, default=2)
     parser.add_argument("--bootstrap", action="append", default=[])
     parser.add_argument("--dht", default="off")

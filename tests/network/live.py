@@ -137,7 +137,6 @@ def configured(*listen: str, serve: tuple[str, ...] = (), **settings: Any) -> Co
     renamed["autonat_ask"] = ("autonat", "ask")
     renamed["autonat_serve"] = ("autonat", "serve")
     renamed["stun_servers"] = ("stun", "servers")
-    renamed["autonat_serve"] = ("autonat", "serve")
     renamed["quic_keepalive_s"] = ("quic", "keepalive_s")
     for name, value in settings.items():
         home, field = renamed.get(name, ("", name))
