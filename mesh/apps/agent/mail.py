@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mesh.apps.agent.delivery import history, outbox, tables
 from mesh.apps.agent.delivery.courier import Desk
 from mesh.apps.agent.delivery.couriers import Couriers
+from mesh.apps.agent.delivery.handover import TELL_AFTER_MS
 from mesh.apps.agent.delivery.inbox import DAY_MS, REMEMBERED_MS, Inbox, Stored
 from mesh.apps.agent.delivery.proofs import Notary
 from mesh.apps.agent.delivery.reaching import Reaching
@@ -97,6 +98,7 @@ class Mail:
                 self._reaching.reach,
                 self._reaching.open,
                 self._answer_stored,
+                self._inbox.acknowledged,
                 self._changed,
                 self._settings.max_attempts,
             ),
@@ -106,7 +108,14 @@ class Mail:
             store, self._inbox, node.peer_id, self._stock_rate, now_ms, self._stored_one, node.counters
         )
         reception = Reception(
-            store, self._ledger, self._inbox, node.peer_id, now_ms, self._answer_stored, self._stored
+            store,
+            self._ledger,
+            self._inbox,
+            node.peer_id,
+            now_ms,
+            self._answer_stored,
+            self._stored,
+            self._ended,
         )
         node.handle(MESSAGE, messenger.serve_message, limited=True)
         node.handle(ping.PROTOCOL_ID, messenger.serve_ping, limited=True)
@@ -271,6 +280,10 @@ class Mail:
         await self._store.write(lambda database: self._ledger.wake(database, record))
         if self.waking is not None:
             self.waking.kick()
+
+    def _ended(self, peer: PeerId) -> None:
+        """An exchange that a peer opened is over; receipts that were cut off with it are told a little later."""
+        asyncio.get_running_loop().call_later(TELL_AFTER_MS / 1000 + 0.1, self._couriers.hurry, peer)
 
     def _connected(self, connection: Connection) -> None:
         self._couriers.arrived(connection.peer)

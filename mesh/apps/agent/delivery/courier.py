@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -15,6 +15,7 @@ from mesh.apps.agent.delivery import outbox, proofs, steps, stock_wire
 from mesh.apps.agent.delivery.handover import TELL_AFTER_MS, Handover
 from mesh.apps.agent.delivery.ledger import Journal, Ledger
 from mesh.apps.agent.records import DeliveryChanged
+from mesh.codecs.agent_delivery import Acknowledgement
 from mesh.errors import MeshError, StorageError
 from mesh.identity.peer_id import PeerId
 from mesh.network.connection import Connection
@@ -33,7 +34,7 @@ SOON_MS: Final = 1000
 @dataclass(frozen=True, slots=True)
 class Desk:
     """What couriers share. ``reach`` gives a connection, ``open`` a stream of the best protocol that the peer speaks;
-    ``on_stored`` is `handover.keep_receipts`'."""
+    ``on_stored`` is `handover.keep_receipts`', ``on_kept`` is `Inbox.acknowledged`."""
 
     journal: Journal
     ledger: Ledger
@@ -42,6 +43,7 @@ class Desk:
     reach: Callable[[PeerId, str], Awaitable[Connection]]
     open: Callable[[Connection], Awaitable[Stream]]
     on_stored: Callable[[PeerId], Callable[[sqlite3.Connection, str, str, bytes], None]]
+    on_kept: Callable[[sqlite3.Connection, PeerId, Sequence[Acknowledgement]], list[bytes]]
     tell: Callable[[list[DeliveryChanged]], None]
     max_failures: int
 
@@ -135,6 +137,7 @@ class Courier:
             self._peer,
             desk.now_ms,
             desk.on_stored(self._peer),
+            desk.on_kept,
             desk.tell,
         )
         try:

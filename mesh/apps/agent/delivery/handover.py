@@ -72,10 +72,10 @@ def keep_receipts(
 
 
 class Handover:
-    """Brings to a peer what waits for it, as long as the stream lasts.
+    """Brings to a peer what waits for it, as long as the stream lasts. ``on_kept`` is `Inbox.acknowledged`.
 
-    ``progress`` tells whether a message was taken or refused for good, ``retry_ms`` how long the peer wants to be left
-    alone, 0 when it did not say so.
+    ``progress`` tells whether anything was achieved: a message taken or refused for good, a receipt acknowledged;
+    ``retry_ms`` how long the peer wants to be left alone, 0 when it did not say so.
     """
 
     def __init__(
@@ -86,6 +86,7 @@ class Handover:
         peer: PeerId,
         now_ms: Callable[[], int],
         on_stored: Callable[[sqlite3.Connection, str, str, bytes], None],
+        on_kept: Callable[[sqlite3.Connection, PeerId, Sequence[Acknowledgement]], list[bytes]],
         tell: Callable[[list[DeliveryChanged]], None],
     ) -> None:
         self._journal = journal
@@ -95,6 +96,7 @@ class Handover:
         self._name = str(peer)
         self._now_ms = now_ms
         self._on_stored = on_stored
+        self._on_kept = on_kept
         self._tell = tell
         self._awake = asyncio.Event()
         self._fresh = True
@@ -220,10 +222,13 @@ class Handover:
                 case ReceiptsKept(acknowledged):
                     kept += acknowledged
                     self._untold = max(0, self._untold - len(acknowledged))
-        self.progress = self.progress or bool(receipts or declined)
-        self._tell(
-            await self._journal.write(lambda database: self._commit(database, receipts, declined, kept))
+        self.progress = self.progress or bool(receipts or declined or kept)
+        changed, further = await self._journal.write(
+            lambda database: self._commit(database, receipts, declined, kept)
         )
+        self._tell(changed)
+        self._untold += len(further)
+        self._offering.tell(further)
         self._unproven.difference_update(
             each.receipt.message_id for each in receipts if each.receipt.state != State.STORED
         )
@@ -240,7 +245,8 @@ class Handover:
         receipts: Sequence[Checked],
         declined: Sequence[Declined],
         kept: Sequence[Acknowledgement],
-    ) -> list[DeliveryChanged]:
+    ) -> tuple[list[DeliveryChanged], list[bytes]]:
+        """What changed by it, and receipts that the peer is to be told for what it acknowledged."""
         now_ms = self._now_ms()
         changed = keep_receipts(database, self._ledger, self._name, receipts, now_ms, self._on_stored)
         for each in declined:
@@ -248,7 +254,4 @@ class Handover:
             change = outbox.bury(database, self._ledger, self._name, each.message_id, why, now_ms)
             if change is not None:
                 changed.append(change)
-        for acknowledgement in kept:
-            state = State(acknowledgement.state)
-            proofs.known(database, self._name, acknowledgement.message_id, state, now_ms)
-        return changed
+        return changed, self._on_kept(database, self._peer, kept)

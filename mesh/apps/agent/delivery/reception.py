@@ -56,7 +56,8 @@ class Answers:
 
 
 class Reception:
-    """Serves agent delivery. ``on_stored`` is `keep_receipts`'; ``tell`` hears of each committed batch."""
+    """Serves agent delivery. ``on_stored`` is `keep_receipts`'; ``tell`` hears of each committed batch, ``ended`` of each
+    peer whose exchange is over."""
 
     def __init__(
         self,
@@ -67,6 +68,7 @@ class Reception:
         now_ms: Callable[[], int],
         on_stored: Callable[[PeerId], Callable[[sqlite3.Connection, str, str, bytes], None]],
         tell: Callable[[list[Stored], list[DeliveryChanged]], None],
+        ended: Callable[[PeerId], None],
     ) -> None:
         self._journal = journal
         self._ledger = ledger
@@ -75,6 +77,7 @@ class Reception:
         self._now_ms = now_ms
         self._on_stored = on_stored
         self._tell = tell
+        self._ended = ended
         self._current: dict[PeerId, Stream] = {}
         self._turns: dict[PeerId, asyncio.Lock] = {}
 
@@ -95,6 +98,7 @@ class Reception:
             if self._current.get(peer) is stream:
                 del self._current[peer]
                 self._turns.pop(peer, None)
+                self._ended(peer)
 
     async def _exchange(self, stream: Stream, peer: PeerId) -> None:
         taking = Taking()
