@@ -340,6 +340,15 @@ class RelaySection(Section):
     circuit_bytes: Annotated[
         int, Setting("A circuit passes this much each way; 0 for no limit.", "size", minimum=0, flag="--data")
     ] = 128 * KIB
+    topics: Annotated[
+        tuple[str, ...],
+        Setting(
+            "Pubsub topics to join only to pass on what is said there: agent for those of agent daemons.",
+            "list",
+            choices=("agent",),
+            flag="--topics",
+        ),
+    ] = ()
 
 
 @dataclass(frozen=True, slots=True)

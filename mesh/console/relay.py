@@ -31,6 +31,10 @@ def relay(
     data: Annotated[
         str | None, typer.Option(metavar="SIZE", help="A circuit passes this each way; 0 for all. [128KiB]")
     ] = None,
+    topics: Annotated[
+        str | None,
+        typer.Option(metavar="NAMES", help="Also pass on what is said in these pubsub topics: agent."),
+    ] = None,
     api: Annotated[
         str | None,
         typer.Option(metavar="HOST:PORT|unix:/PATH|off", help="Address of the control API. [127.0.0.1:4003]"),
@@ -48,6 +52,7 @@ def relay(
             "relay.max_circuits_per_peer": circuits,
             "relay.circuit_s": time,
             "relay.circuit_bytes": data,
+            "relay.topics": topics,
             "network.listen": listen or None,
             "api.listen": api,
             "log.level": log_level,

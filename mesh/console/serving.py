@@ -47,6 +47,7 @@ async def serve(loaded: Loaded, key: PrivateKey) -> int:
             node = await _started(stack, loaded, key)
             lethean = await _start_lethean(stack, loaded, node)
             agent_api = await _start_agent(stack, loaded, node)
+            _pass_on_topics(stack, node)
             url = await control(stack, node, lethean) if control is not None else ""
             _announce(node, lethean, agent_api, url)
             await stop.wait()
@@ -84,9 +85,11 @@ async def _start_lethean(stack: AsyncExitStack, loaded: Loaded, node: Node) -> L
 
 
 def _with_pubsub(loaded: Loaded) -> Loaded:
-    """An agent daemon meets others in pubsub topics, so pubsub is on, unless somebody turned it off by hand."""
+    """An agent daemon meets others in pubsub topics, a relay may pass those on: pubsub is on then, unless somebody turned
+    it off by hand."""
     config = loaded.config
-    if not config.agent.enabled or not loaded.is_default("gossip.enabled"):
+    wanted = config.agent.enabled or config.relay.topics
+    if not wanted or not loaded.is_default("gossip.enabled"):
         return loaded
     return replace(loaded, config=replace(config, gossip=replace(config.gossip, enabled=True)))
 
@@ -104,6 +107,17 @@ async def _start_agent(stack: AsyncExitStack, loaded: Loaded, node: Node) -> Age
     from mesh.api.agent_server import AgentApi
 
     return await stack.enter_async_context(AgentApi(agent, section.api, loaded.config.node.path))
+
+
+def _pass_on_topics(stack: AsyncExitStack, node: Node) -> None:
+    """Join the topics that a relay is to pass on."""
+    if not node.config.relay.topics or not node.config.gossip.enabled:
+        return
+    from mesh.apps.agent.topics import TopicRelay
+
+    topics = TopicRelay(node.pubsub, node.counters)
+    topics.start()
+    stack.push_async_callback(topics.stop)
 
 
 def _control_of(loaded: Loaded) -> StartControl | None:
@@ -144,6 +158,8 @@ def _announce(node: Node, lethean: LetheanService | None, agent_api: AgentApi | 
         lines.append(f"pubsub {node.config.gossip.protocols[0]}")
     if node.config.relay.serve:
         lines.append(f"relay for {node.config.relay.max_reservations} peers")
+    if node.config.relay.topics:
+        lines.append(f"topics {','.join(node.config.relay.topics)}")
     if lethean is not None:
         lines.append(f"lethean {lethean.own.identity.id} {lethean.own.identity.public_key}")
     if lethean is not None and lethean.node.listen_address:
