@@ -15,7 +15,7 @@ from mesh.apps.agent.event_stream import EventStream
 from mesh.apps.agent.housekeeping import keep_house
 from mesh.apps.agent.mail import Mail, now_ms
 from mesh.apps.agent.messenger import ask_ping
-from mesh.apps.agent.presence import Presence
+from mesh.apps.agent.presence import Presence, bsv_key_of
 from mesh.apps.agent.records import (
     Accepted,
     AgentEvent,
@@ -29,7 +29,7 @@ from mesh.apps.agent.requests import Reply
 from mesh.apps.agent.store import AgentStore, address_book, own_settings
 from mesh.apps.agent.store.agent_store import FILE_NAME
 from mesh.apps.agent.waking.channels import channel_of, pace_of
-from mesh.apps.agent.waking.waking import Waking
+from mesh.apps.agent.waking.waking import Channel, Waking
 from mesh.apps.agent.way import Way
 from mesh.errors import TimedOut, UsageError
 from mesh.identity.peer_id import PeerId
@@ -72,6 +72,7 @@ class Agent:
 
     def __init__(self, node: Node, config: Config) -> None:
         """Raises `ConfigError` for a gateway's token or a key file that cannot be used."""
+        channel, bsv_key = channel_of(config.agent), bsv_key_of(config.agent)
         self.node = node
         self.settings = config
         folder = config.node.path
@@ -82,10 +83,10 @@ class Agent:
         self._name = ""
         self._services: Sequence[ServiceInfo] = ()
         self._presence = Presence(
-            node, self._store, lambda: self._services, lambda: self.name, self._events.tell
+            node, self._store, lambda: self._services, lambda: self.name, bsv_key, self._events.tell
         )
         self._mail = Mail(node, self._store, self._presence.directory.addresses_of, self._events.tell)
-        self.waking = self._make_waking(config)
+        self.waking = None if channel is None else self._make_waking(channel)
         """What wakes the agent; None where the settings name nothing that does."""
 
     async def start(self) -> None:
@@ -333,17 +334,15 @@ class Agent:
 
     # -- within ------------------------------------------------------------------------------------------------------
 
-    def _make_waking(self, config: Config) -> Waking | None:
-        channel = channel_of(config.agent)
-        if channel is None:
-            return None
-        address = config.agent.api if config.agent.api != "off" else "127.0.0.1:4003"
+    def _make_waking(self, channel: Channel) -> Waking:
+        section = self.settings.agent
+        address = section.api if section.api != "off" else "127.0.0.1:4003"
         waking = self._mail.waking = Waking(
             self._store,
             channel,
             clock=time.time,
             api_url=f"http://{address}",
-            pace=pace_of(config.agent),
+            pace=pace_of(section),
             invoked=self._mail.invoked,
             told=self._mail.told,
         )

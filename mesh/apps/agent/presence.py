@@ -7,7 +7,6 @@ import logging
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mesh import __version__
@@ -26,6 +25,7 @@ from mesh.apps.agent.records import (
 from mesh.apps.agent.status_sharing import StatusSharing
 from mesh.apps.agent.store import AgentStore, address_book
 from mesh.apps.agent.topics import ANNOUNCE_TOPICS, STATUS_TOPICS, join
+from mesh.config import AgentSection
 from mesh.errors import ConfigError, DecodeError, PeerError, UsageError
 from mesh.identity.elliptic import Secp256k1Private
 from mesh.network.scope import Scope
@@ -45,8 +45,8 @@ BUFFER: Final = 1024
 
 
 class Presence:
-    """``offered`` gives the services of this agent, ``name`` what it is called. Without pubsub the directory stays
-    empty."""
+    """``offered`` gives the services of this agent, ``name`` what it is called; with ``bsv_key`` it attests its peer id.
+    Without pubsub the directory stays empty."""
 
     def __init__(
         self,
@@ -54,9 +54,9 @@ class Presence:
         store: AgentStore,
         offered: Callable[[], Sequence[ServiceInfo]],
         name: Callable[[], str],
+        bsv_key: bytes | None,
         tell: Callable[[Sequence[AgentEvent]], None],
     ) -> None:
-        """Raises `ConfigError` for a key file that cannot be used."""
         settings = node.config.agent
         self._node = node
         self._store = store
@@ -64,7 +64,7 @@ class Presence:
         self._name = name
         self._tell = tell
         self._settings = settings
-        self._bsv_key = _bsv_key(settings.bsv_key_file)
+        self._bsv_key = bsv_key
         self._scope = Scope("agent presence")
         self.directory = Directory(int(settings.announce_ttl_s * 1000))
         self._topics: list[Topic] = []
@@ -208,8 +208,9 @@ def _note(database: sqlite3.Connection, found: FoundPeer) -> TrackedPeer:
     return address_book.announced(database, found.peer_id, ids, found.multiaddrs, now_ms())
 
 
-def _bsv_key(path: Path | None) -> bytes | None:
-    """The key of the environment, else of the file. Raises `ConfigError`, which never shows it."""
+def bsv_key_of(settings: AgentSection) -> bytes | None:
+    """The BSV key of the environment, else of the file. Raises `ConfigError`, which never shows it."""
+    path = settings.bsv_key_file
     text = os.environ.get(KEY_VARIABLE, "")
     origin = KEY_VARIABLE
     if not text and path is not None:
