@@ -53,11 +53,8 @@ class Credit:
         """When `frames` has something to tell."""
 
     def widen(self, stream_id: int, stream: Stream, now: float) -> None:
-        """Bytes of ``stream`` were consumed: perhaps the peer may send more."""
-        read = stream.received - stream.held
-        if stream.limit - read > self._window // 2:
-            return
-        before, stream.limit = stream.limit, read + self._window
+        """The peer may send as much more of ``stream`` as was consumed."""
+        before, stream.limit = stream.limit, stream.received - stream.held + self._window
         self._tellings[stream_id] = Telling(stream, before)
         self.due_at = now
 

@@ -44,9 +44,8 @@ MAX_REASON_BYTES: Final = 256
 """The most of a reason that is sent: a close must fit in one datagram."""
 MAX_STALE_EVENTS: Final = 1024
 """How often a peer may send on streams that were over long ago."""
-_MAX_WRAPS: Final = 1 << 16
-"""How often the low 16 bits of the peer's packet numbers may have gone round since one was read whole. The packet is
-authentic, so no more are tried than went round."""
+_MAX_WRAPS: Final = 256
+"""How often the low bits of the peer's packet numbers may have gone round in packets that were lost."""
 
 
 class Qh3Engine:
@@ -150,7 +149,8 @@ class Qh3Engine:
                 else:
                     report = core.receive_datagram(datagram, self._address, now)
                     self._sender.owes = self._sender.owes or report[5] > 0
-                    if report[2] and not report[4]:
+                    if report[2] and not report[4] and not self.dialer:
+                        path.came += report[2]
                         path.head = datagram[:HEAD_BYTES]
         except CORE_ERRORS as error:
             self._fail(INTERNAL_ERROR, str(error))
@@ -169,7 +169,8 @@ class Qh3Engine:
             if core is not None:
                 report = core.receive_gro_buffer(buffer, segment_bytes, self._address, now)
                 self._sender.owes = self._sender.owes or report[5] > 0
-                if report[2] and not report[4]:
+                if report[2] and not report[4] and not self.dialer:
+                    path.came += report[2]
                     last = (len(buffer) - 1) // segment_bytes * segment_bytes
                     path.head = buffer[last : last + HEAD_BYTES]
         except CORE_ERRORS as error:
@@ -185,12 +186,15 @@ class Qh3Engine:
             return
         report = core.receive_datagram(datagram, self._address, now)
         self._sender.owes = self._sender.owes or report[5] > 0
-        if not report[2]:
+        path.came += report[2]
+        generation = self._sender.generation(core) if report[2] else None
+        if generation is None:
             return
-        opening.follow(self._sender.generation(core))
-        opened = opening.open(datagram, CONNECTION_ID_BYTES, opening.newest + 1, _MAX_WRAPS)
+        opening.follow(generation)
+        opened = opening.open(datagram, CONNECTION_ID_BYTES, opening.newest + path.came, _MAX_WRAPS)
         if opened is None:
             return
+        path.came = 0
         number, destination_id, payload = opened
         before = opening.number_of(path.head, CONNECTION_ID_BYTES, number)
         if before is not None:
@@ -245,6 +249,8 @@ class Qh3Engine:
             return self._now
         timer = core.get_timer()
         core_at = None if timer is None else timer[1] + ROUNDING_S
+        if self._path.limit is None and self._sender.credit.due_at is None:
+            return core_at
         own_at = self._sender.deadline()
         return core_at if own_at is None else own_at if core_at is None else min(core_at, own_at)
 

@@ -48,7 +48,8 @@ _TWO_NUMBERS: Final = 2
 
 class Path:
     """``peer`` is where to send. ``limit`` is how many bytes more may go there, None when the address is proven.
-    ``newest`` is the highest packet number known to have come from there; ``head`` the beginning of the last packet."""
+    ``newest`` is the highest packet number known to have come from there; ``head`` the beginning of the last packet.
+    ``came``: packets from the peer since one was opened. ``narrow``: `window` has to be asked."""
 
     __slots__ = (
         "_ask_at",
@@ -59,8 +60,10 @@ class Path:
         "_tokens",
         "_window",
         "_window_at",
+        "came",
         "head",
         "limit",
+        "narrow",
         "newest",
         "peer",
     )
@@ -69,12 +72,14 @@ class Path:
         self.peer = self._proven = address
         self.limit: int | None = None
         self.head = b""
+        self.came = 0
         self.newest = -1
         self._tokens: list[bytes] = []
         self._asks = 0
         self._ask_at = self._expires_at = 0.0
         self._challenge_old = False
-        self._window: int | None = None
+        self.narrow = False
+        self._window = MIN_WINDOW_BYTES
         self._window_at = 0.0
 
     def heard(
@@ -148,20 +153,17 @@ class Path:
             self._tokens.clear()
 
     def window(self, most: int, now: float, rtt_s: float | None) -> int:
-        """How much may be in flight: ``most``, but for a while after the peer has changed its host."""
-        if self._window is None:
-            return most
+        """How much may be in flight for a while after the peer has changed its host, and in the end ``most``."""
         round_s = rtt_s or FIRST_ASK_S
         while now >= self._window_at + round_s and self._window < most:
             self._window *= 2
             self._window_at += round_s
-        if self._window >= most:
-            self._window = None
-            return most
-        return self._window
+        self.narrow = self._window < most
+        return min(self._window, most)
 
     def _prove(self, now: float) -> None:
         if self.peer[0] != self._proven[0]:
+            self.narrow = True
             self._window = MIN_WINDOW_BYTES
             self._window_at = now
         self._proven = self.peer

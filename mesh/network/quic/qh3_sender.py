@@ -42,9 +42,7 @@ class Sender:
 
     __slots__ = (
         "_allowed",
-        "_generation",
         "_last",
-        "_phase",
         "_ready",
         "_retry_at",
         "_settings",
@@ -73,8 +71,6 @@ class Sender:
         self._allowed = 1
         self._last = b""
         self._since = 0
-        self._generation = 0
-        self._phase = 0
         self._retry_at = 0.0
 
     def attend(self) -> None:
@@ -95,38 +91,33 @@ class Sender:
 
     def deadline(self) -> float | None:
         """When to be asked for packets of our own; None for never."""
-        path_at, credit_at = self.path.deadline(), self.credit.due_at
-        if self.sealing is None or (path_at is None and credit_at is None):
+        credit_at, path_at = self.credit.due_at, self.path.deadline()
+        if (credit_at is None and path_at is None) or self.sealing is None:
             return None
         due_at = min(at for at in (path_at, credit_at) if at is not None)
         return max(due_at, self._retry_at)
-
-    def generation(self, core: QuicConnectionCore) -> int:
-        """How often the keys were updated. To be asked between any two updates, of which each is acknowledged."""
-        phase = core.send_key_phase
-        if phase is not None and phase != self._phase:
-            self._phase = phase
-            self._generation += 1
-        return self._generation
 
     # --- datagrams ----------------------------------------------------------------------------------------
 
     def transmit(self, core: QuicConnectionCore, now: float, most: int) -> list[tuple[bytes, Address]]:
         """At most ``most`` datagrams to send now."""
-        path = self.path
-        generation = self.generation(core)
         due_at = self.credit.due_at
-        own: list[tuple[bytes, Address]] = []
-        if path.limit is not None or (due_at is not None and due_at <= now):
-            own = self._own(core, now, generation)[:most]
-            most -= len(own)
+        if self._ready or self.path.limit is not None or (due_at is not None and due_at <= now):
+            return self._transmit_besides(core, now, most)
+        return self._fresh(core, now, most)
+
+    def _transmit_besides(
+        self, core: QuicConnectionCore, now: float, most: int
+    ) -> list[tuple[bytes, Address]]:
+        path = self.path
+        sent = self._own(core, now)[:most]
+        most -= len(sent)
         if path.limit is not None:
-            return own + self._within_limit(core, now, most)
+            return sent + self._within_limit(core, now, most)
         if self._ready:
             held, self._ready = self._ready[:most], self._ready[most:]
-            return own + [(datagram, path.peer) for datagram in held]
-        sent = self._fresh(core, now, most)
-        return own + sent if own else sent
+            return sent + [(datagram, path.peer) for datagram in held]
+        return sent + self._fresh(core, now, most)
 
     def _within_limit(self, core: QuicConnectionCore, now: float, most: int) -> list[tuple[bytes, Address]]:
         """What may go to an address that is not proven; what the core gives beyond that waits."""
@@ -142,7 +133,9 @@ class Sender:
 
     def _fresh(self, core: QuicConnectionCore, now: float, most: int) -> list[tuple[bytes, Address]]:
         settings = self._settings
-        window = self.path.window(settings.max_in_flight_bytes, now, core.smoothed_rtt)
+        window = settings.max_in_flight_bytes
+        if self.path.narrow:
+            window = self.path.window(window, now, core.smoothed_rtt)
         room = (window - core.bytes_in_flight) // settings.max_datagram_bytes
         if room < most:
             if room <= 0:
@@ -209,11 +202,12 @@ class Sender:
 
     # --- packets of our own -------------------------------------------------------------------------------
 
-    def _own(self, core: QuicConnectionCore, now: float, generation: int) -> list[tuple[bytes, Address]]:
+    def _own(self, core: QuicConnectionCore, now: float) -> list[tuple[bytes, Address]]:
         """Challenges and wider windows that are due. What of them is not sent is as good as lost, and comes again."""
-        if now < self._retry_at:
+        due_at = self.deadline()
+        if due_at is None or now < due_at:
             return []
-        number = self._next_number(core, generation)
+        number = self._next_number(core)
         sealing = self.sealing
         if number is None or sealing is None:
             self._retry_at = now + RETRY_S
@@ -225,9 +219,9 @@ class Sender:
         for payload, address in path.challenges(now):
             sent.append((sealing.seal(number, destination_id, payload), address))
             number += 1
-        due_at = self.credit.due_at
-        if due_at is not None and due_at <= now:
-            payload = self.credit.frames(now, core.smoothed_rtt)
+        credit = self.credit
+        if credit.due_at is not None and credit.due_at <= now:
+            payload = credit.frames(now, core.smoothed_rtt)
             if payload:
                 packet = sealing.seal(number, destination_id, payload)
                 number += 1
@@ -236,18 +230,30 @@ class Sender:
         core.restore_send_packet_number(_APPLICATION_SPACE, number)
         return sent
 
-    def _next_number(self, core: QuicConnectionCore, generation: int) -> int | None:
+    def _next_number(self, core: QuicConnectionCore) -> int | None:
         """The number after the highest given away, None while that is not certain."""
-        sealing = self.sealing
-        if sealing is None or not self._last or self._last[0] & _LONG or core.state != "connected":
+        generation = self.generation(core)
+        if generation is None or self.sealing is None or core.state != "connected":
             return None
-        sealing.follow(generation)
+        self.sealing.follow(generation)
+        return self.sealing.newest + 1
+
+    def generation(self, core: QuicConnectionCore) -> int | None:
+        """How often the keys were updated, in both directions; None while that is not certain.
+
+        The next update waits for an acknowledgement, so since the last packet was sent there was one at most.
+        """
+        sealing = self.sealing
+        if sealing is None or not self._last or self._last[0] & _LONG:
+            return None
         if self._since:
-            last = sealing.open(self._last, self.id_bytes, sealing.newest + self._since)
-            if last is None:
+            expected = sealing.newest + self._since
+            if sealing.catch_up(self._last, self.id_bytes, expected) is None:
+                # The peer's connection ids are not of one length. It has to do without packets of our own.
+                self.sealing = None
                 return None
             self._since = 0
-        return sealing.newest + 1
+        return sealing.generation + (core.send_key_phase != sealing.generation & 1)
 
 
 def attempt(command: Callable[..., object], *arguments: object) -> None:

@@ -62,7 +62,8 @@ class Streams:
         return False
 
     def release(self, stream_id: int, size: int) -> Stream | None:
-        """``size`` bytes of a stream were consumed, or will never be read. The stream, if more of it may come."""
+        """``size`` bytes of a stream were consumed, or will never be read. The stream, if it needs a wider window now: if
+        more may come of it, and no more than half of what the peer may send unread."""
         stream = self.table.get(stream_id)
         if stream is None:
             return None
@@ -71,7 +72,8 @@ class Streams:
         self.held_bytes -= size
         if stream.finished and not stream.held:
             del self.table[stream_id]
-        return stream if stream.reading else None
+        left = stream.limit - stream.received + stream.held
+        return stream if left <= self._window >> 1 and stream.reading else None
 
     def finish(self, stream_id: int) -> None:
         """Both directions of a stream are over for the core."""

@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from mesh.network.quic import protection
 from mesh.network.quic.protection import (
     AES_128_GCM_SHA256,
     AES_256_GCM_SHA384,
@@ -33,12 +34,12 @@ def ends(request: pytest.FixtureRequest) -> tuple[Protection, Protection]:
 
 @pytest.mark.parametrize("expected", [NUMBER, NUMBER - 100, NUMBER + (1 << 22)])
 def test_the_vector_of_the_specification(expected: int) -> None:
-    protection = Protection(CHACHA20_POLY1305_SHA256, SECRET)
-    opened = protection.open(PACKET, 0, expected)
+    vector = Protection(CHACHA20_POLY1305_SHA256, SECRET)
+    opened = vector.open(PACKET, 0, expected)
     assert opened is not None
     assert opened == (NUMBER, b"", b"\x01")
-    assert protection.newest == NUMBER
-    assert protection.number_of(PACKET[:HEAD_BYTES], 0, expected) == NUMBER
+    assert vector.newest == NUMBER
+    assert vector.number_of(PACKET[:HEAD_BYTES], 0, expected) == NUMBER
 
 
 def test_what_is_sealed_opens(ends: tuple[Protection, Protection]) -> None:
@@ -88,3 +89,22 @@ def test_keys_are_updated(ends: tuple[Protection, Protection]) -> None:
         assert opening.open(packet, 8, generation) == (generation, ID, b"of %d" % generation)
         for other in {0, 1, 2, 3, 4} - {generation}:
             assert opening.open(packets[other], 8, other) is None
+
+
+def test_updates_that_nobody_told_of_are_found(ends: tuple[Protection, Protection]) -> None:
+    sealing, opening = ends
+    for generation in (0, 1, 8, 30):
+        sealing.follow(generation)
+        packet = sealing.seal(100 * generation, ID, b"later")
+        assert opening.catch_up(packet, 8, 100 * generation) is not None
+        assert opening.generation == generation
+
+
+def test_what_never_opens_changes_no_keys(ends: tuple[Protection, Protection]) -> None:
+    sealing, opening = ends
+    packet = sealing.seal(7, ID, b"genuine")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(protection, "MAX_UPDATES", 20)
+        assert opening.catch_up(packet, 7, 7) is None
+    assert opening.generation == 0
+    assert opening.catch_up(packet, 8, 7) is not None

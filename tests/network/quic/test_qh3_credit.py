@@ -6,7 +6,7 @@ import pytest
 
 from mesh.network.quic.qh3_credit import FIRST_REPEAT_S, MAX_FRAMES, MAX_REPEATS, Credit
 from mesh.network.quic.qh3_engine import FLOW_CONTROL_ERROR, Qh3Engine
-from mesh.network.quic.qh3_streams import Stream
+from mesh.network.quic.qh3_streams import Stream, Streams
 from tests.network.quic.pairing import End, Link, Pair, make_settings, push
 
 KIB = 1024
@@ -65,7 +65,9 @@ def test_keys_may_be_updated_meanwhile() -> None:
         pair.run(lambda goal=goal: pair.dialer.received == goal, within_s=10)  # type: ignore[misc]
     for end in pair.ends:
         assert not end.terminations
-        assert engine_of(end)._sender._generation == 12
+        sender, core = engine_of(end)._sender, engine_of(end).core
+        assert core is not None
+        assert sender.generation(core) == 12
 
 
 def test_no_number_is_used_twice() -> None:
@@ -106,17 +108,21 @@ def stream(received: int, held: int, limit: int = 100) -> Stream:
 
 
 def test_a_window_is_widened_when_half_of_it_is_read() -> None:
+    streams = Streams(dialer=False, window=100)
+    reader = streams.add(4)
+    reader.received = reader.held = 80
+    streams.held_bytes = 80
+    assert streams.release(4, 49) is None
+    assert streams.release(4, 1) is reader
     credit = Credit(100)
-    reader = stream(80, 31)
-    credit.widen(4, reader, 10.0)
-    assert credit.due_at is None
-    reader.held = 30
     credit.widen(4, reader, 10.0)
     assert credit.due_at == 10.0
     assert reader.limit == 150
     assert credit.frames(10.0, None) == b"\x11\x04\x40\x96"
     assert credit.due_at == pytest.approx(10.0 + FIRST_REPEAT_S)
     assert credit.frames(10.01, None) == b""
+    reader.reading = False
+    assert streams.release(4, 20) is None
 
 
 def test_it_is_told_until_it_is_known_to_be_known() -> None:
@@ -129,8 +135,6 @@ def test_it_is_told_until_it_is_known_to_be_known() -> None:
         times += bool(credit.frames(now, 0.1))
     assert times == MAX_REPEATS + 1
     assert now > 60
-    credit.widen(4, reader, now)
-    assert credit.due_at is None
     reader.received = 180
     credit.widen(4, reader, now)
     assert credit.frames(now, 0.1)

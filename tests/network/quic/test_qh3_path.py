@@ -128,13 +128,19 @@ def test_back_home_needs_no_proof() -> None:
 
 
 def test_another_host_begins_with_a_small_window() -> None:
-    for to, first in ((ELSEWHERE, MIN_WINDOW_BYTES), (NEXT_PORT, MIB)):
-        path = moved(to)
-        path.heard(6, token(path, 10.0), 50, to, 10.0, None)
-        assert path.window(MIB, 10.0, 0.1) == first
-        assert path.window(MIB, 10.25, 0.1) == min(first * 4, MIB)
-        assert path.window(MIB, 11.0, 0.1) == MIB
-        assert path.window(MIB, 10.0, 0.1) == MIB
+    path = moved()
+    path.heard(6, token(path, 10.0), 50, ELSEWHERE, 10.0, None)
+    for now, window in ((10.0, MIN_WINDOW_BYTES), (10.25, 4 * MIN_WINDOW_BYTES), (11.0, MIB)):
+        assert path.narrow
+        assert path.window(MIB, now, 0.1) == window
+    assert not path.narrow
+
+
+def test_another_port_keeps_its_window() -> None:
+    path = moved(NEXT_PORT)
+    path.heard(6, token(path, 10.0), 50, NEXT_PORT, 10.0, None)
+    assert path.limit is None
+    assert not path.narrow
 
 
 @pytest.mark.parametrize(
