@@ -53,6 +53,7 @@ from mesh.storage.peerstore import Lifetime, Peerstore
 from mesh.telemetry.counters import Counters
 
 if TYPE_CHECKING:
+    from mesh.services.bitswap import Bitswap
     from mesh.services.dcutr import HolePunching
     from mesh.services.gossip import Pubsub
     from mesh.services.kademlia import Kademlia
@@ -301,6 +302,11 @@ class Node:
     def blocks(self) -> Blockstore:
         """This node's blocks. Raises `UsageError` while they are off (`blocks.enabled`) or the node is not running."""
         return self.services.running_blocks()
+
+    @property
+    def bitswap(self) -> Bitswap:
+        """Gets blocks from peers. Raises `UsageError` while it is off (`blocks.exchange`) or the node is not running."""
+        return self.services.running_bitswap()
 
     async def identify(self, target: Target) -> PeerInfo:
         """Ask a peer who it is. Raises `TimedOut`, `Malformed`, `DialError`."""

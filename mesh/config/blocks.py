@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from mesh.config.rules import Section, size, switch
-from mesh.config.values import MIB
+from mesh.config.values import MIB, Setting
+
+ANNOUNCED = ("nothing", "pinned", "all")
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,3 +19,10 @@ class BlocksSection(Section):
     max_bytes: Annotated[
         int, size("Blocks kept; beyond it new ones are refused until some are unpinned and collected.")
     ] = 10 * 1024 * MIB
+    exchange: Annotated[bool, switch("Ask connected peers for blocks and give them ours (bitswap).")] = False
+    search: Annotated[
+        bool, switch("Look for who has a block in the DHT, and connect, when no connected peer has it.")
+    ] = True
+    announce: Annotated[
+        str, Setting("What is announced in the DHT, again every 22 hours.", choices=ANNOUNCED)
+    ] = "pinned"

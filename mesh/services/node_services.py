@@ -24,6 +24,7 @@ from mesh.storage.sqlite_datastore import SqliteDatastore
 from mesh.telemetry.counters import Counters
 
 if TYPE_CHECKING:
+    from mesh.services.bitswap import Bitswap
     from mesh.services.dcutr import HolePunching
     from mesh.services.gossip import Pubsub
     from mesh.services.kademlia import Kademlia
@@ -57,6 +58,7 @@ class NodeServices:
         self._disconnected: list[Callable[[PeerId], None]] = []
         self.datastore: LocalDatastore | None = None
         self.blockstore: Blockstore | None = None
+        self.bitswap: Bitswap | None = None
         self.dht: Kademlia | None = None
         self.relaying: Relaying | None = None
         self.punching: HolePunching | None = None
@@ -74,6 +76,8 @@ class NodeServices:
             self.blockstore = Blockstore(await self._open("blocks.sqlite"), config.blocks.max_bytes)
         if dht and self.datastore is not None:
             await self._start_dht(scope, self.datastore)
+        if self.blockstore is not None and config.blocks.exchange:
+            await self._start_bitswap(scope, self.blockstore)
         if self.pubsub is not None:
             self._running.append(self.pubsub)
             self._attach(self.pubsub.identified, self.pubsub.disconnected)
@@ -92,6 +96,7 @@ class NodeServices:
     async def close(self) -> None:
         """Forget the services and close the stores; nothing uses them any more."""
         self.dht = self.relaying = self.punching = self.datastore = self.blockstore = None
+        self.bitswap = None
         for listeners in (self._identified, self._identified_directly, self._disconnected):
             listeners.clear()
         while self._stores:
@@ -133,6 +138,14 @@ class NodeServices:
             raise UsageError("blocks are off: set blocks.enabled to true" if off else IDLE)
         return self.blockstore
 
+    def running_bitswap(self) -> Bitswap:
+        """Raises `UsageError` while there is none."""
+        if self.bitswap is None:
+            section = self._config.blocks
+            off = "blocks are not exchanged: set blocks.enabled and blocks.exchange to true"
+            raise UsageError(IDLE if section.enabled and section.exchange else off)
+        return self.bitswap
+
     # -- within ------------------------------------------------------------------------------------------------------
 
     def _attach(
@@ -165,6 +178,15 @@ class NodeServices:
         self.dht = dht
         self._running.append(dht)
         self._attach(dht.identified, dht.disconnected)
+
+    async def _start_bitswap(self, scope: Scope, blocks: Blockstore) -> None:
+        from mesh.services.bitswap import Bitswap
+
+        bitswap = Bitswap(self._host, self._config.blocks, blocks, self._registry, self._counters)
+        await bitswap.start(scope)
+        self.bitswap = bitswap
+        self._running.append(bitswap)
+        self._attach(bitswap.identified, bitswap.disconnected)
 
     async def _start_relaying(self, scope: Scope) -> None:
         section = self._config.relay

@@ -8,7 +8,7 @@ collected. What a pin keeps is every block below it; what else has to stay, such
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -65,6 +65,8 @@ class Blockstore:
         self._going: set[bytes] = set()
         self._kept: set[bytes] | None = None
         self._collecting = asyncio.Lock()
+        self.observers: list[Callable[[Sequence[Block]], None]] = []
+        """Called with blocks that are new here, once they can be read."""
 
     @property
     def usage(self) -> Usage:
@@ -79,7 +81,13 @@ class Blockstore:
         return None if data is None else Block(cid, data)
 
     def has(self, cid: Cid) -> bool:
-        return self.get(cid) is not None
+        return self.size_of(cid) is not None
+
+    def size_of(self, cid: Cid) -> int | None:
+        """The bytes of a block that is here, which is not read for that."""
+        name = _key(cid)
+        data = self._coming.get(name)
+        return self.datastore.size_now(name) if data is None else len(data)
 
     async def put(self, *blocks: Block, besides: Mapping[bytes, bytes | None] | None = None) -> None:
         """Keep blocks, and write other entries of the datastore with them: all or none; returns once they are safe.
@@ -97,6 +105,8 @@ class Blockstore:
             raise LimitError("blocks", "bytes", self._max_bytes, "blocks.max_bytes")
         self._count, self._size = self._count + len(new), self._size + size
         self._coming.update(new)
+        for observer in self.observers if new else ():
+            observer([each for each in blocks if _key(each.cid) in new])
         try:
             await self.datastore.write({**new, **(besides or {})})
         except BaseException:

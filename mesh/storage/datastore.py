@@ -57,6 +57,10 @@ class LocalDatastore(Datastore, Protocol):
         """As `get`."""
         ...
 
+    def size_now(self, key: bytes) -> int | None:
+        """The bytes of a key's value, without reading it; None when it has none."""
+        ...
+
     def scan_now(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """As `scan`; for few entries, since nothing else runs meanwhile."""
         ...

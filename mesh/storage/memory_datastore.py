@@ -50,6 +50,10 @@ class MemoryDatastore:
         self._check()
         return self._entries.get(key)
 
+    def size_now(self, key: bytes) -> int | None:
+        value = self.get_now(key)
+        return None if value is None else len(value)
+
     def scan_now(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         self._check()
         names, end = self._names, after_prefix(prefix)

@@ -33,6 +33,7 @@ _VERSION: Final = 1
 _SCHEMA: Final = "CREATE TABLE entries (key BLOB PRIMARY KEY, value BLOB NOT NULL)"
 _PUT: Final = "INSERT INTO entries VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 _DELETE: Final = "DELETE FROM entries WHERE key = ?"
+_SIZE: Final = "SELECT length(value) FROM entries WHERE key = ?"
 _GET: Final = "SELECT value FROM entries WHERE key = ?"
 
 Changes = Mapping[bytes, bytes | None]
@@ -116,6 +117,11 @@ class SqliteDatastore:
     def get_now(self, key: bytes) -> bytes | None:
         """See `LocalDatastore.get_now`."""
         rows = self._read(_GET, (key,))
+        return rows[0][0] if rows else None
+
+    def size_now(self, key: bytes) -> int | None:
+        """See `LocalDatastore.size_now`."""
+        rows = self._read(_SIZE, (key,))
         return rows[0][0] if rows else None
 
     def scan_now(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -15,6 +15,7 @@ import pytest
 
 from mesh.config import (
     AutonatSection,
+    BlocksSection,
     Config,
     ConnectionsSection,
     DcutrSection,
@@ -125,12 +126,14 @@ def configured(*listen: str, serve: tuple[str, ...] = (), **settings: Any) -> Co
         "relay": (RelaySection, {}),
         "dcutr": (DcutrSection, {}),
         "keeping": (KeepingSection, {}),
+        "blocks": (BlocksSection, {}),
     }
     renamed = {"identify_timeout_s": ("identify", "timeout_s"), "ping_timeout_s": ("ping", "timeout_s")}
     renamed["connection_held_bytes"] = ("yamux", "max_held_bytes")
     renamed |= {"mdns": ("mdns", "enabled"), "pex": ("pex", "enabled")}
     renamed["serve_rendezvous"] = ("rendezvous", "serve")
     renamed |= {f"keep_{field}": ("keeping", field) for field in KeepingSection.__dataclass_fields__}
+    renamed |= {"blocks": ("blocks", "enabled"), "announce_blocks": ("blocks", "announce")}
     renamed["relay_serve"] = ("relay", "serve")
     renamed["hole_punching"] = ("dcutr", "enabled")
     renamed["port_mapping"] = ("port_mapping", "protocol")

@@ -161,6 +161,15 @@ class Client:
                     self._finish(key, want, None, now)
         self._refill(now)
 
+    def satisfied(self, cid: Cid, now: float) -> None:
+        """A block is here by other means: no session seeks it any more."""
+        key = cid.multihash.to_bytes()
+        self._queued.pop(key, None)
+        want = self._wants.get(key)
+        if want is not None:
+            self._finish(key, want, None, now)
+            self._refill(now)
+
     def end(self, session: int, now: float) -> None:
         """A session is over, with all it still seeks."""
         self._sessions.pop(session, None)
