@@ -151,6 +151,38 @@ def push(
     _give(run_push(parameters, None if json else _tell), report, json)
 
 
+@app.command("crdt")
+def crdt(
+    replicas: Annotated[int, typer.Option(help="Replicas of one mapping.")] = 100,
+    seed: Annotated[int, typer.Option(help="The first seed; the same ones give the same figures.")] = 1,
+    seeds: Annotated[int, typer.Option(help="Runs, each with the next seed.")] = 20,
+    changes: Annotated[int, typer.Option(help="Puts and deletes of a run.")] = 80,
+    keys: Annotated[int, typer.Option(help="Keys that they are about.")] = 20,
+    loss: Annotated[float, typer.Option(help="Share of messages that never arrive.")] = 0.2,
+    duplicates: Annotated[float, typer.Option(help="Share of messages that come twice.")] = 0.1,
+    crashes: Annotated[float, typer.Option(help="Share of replicas that die during a run.")] = 0.3,
+    partitions: Annotated[int, typer.Option(help="Times that the network falls into two.")] = 2,
+    report: ReportOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Let replicas of a Merkle-CRDT converge after loss, partitions, reordering, duplicates and crashes."""
+    from mesh.simulation.crdt import CrdtParameters
+    from mesh.simulation.crdt import run as run_crdt
+
+    parameters = CrdtParameters(
+        replicas=replicas,
+        seed=seed,
+        seeds=seeds,
+        changes=changes,
+        keys=keys,
+        loss=loss,
+        duplicates=duplicates,
+        crashes=crashes,
+        partitions=partitions,
+    )
+    _give(run_crdt(parameters, None if json else _tell), report, json)
+
+
 def _give(done: SimulationReport, report: Path | None, json: bool) -> None:
     """Writes the report if there is to be one, and tells it."""
     if report is not None:

@@ -6,10 +6,8 @@ request. Each seed is run twice, with push alone and with pull repair beside it.
 
 from __future__ import annotations
 
-import json
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 
@@ -17,6 +15,7 @@ from mesh.errors import UsageError
 from mesh.protocols.gossip.rumours import REACH, Kind, Rumour
 from mesh.protocols.gossip.spread import Spread, SpreadSettings
 from mesh.simulation.figures import spread_of
+from mesh.simulation.seeds_report import SeedsReport
 from mesh.simulation.world import World
 
 ROUND_MS = 1000
@@ -142,61 +141,7 @@ class SeedResult:
     given: int
 
 
-@dataclass(frozen=True, slots=True)
-class PushReport:
-    """All seeds of both ways."""
-
-    parameters: Mapping[str, object]
-    figures: Mapping[str, Mapping[str, object]]
-    seconds: float
-    """What this run took here; other runs differ."""
-
-    @property
-    def command(self) -> str:
-        """What to type for the same figures."""
-        return "mesh simulate push " + " ".join(
-            f"--{name.replace('_', '-')} {value}" for name, value in self.parameters.items()
-        )
-
-    def reproducible(self) -> dict[str, object]:
-        """What the same seeds and parameters give again."""
-        return {
-            "experiment": "push",
-            "parameters": dict(self.parameters),
-            "figures": {name: dict(section) for name, section in self.figures.items()},
-        }
-
-    def to_dict(self) -> dict[str, object]:
-        """All of it."""
-        machine = {"seconds": round(self.seconds, 1), "python": sys.version.split()[0]}
-        return {**self.reproducible(), "machine": machine}
-
-    def to_json(self) -> str:
-        return json.dumps(self.to_dict(), indent=2) + "\n"
-
-    def to_markdown(self) -> str:
-        """Tables of parameters and figures."""
-        parts = [f"# Push gossip among {self.parameters['peers']:,} nodes\n", f"`{self.command}`\n"]
-        for name, section in (("parameters", self.parameters), *self.figures.items()):
-            rows = "".join(
-                f"| {key.replace('_', ' ')} | {_shown(value)} |\n" for key, value in section.items()
-            )
-            parts.append(f"## {name.replace('_', ' ').capitalize()}\n\n| figure | value |\n|---|---|\n{rows}")
-        parts.append(f"It took {self.seconds:.1f} s.\n")
-        return "\n".join(parts)
-
-    def lines(self) -> Iterator[str]:
-        """A short account for the terminal."""
-        given = self.parameters
-        yield f"{given['peers']} peers, {given['seeds']} seeds from {given['seed']}"
-        for name, section in self.figures.items():
-            yield f"{name.replace('_', ' ')}:"
-            for key, value in section.items():
-                yield f"  {key.replace('_', ' ')}: {_shown(value)}"
-        yield f"took {self.seconds:.1f} s"
-
-
-def run(parameters: PushParameters, tell: Tell | None = None) -> PushReport:
+def run(parameters: PushParameters, tell: Tell | None = None) -> SeedsReport:
     """One rumour a seed, from a random node, pushed and then pushed with repair; `tell` gets a line now and then."""
     began_s = time.monotonic()
     everyone = range(parameters.peers)
@@ -212,7 +157,8 @@ def run(parameters: PushParameters, tell: Tell | None = None) -> PushReport:
         "push_alone": _figures(parameters, results[False]),
         "push_with_repair": _figures(parameters, results[True]),
     }
-    return PushReport(asdict(parameters), figures, time.monotonic() - began_s)
+    title = f"Push gossip among {parameters.peers:,} nodes"
+    return SeedsReport("push", title, asdict(parameters), figures, time.monotonic() - began_s)
 
 
 def run_seed(
@@ -255,11 +201,3 @@ def _figures(parameters: PushParameters, results: Sequence[SeedResult]) -> dict[
             each.given / parameters.peers for each in results
         ).rounded(),
     }
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {each}" for key, each in value.items())
-    if isinstance(value, list):
-        return ", ".join(f"{each}" for each in value)
-    return f"{value}"

@@ -9,17 +9,18 @@ from typing import Any
 import pytest
 
 from mesh.errors import UsageError
-from mesh.simulation.push_gossip import PushNetwork, PushParameters, PushReport, run
+from mesh.simulation.push_gossip import PushNetwork, PushParameters, run
+from mesh.simulation.seeds_report import SeedsReport
 
 SMALL = PushParameters(peers=60, seeds=5)
 
 
 @pytest.fixture(scope="module")
-def twenty_seeds() -> PushReport:
+def twenty_seeds() -> SeedsReport:
     return run(PushParameters(seeds=20))
 
 
-def check(report: PushReport, seeds: int) -> None:
+def check(report: SeedsReport, seeds: int) -> None:
     plain: Any = report.figures["push_alone"]
     assert plain["mean_reach_after_each_round"][4] >= 0.985
     assert plain["mean_reach_after_each_round"][5] >= 0.995
@@ -30,11 +31,11 @@ def check(report: PushReport, seeds: int) -> None:
         assert section["copies_a_node_in_8_rounds"]["max"] <= 6, "each node passes it on once"
 
 
-def test_a_thousand_nodes(twenty_seeds: PushReport) -> None:
+def test_a_thousand_nodes(twenty_seeds: SeedsReport) -> None:
     check(twenty_seeds, 20)
 
 
-def test_rounds_grow_as_the_fanout_says(twenty_seeds: PushReport) -> None:
+def test_rounds_grow_as_the_fanout_says(twenty_seeds: SeedsReport) -> None:
     plain: Any = twenty_seeds.figures["push_alone"]
     reach = plain["mean_reach_after_each_round"]
     assert reach[0] == 0.007
@@ -79,7 +80,7 @@ def test_progress_and_report() -> None:
     assert json.loads(report.to_json())["figures"]["push_alone"]["seeds_complete"] == 100
     assert "| seeds complete | 100 |" in report.to_markdown()
     words = list(report.lines())
-    assert words[0] == "5 peers, 100 seeds from 1"
+    assert words[0] == "Push gossip among 5 nodes, 100 seeds from 1"
     assert "  seeds complete: 100" in words
 
 

@@ -193,7 +193,8 @@ class Replica:
                 self.counts["heads_refused"] += 1
             else:
                 self.counts["heads_followed"] += 1
-                self._draft.put(self._layout.wanted(store_name(cid)), WANTED + cid.to_bytes())
+                kind = ADOPTED if cid in self._adopted else WANTED
+                self._draft.put(self._layout.wanted(store_name(cid)), kind + cid.to_bytes())
                 self._branches.start(cid, source, now)
 
     def wanted(self) -> list[Cid]:
@@ -261,8 +262,12 @@ class Replica:
         self._drop(tip, now)
 
     def _lose(self, tip: Cid, now: float) -> None:
+        """Give a branch up; one that own changes were built on already is asked for again later."""
         self.counts["branches_lost"] += 1
-        self._drop(tip, now)
+        if tip in self._adopted and tip not in self._heads:
+            self._branches.give_up(tip, now)
+        else:
+            self._drop(tip, now)
 
     def _drop(self, tip: Cid, now: float) -> None:
         self._branches.give_up(tip, now)
@@ -302,6 +307,8 @@ class Replica:
             self._told += [each for each in self._heads if each not in self._seen]
             self._seen.clear()
             self._rebroadcast_at = now + self._interval()
+            for tip in self._adopted:
+                self._branches.start(tip, b"", now)
 
     def _interval(self) -> float:
         return REBROADCAST_S * (1 + SPREAD * (2 * self._random() - 1))

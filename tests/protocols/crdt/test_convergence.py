@@ -167,3 +167,42 @@ def test_what_two_branches_share_outlives_one_of_them(given_up: int) -> None:
     host.fetch(left, right, now=1.0)
     assert host.mapping == {"/root": b"1", f"/{2 - given_up}": b"1"}
     assert not host.replica.behind
+
+
+def test_a_head_that_was_built_on_before_it_was_lost_is_no_head_when_it_comes_back() -> None:
+    """Found by the simulation: it stood beside what had replaced it."""
+    old, new = Host(), Host(seed=1)
+    for number in range(3):
+        change(old, "/a", b"%d" % number)
+    new.replica.receive(old.sent[-1], b"", 0.0)
+    (tip,) = new.replica.wanted()
+    new.replica.arrived(old.store[tip], 0.0)
+    change(new, "/a", b"newest")
+    (below,) = new.replica.wanted()
+    new.replica.unobtainable(below, 1.0)
+    new.settle()
+    assert not new.replica.behind
+    new.restart(2.0)
+    assert new.replica.behind
+    new.fetch(old, now=2.0)
+    same([new, new])
+    assert list(new.replica.heads.values()) == [4]
+    agree([old, new], 3.0)
+    same([old, new])
+
+
+def test_what_own_changes_were_built_on_is_asked_for_until_it_comes() -> None:
+    old, new = Host(), Host(seed=1)
+    change(old, "/a", b"1")
+    change(old, "/b", b"2")
+    new.replica.receive(old.sent[-1], b"", 0.0)
+    (tip,) = new.replica.wanted()
+    new.replica.arrived(old.store[tip], 0.0)
+    change(new, "/c", b"3")
+    new.replica.unobtainable(new.replica.wanted()[0], 1.0)
+    new.settle()
+    assert new.mapping == {"/c": b"3"}
+    new.replica.wake(new.replica.deadline())
+    new.fetch(old, now=100.0)
+    assert new.mapping == {"/a": b"1", "/b": b"2", "/c": b"3"}
+    assert list(new.replica.heads.values()) == [3]
