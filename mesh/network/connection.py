@@ -239,7 +239,7 @@ class Connection:
         if not driver.session.can_open:
             await self._wait_openable()
         if self.close_reason is not None or self.closing:
-            raise Closed(str(self.close_reason or "the connection is being closed"))
+            raise Closed(str(self.close_reason or "the connection is being closed")) from self.close_reason
         negotiation = multistream.Initiator(protocols)
         resources = self._stream_resources(inbound=False)
         try:
@@ -479,7 +479,7 @@ class Connection:
         limit = self._environment.open_timeout_s
         try:
             async with asyncio.timeout(limit):
-                while not self._driver.session.can_open:
+                while not self._driver.session.can_open and self.close_reason is None:
                     waiter = asyncio.get_running_loop().create_future()
                     if self._openers is None:
                         self._openers = []

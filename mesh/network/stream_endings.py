@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 def ending(state: MuxedStream, ended: MeshError | None, protocol: str, stage: str = "") -> MeshError:
     """What a stream's state tells; ``ended`` is what its connection ended with."""
     if ended is not None:
-        return Closed(f"{stage}{ended}")
+        closed = Closed(f"{stage}{ended}")
+        closed.__cause__ = ended
+        return closed
     if state.reset_code is not None:
         code = state.reset_code
         reason = f" with code {code:#x}" if code else ""

@@ -20,7 +20,7 @@ from mesh.errors import (
 from mesh.network.connection import Connection
 from mesh.network.stream import Stream
 from mesh.protocols import multistream, yamux
-from tests.network.live import Nodes, eventually, exchange, round_trip
+from tests.network.live import PATIENCE_S, Nodes, eventually, exchange, round_trip
 from tests.network.test_stream import TAKE, Taken
 
 ECHO = "/echo/1.0.0"
@@ -230,6 +230,20 @@ async def test_the_end_of_the_connection_ends_waiting_opens(
     for task in opens:
         with pytest.raises(Closed):
             await task
+
+
+async def test_a_connection_that_has_ended_has_no_backlog_to_wait_for(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A QUIC connection whose peer refused it takes no streams, and never will."""
+    _, _, connection = await nodes.pair()
+    reason = PeerError("the peer refused this end")
+    connection.abort(reason)
+    monkeypatch.setattr(type(connection.driver.session), "can_open", property(lambda _session: False))
+    async with asyncio.timeout(PATIENCE_S):
+        with pytest.raises(Closed) as caught:
+            await connection.open([ECHO])
+    assert caught.value.__cause__ is reason
 
 
 @pytest.mark.parametrize(
