@@ -7,7 +7,7 @@ which stage, and which cause. ``code`` is the process exit status and the proble
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 class MeshError(Exception):
@@ -112,6 +112,16 @@ class ProtocolNotSupported(PeerError):  # noqa: N818
     code = "protocol-not-supported"
 
 
+class WrongPeer(PeerError):  # noqa: N818
+    """Another peer than the one that was dialled answered; ``found`` is its id."""
+
+    code = "wrong-peer"
+
+    def __init__(self, message: str, *, found: str, protocol: str = "", wire_code: int | None = None) -> None:
+        super().__init__(message, protocol=protocol, wire_code=wire_code)
+        self.found = found
+
+
 class CertificateRefused(PeerError):  # noqa: N818
     """The peer's TLS certificates do not prove who it is; ``wire_code`` is the TLS alert that tells it so."""
 
@@ -183,11 +193,13 @@ class TimedOut(NetworkError, TimeoutError):  # noqa: N818
 
 @dataclass(frozen=True, slots=True)
 class DialFailure:
-    """Why one address could not be used: the stage that failed and the cause in words."""
+    """Why one address could not be used: the stage that failed, the cause in words, and the error behind it if it came
+    from this process."""
 
     address: str
     stage: str
     cause: str
+    error: Exception | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         return f"{self.address}: {self.stage}: {self.cause}"

@@ -12,6 +12,8 @@ from mesh.errors import UsageError
 from mesh.network.gater import Gater
 from mesh.network.resources import Resources
 from mesh.node import Node
+from mesh.services.diagnosis import Diagnosis
+from mesh.services.node_host import NodeHost
 from mesh.telemetry.lethean_metrics import LetheanReading
 from mesh.telemetry.metrics import DhtReading, Metrics, PubsubReading, Readings, ScopeReading
 from mesh.telemetry.reachability_metrics import ReachabilityReading
@@ -28,6 +30,7 @@ class Desk:
         self.node = node
         self.lethean = lethean
         self.watch = Watch(node)
+        self.diagnosis = Diagnosis(node, NodeHost(node).make_stranger)
         self.metrics = Metrics(self.readings)
 
     @property

@@ -100,39 +100,42 @@ class PunchesShown(BaseModel):
 @router.get("")
 async def show_nat(desk: AtDesk) -> NatShown:
     """Reachability of the node and of each address, the kind of NAT, and what to do next."""
-    return _shown(desk)
+    return shown_nat(desk)
 
 
 @router.post("/test")
 async def test_nat(desk: AtDesk) -> NatShown:
     """The same after the configured STUN servers have been asked, which may take a minute if they are silent."""
     await desk.node.reachability.stun.test()
-    return _shown(desk)
+    return shown_nat(desk)
 
 
 @router.get("/punches")
 async def show_punches(desk: AtDesk) -> PunchesShown:
     """What became of each attempt to turn a relayed connection into a direct one."""
+    return PunchesShown(enabled=desk.node.hole_punching is not None, punches=punches_of(desk))
+
+
+def punches_of(desk: Desk) -> list[PunchShown]:
+    """The latest attempts, oldest first."""
     punching = desk.node.hole_punching
-    return PunchesShown(
-        enabled=punching is not None,
-        punches=[
-            PunchShown(
-                peer=str(each.peer),
-                started=each.started,
-                attempt=each.attempt,
-                transport=each.transport or None,
-                cause=each.cause or None,
-                seconds=each.seconds,
-                round_trip_s=each.round_trip_s,
-                addrs=[str(address) for address in each.addresses],
-            )
-            for each in (punching.reports if punching is not None else ())
-        ],
-    )
+    return [
+        PunchShown(
+            peer=str(each.peer),
+            started=each.started,
+            attempt=each.attempt,
+            transport=each.transport or None,
+            cause=each.cause or None,
+            seconds=each.seconds,
+            round_trip_s=each.round_trip_s,
+            addrs=[str(address) for address in each.addresses],
+        )
+        for each in (punching.reports if punching is not None else ())
+    ]
 
 
-def _shown(desk: Desk) -> NatShown:
+def shown_nat(desk: Desk) -> NatShown:
+    """What is known at this moment."""
     found = desk.node.reachability
     return NatShown(
         reachability=found.state.value,

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from mesh.console import daemon, identity, output, perf, probes, relay, setup, stats
+from mesh.console import daemon, doctor, identity, output, perf, probes, relay, setup, stats
 from mesh.console.later import later
 from mesh.errors import MeshError
 
@@ -54,6 +54,7 @@ app.add_typer(
     name="agent",
 )
 app.command("stats")(stats.stats)
+app.command("doctor")(doctor.doctor)
 app.add_typer(
     later("mesh.console.diagnosis", "What stands between the running daemon and others."), name="diag"
 )

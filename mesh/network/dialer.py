@@ -55,9 +55,9 @@ class _Race:
     def whom(self) -> str:
         return f"peer {self.peer}" if self.peer is not None else "the address"
 
-    def fail(self, address: Multiaddr, stage: str, cause: str) -> None:
+    def fail(self, address: Multiaddr, stage: str, cause: str, error: Exception | None = None) -> None:
         self.pending.pop(address, None)
-        self.failures.append(DialFailure(str(address), stage, cause))
+        self.failures.append(DialFailure(str(address), stage, cause, error))
 
 
 class Dialer:
@@ -177,7 +177,7 @@ class Dialer:
             try:
                 found = await self._resolver.resolve(address, race.peer)
             except MeshError as error:
-                race.fail(address, "resolve", str(error))
+                race.fail(address, "resolve", str(error), error)
             else:
                 del race.pending[address]
                 race.pending |= dict.fromkeys(found, "waiting for its turn")
@@ -230,7 +230,7 @@ class Dialer:
         self, race: _Race, address: Multiaddr, won: asyncio.Future[Connection], gate: asyncio.Semaphore
     ) -> None:
         connection = self._make(race.peer, 0)
-        stage, begun = "address", False
+        stage, begun, error = "address", False, None
         try:
             transport = next((each for each in self._transports if each.handles(address)), None)
             refusal = self._refuse(race.peer, address)
@@ -240,12 +240,12 @@ class Dialer:
                 # Through a relay, whose own dial would wait at this gate: it takes no descriptor.
                 async with gate, contextlib.nullcontext() if _is_relayed(address) else self._gate:
                     begun = True
-                    stage, cause = await self._connect(transport, address, connection)
+                    stage, cause, error = await self._connect(transport, address, connection)
                     while (proposal := connection.other_proposal) is not None:
                         connection = self._make(race.peer, proposal)
-                        stage, cause = await self._connect(transport, address, connection)
+                        stage, cause, error = await self._connect(transport, address, connection)
             if cause:
-                race.fail(address, stage, cause)
+                race.fail(address, stage, cause, error)
                 if not isinstance(connection.close_reason, LimitError):
                     self._backoff.note_failure(_place(race.peer, address), time.monotonic())
                 connection.abort(Closed(cause))
@@ -265,8 +265,8 @@ class Dialer:
 
     async def _connect(
         self, transport: Transport, address: Multiaddr, connection: Connection
-    ) -> tuple[str, str]:
-        """Stage and cause of a failure; empty strings when the connection stands."""
+    ) -> tuple[str, str, Exception | None]:
+        """Stage, cause and error of a failure; empty strings when the connection stands."""
         settings = self._settings
         near = not (is_public(address) or _is_relayed(address))
         address_s = min(settings.address_s, NEAR_TIMEOUT_S) if near else settings.address_s
@@ -276,16 +276,16 @@ class Dialer:
             async with asyncio.timeout(limit):
                 await transport.dial(address, connection)
         except MeshError as error:  # before TimeoutError, which `TimedOut` also is
-            return "connect", str(error)
-        except TimeoutError:
-            return "connect", f"no answer within {limit:g} s"
+            return "connect", str(error), error
+        except TimeoutError as error:
+            return "connect", f"no answer within {limit:g} s", error
         except OSError as error:
-            return "connect", failed_connect(error)
+            return "connect", failed_connect(error), error
         try:
             await connection.upgraded_within(deadline - time.monotonic())
         except MeshError as error:
-            return failed_upgrade(connection.failed_stage, error, connection.driver.received_bytes)
-        return "", ""
+            return *failed_upgrade(connection.failed_stage, error, connection.driver.received_bytes), error
+        return "", "", None
 
 
 def _is_relayed(address: Multiaddr) -> bool:

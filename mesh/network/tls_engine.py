@@ -18,7 +18,7 @@ from OpenSSL import SSL, crypto
 from OpenSSL._util import ffi as _ffi
 from OpenSSL._util import lib as _lib
 
-from mesh.errors import CertificateRefused, MeshError, PeerError
+from mesh.errors import CertificateRefused, MeshError, PeerError, WrongPeer
 from mesh.identity.certificate import Alert, issue, verify
 from mesh.identity.keys import PrivateKey, PublicKey
 from mesh.identity.peer_id import PeerId
@@ -299,7 +299,9 @@ class TlsEngine:
             key = verify([der, *[b""] * further], identity.clock())
             peer = PeerId.from_public_key(key)
             if self._expected_peer is not None and peer != self._expected_peer:
-                raise PeerError(f"tls: dialled {self._expected_peer} but {peer} answered", protocol="tls")
+                raise WrongPeer(
+                    f"tls: dialled {self._expected_peer} but {peer} answered", found=str(peer), protocol="tls"
+                )
             if key == identity.key.public:
                 raise PeerError("tls: the peer shows this node's own identity", protocol="tls")
         except PeerError as error:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from mesh.errors import MeshError, PeerError, TimedOut
+from mesh.errors import MeshError, PeerError, TimedOut, WrongPeer
 from mesh.identity.keys import PublicKey
 from mesh.identity.peer_id import PeerId
 from mesh.multiformats.multiaddr import Multiaddr
@@ -279,8 +279,9 @@ class QuicDriver(Pump):
             key = self._terms.settings.verify(chain)
             peer = PeerId.from_public_key(key)
             if self._expected_peer is not None and peer != self._expected_peer:
-                raise PeerError(
+                raise WrongPeer(
                     f"tls: dialled {self._expected_peer} but {peer} answered",
+                    found=str(peer),
                     protocol="tls",
                     wire_code=BAD_CERTIFICATE,
                 )

@@ -101,7 +101,9 @@ def error_of(how: Termination, stage: str) -> MeshError:
 def error_of_network(error: OSError) -> NetworkError:
     """What an ICMP error about the peer's address means."""
     text = os.strerror(error.errno) if error.errno else str(error)
-    return NetworkError(f"{text}; nobody listens there, or the way is barred")
+    failure = NetworkError(f"{text}; nobody listens there, or the way is barred")
+    failure.__cause__ = error
+    return failure
 
 
 def close_code(error: MeshError) -> int:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from mesh.codecs.noise import LENGTH, HandshakePayload, NoiseExtensions
-from mesh.errors import DecodeError, Malformed, PeerError, UsageError
+from mesh.errors import DecodeError, Malformed, PeerError, UsageError, WrongPeer
 from mesh.identity.keys import PrivateKey, PublicKey
 from mesh.identity.peer_id import PeerId
 from mesh.protocols.machine import Buffer, Role
@@ -217,7 +217,11 @@ class Handshake:
         key = PublicKey.from_protobuf(payload.identity_key)
         peer = PeerId.from_public_key(key)
         if self._expected_peer is not None and peer != self._expected_peer:
-            raise PeerError(f"noise: dialled {self._expected_peer} but {peer} answered", protocol="/noise")
+            raise WrongPeer(
+                f"noise: dialled {self._expected_peer} but {peer} answered",
+                found=str(peer),
+                protocol="/noise",
+            )
         if peer == self._credentials.peer_id:
             raise PeerError("noise: the peer shows this node's own identity", protocol="/noise")
         if not key.verify(SIGNATURE_PREFIX + static, payload.identity_sig):

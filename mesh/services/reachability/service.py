@@ -23,6 +23,7 @@ from mesh.protocols.observed_addresses import (
     NatKind,
     Observation,
     ObservedAddresses,
+    Outside,
     announced_forms,
     read_observation,
 )
@@ -245,6 +246,11 @@ class ReachabilityService:
     def announced(self) -> list[Multiaddr]:
         """What others are told: where we listen, what enough observers or a dial-back confirmed, what is configured."""
         return self._announcing.shape(self._found)
+
+    @property
+    def sightings(self) -> list[Outside]:
+        """Sockets of this node and what they were seen as from outside."""
+        return self._votes.outside(time.monotonic())
 
     def punchable(self) -> list[Multiaddr]:
         """Outside addresses that one observer at least saw: good enough to try a hole punch with."""

@@ -63,6 +63,8 @@ class RelayClient:
         self._holdings = Holdings(wanted)
         self._need = Need()
         self._named: dict[PeerId, list[Multiaddr]] = {}
+        self.failures: dict[PeerId, MeshError] = {}
+        """Why a relay of the settings was asked in vain, the last time."""
         self._awake = asyncio.Event()
         self._scope: Scope | None = None
         for text in relays:
@@ -101,6 +103,11 @@ class RelayClient:
     def held(self) -> list[PeerId]:
         """Relays that hold a reservation for this node now."""
         return self._holdings.held
+
+    @property
+    def named(self) -> dict[PeerId, list[Multiaddr]]:
+        """The relays of the settings, with their addresses."""
+        return {relay: list(addresses) for relay, addresses in self._named.items()}
 
     def identified(self, connection: Connection) -> None:
         """A peer said what it speaks."""
@@ -166,6 +173,8 @@ class RelayClient:
             refused = isinstance(error, RelayRefused)
             self._counters.count(f"relay.held:{'refused' if refused else 'failed'}")
             log.info("no reservation at the relay %s: %s", relay, error)
+            if relay in self._named:
+                self.failures[relay] = error
             before = relay in self._holdings.held
             self._holdings.failed(relay, time.monotonic(), refused=refused)
             if before and relay not in self._holdings.held:
@@ -181,6 +190,7 @@ class RelayClient:
             self._holdings.failed(relay, time.monotonic())
             return
         now = time.monotonic()
+        self.failures.pop(relay, None)
         if not self._holdings.granted(relay, now + max(0.0, grant.expires_at - time.time()), now):
             return
         self._counters.count("relay.held:granted")
