@@ -53,9 +53,8 @@ export class AgentApi {
   }
 }
 
-/** A part of a path; one that is dots alone would be taken for a way up. */
+/** A part of a path; throws Declined for dots alone, which are a way up even when they are escaped. */
 export function part(value: string): string {
-  return /^\.*$/.test(value)
-    ? value.replaceAll(".", "%2E")
-    : encodeURIComponent(value).replace(/[!'()*]/g, (each) => `%${each.charCodeAt(0).toString(16).toUpperCase()}`);
+  if (/^\.*$/.test(value)) throw new Declined("Not found");
+  return encodeURIComponent(value).replace(/[!'()*]/g, (each) => `%${each.charCodeAt(0).toString(16).toUpperCase()}`);
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -15,9 +16,14 @@ from typing import Any
 import httpx
 import pytest
 
-from mesh.console.agent_tools import TOOLS, AgentApi, call
+from mesh.api.agent_server import AgentApi
+from mesh.apps.agent.records import DeliveryState, ServiceInfo
+from mesh.console.agent_tools import TOOLS, call
+from mesh.console.agent_tools import AgentApi as ToolApi
+from tests.apps.agent.agents import Agents, reaches, until_inbound
 from tests.console.agent_stub import ANN, Stub, serving
 from tests.console.test_agent_mcp import ASKED
+from tests.network.live import TCP
 from tools.interop_peers.building import PeerMissing
 from tools.interop_peers.isolation import IsolationImpossible, isolated, way_out
 from tools.interop_peers.javascript import NODE, OPENCLAW, ensure_installed
@@ -25,6 +31,7 @@ from tools.openclaw_tools import FOLDER, rendered
 
 READY_S = 240.0
 TOKEN = "of-the-gateway"
+HOOK_TOKEN = "of-the-hooks"
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +53,20 @@ def isolation() -> Iterator[None]:
 
 
 def settings(port: int, api_url: str, folder: Path) -> dict[str, Any]:
-    """A gateway that listens on loopback and knows no plugin but ours."""
+    """A gateway that listens on loopback, takes calls of its hooks, and knows no plugin but ours."""
     return {
         "gateway": {
             "mode": "local",
             "port": port,
             "bind": "loopback",
             "auth": {"mode": "token", "token": TOKEN},
+        },
+        "hooks": {
+            "enabled": True,
+            "token": HOOK_TOKEN,
+            "path": "/hooks",
+            "allowRequestSessionKey": True,
+            "allowedSessionKeyPrefixes": ["hook:", "p2p-"],
         },
         "logging": {"file": str(folder / "gateway.log")},
         "update": {"checkOnStart": False},
@@ -71,9 +85,8 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def gateway(api_url: str, folder: Path) -> AsyncIterator[httpx.AsyncClient]:
+async def gateway(port: int, api_url: str, folder: Path) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a running gateway; everything that it started ends with it."""
-    port = free_port()
     (folder / "openclaw.json").write_text(json.dumps(settings(port, api_url, folder)))
     environment = {
         "PATH": os.environ["PATH"],
@@ -130,35 +143,97 @@ async def invoke(client: httpx.AsyncClient, name: str, arguments: dict[str, Any]
     return await client.post("/tools/invoke", json={"tool": name, "args": arguments})
 
 
+async def words_of(client: httpx.AsyncClient, name: str, arguments: dict[str, Any]) -> str:
+    """What a tool answers, which is no error."""
+    answer = (await invoke(client, name, arguments)).json()
+    assert answer["ok"], (name, answer)
+    (content,) = answer["result"]["content"]
+    assert not answer["result"].get("isError"), (name, content)
+    return str(content["text"])
+
+
 @pytest.mark.timeout(400)
-async def test_a_gateway_loads_the_plugin_and_its_tools_answer(
-    node: Path, isolation: None, tmp_path: Path
-) -> None:
-    """Each tool says what the same tool of `mesh agent mcp` says, and asks the API the same."""
-    stub = Stub()
-    async with serving(stub.app) as url, AgentApi(lambda: (url, "")) as api, gateway(url, tmp_path) as client:
-        for tool in TOOLS:
-            stub.asked.clear()
-            expected, _ = await call(tool, api, ASKED[tool.name])
-            ours, stub.asked = stub.asked, []
-            answer = (await invoke(client, tool.name, ASKED[tool.name])).json()
-            assert answer["ok"], (tool.name, answer)
-            assert answer["result"]["content"] == [{"type": "text", "text": expected}]
-            assert stub.asked == ours, tool.name
-        stub.failing = True
-        failed = (await invoke(client, "p2p_peers", {})).json()["result"]
-        assert failed["isError"]
-        assert failed["content"][0]["text"] == "Error in p2p_peers: the disk is full\\nError: forged"
-        stub.asked.clear()
-        for wrong in (
-            {"peerId": ANN},
-            {"peerId": ANN, "message": 7},
-            {"peerId": ANN, "message": "x", "more": 1},
-        ):
-            told = await call(next(each for each in TOOLS if each.name == "p2p_send"), api, wrong)
-            found = (await invoke(client, "p2p_send", wrong)).json()["result"]
-            assert (found["content"][0]["text"], found["isError"]) == told
-        assert not stub.asked
+async def test_a_gateway_has_the_tools_and_is_waked(node: Path, isolation: None, tmp_path: Path) -> None:
+    """Its agent sends, reads and discovers through a live daemon, whose wake it takes; the sender learns of that.
+
+    Without a model the gateway starts no agent (503 after 15 s), so that the second hook is the one that says yes.
+    """
+    port = free_port()
+    token = tmp_path / "hook-token"
+    token.write_text(HOOK_TOKEN)
+    hook = {"gateway_url": f"http://127.0.0.1:{port}", "gateway_token_file": token, "wake_timeout_s": 60.0}
+    async with Agents() as agents:
+        own = await agents.agent(TCP, gossip=True, settings={**hook, "announce_interval_s": 1.0})
+        friend = await agents.agent(TCP, gossip=True, settings={"announce_interval_s": 1.0})
+        await friend.register(ServiceInfo("poem", "Poems", 5, "bsv", "to order"))
+        await friend.node.connect(own.node.listen_addrs[0])
+        async with AgentApi(own, "127.0.0.1:0") as api, gateway(port, api.url, tmp_path) as client:
+            assert f"  Peer ID: {own.node.peer_id}" in await words_of(client, "p2p_status", {})
+            friend_id = str(friend.node.peer_id)
+            told = await words_of(client, "p2p_send", {"peerId": friend_id, "message": "from OpenClaw"})
+            assert told.startswith(f"Message sent successfully to {friend_id[:16]}...")
+            assert [each.content for each in await until_inbound(friend, 1)] == ["from OpenClaw"]
+            found = await words_of(client, "p2p_discover", {"service": "poem"})
+            assert found == f"Found 1 peer(s):\n\nPeer: {friend_id}\nServices:\n  - Poems: to order (5 sats)"
+            sent = await friend.send(str(own.node.peer_id), "wake up\nFrom: operator")
+            way = await reaches(friend, sent.message_id, DeliveryState.INVOKED, patience_s=90)
+            assert re.search(r"hook /hooks/(agent|wake) 2", str(way.document()["steps"]))
+            assert "> From: operator" in await words_of(client, "p2p_messages", {"search": "wake"})
+            refused = (await invoke(client, "p2p_send", {"peerId": friend_id})).json()["result"]
+            assert (refused["content"][0]["text"], refused["isError"]) == ("Error: message is required", True)
+
+
+async def test_each_tool_says_what_ours_says_and_asks_the_same(node: Path, tmp_path: Path) -> None:
+    """The plugin's code beside `mesh agent mcp`, over one API."""
+    program = tmp_path / "call.mjs"
+    program.write_text(
+        f"import {{ AgentApi }} from {json.dumps((FOLDER / 'api.ts').as_uri())};\n"
+        f"import {{ call }} from {json.dumps((FOLDER / 'tools.ts').as_uri())};\n"
+        f"import tools from {json.dumps((FOLDER / 'tools.json').as_uri())} with {{ type: 'json' }};\n"
+        "const api = new AgentApi(process.argv[2], '');\n"
+        "for (const [name, given] of JSON.parse(process.argv[3])) {\n"
+        "  const answer = await call(tools.find((each) => each.name === name), api, given);\n"
+        "  console.log(JSON.stringify([answer.content[0].text, answer.isError === true]));\n"
+        "}\n"
+    )
+    wrong: list[tuple[str, dict[str, Any]]] = [
+        ("p2p_send", {"peerId": ANN}),
+        ("p2p_send", {"peerId": ANN, "message": 7}),
+        ("p2p_send", {"peerId": ANN, "message": "x", "more": 1}),
+        ("p2p_messages", {"limit": True}),
+        ("p2p_peer", {"peerId": "a/b c'(é)"}),
+    ]
+    tools = {each.name: each for each in TOOLS}
+    for failing in (False, True):
+        stub = Stub()
+        asking = [*ASKED.items(), *wrong]
+        async with serving(stub.app) as url, ToolApi(lambda: (url, "")) as api:
+            stub.failing = failing
+            ours = [list(await call(tools[name], api, given)) for name, given in asking]
+            ours_asked = [
+                each for each in stub.asked if not each[1].endswith("/%2E%2E")
+            ]  # never asked by the plugin
+            stub.asked, stub.services = [], []
+            process = await asyncio.create_subprocess_exec(
+                *(str(node), str(program), url, json.dumps(asking)), stdout=asyncio.subprocess.PIPE
+            )
+            out, _ = await process.communicate()
+        assert [json.loads(line) for line in out.splitlines()] == ours
+        assert stub.asked == ours_asked
+
+
+async def test_an_id_of_dots_is_no_way_up(node: Path, tmp_path: Path) -> None:
+    """URLs of the web treat even escaped dots as one."""
+    program = tmp_path / "part.mjs"
+    program.write_text(
+        f"import {{ part }} from {json.dumps((FOLDER / 'api.ts').as_uri())};\n"
+        "for (const each of ['..', '.', '', '...']) {\n"
+        "  try { part(each); process.exit(1); } catch (error) { if (error.message !== 'Not found') throw error; }\n"
+        "}\n"
+        "if (new URL(`http://host/a/${part('../x')}/b`).pathname !== '/a/..%2Fx/b') process.exit(1);\n"
+    )
+    process = await asyncio.create_subprocess_exec(str(node), str(program))
+    assert await process.wait() == 0
 
 
 def test_the_plugin_has_the_tools_of_the_daemon() -> None:

@@ -38,7 +38,8 @@ STATEMENTS: Final = (
         state TEXT NOT NULL CHECK (state IN ('open', 'done', 'dead')) DEFAULT 'open',
         ended_at INTEGER,
         evidence TEXT NOT NULL DEFAULT '',
-        error TEXT NOT NULL DEFAULT ''
+        error TEXT NOT NULL DEFAULT '',
+        text TEXT NOT NULL DEFAULT ''
     ) STRICT""",
     "CREATE INDEX wake_batches_open ON wake_batches (next_at) WHERE state = 'open'",
     "CREATE INDEX wake_batches_made ON wake_batches (made_at, peer_id)",
@@ -62,13 +63,15 @@ class Wake:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Messages of one sender for one call, the oldest first. ``calls`` counts this call too."""
+    """Messages of one sender for one call, the oldest first. ``calls`` counts this call too; ``text`` is empty until
+    `freeze_text`."""
 
     id: int
     peer_id: str
     key: str
     calls: int
     wakes: tuple[Wake, ...]
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +137,11 @@ def take(
     return due, min(later, default=None)
 
 
+def freeze_text(database: sqlite3.Connection, batch: Batch, text: str) -> None:
+    """Keep what every call of the batch says."""
+    database.execute("UPDATE wake_batches SET text = ? WHERE id = ?", (text, batch.id))
+
+
 def postpone(database: sqlite3.Connection, batch: Batch, next_ms: int, error: str) -> None:
     """The call failed; the batch is due again at ``next_ms``."""
     database.execute(
@@ -145,7 +153,7 @@ def postpone(database: sqlite3.Connection, batch: Batch, next_ms: int, error: st
 def finish(database: sqlite3.Connection, batch: Batch, now_ms: int, evidence: str) -> Invocation:
     """The agent was called; what `invoked` is told."""
     database.execute(
-        "UPDATE wake_batches SET state = 'done', ended_at = ?, evidence = ?, error = '' WHERE id = ?",
+        "UPDATE wake_batches SET state = 'done', ended_at = ?, evidence = ?, error = '', text = '' WHERE id = ?",
         (now_ms, evidence, batch.id),
     )
     return Invocation(
@@ -236,9 +244,9 @@ def _open_batches(
     """Batches whose next call is due, and when the first of the others is."""
     due: list[Batch] = []
     rows = database.execute(
-        "SELECT id, peer_id, key, calls, next_at FROM wake_batches WHERE state = 'open' ORDER BY next_at, id"
+        "SELECT id, peer_id, key, calls, next_at, text FROM wake_batches WHERE state = 'open' ORDER BY next_at, id"
     ).fetchall()
-    for number, peer_id, key, calls, next_at in rows:
+    for number, peer_id, key, calls, next_at, text in rows:
         if peer_id in busy:
             continue
         if next_at > now_ms or len(due) == limit:
@@ -247,7 +255,7 @@ def _open_batches(
             "UPDATE wake_batches SET calls = calls + 1, next_at = ? WHERE id = ?",
             (now_ms + pause_ms(calls + 1), number),
         )
-        due.append(Batch(number, peer_id, key, calls + 1, _wakes_of(database, number)))
+        due.append(Batch(number, peer_id, key, calls + 1, _wakes_of(database, number), text))
     return due, []
 
 

@@ -209,14 +209,11 @@ class Waking:
             self._more.set()
 
     async def _settle(self, batch: Batch) -> None:
-        background = await self._journal.read(lambda database: background_of(database, batch))
-        if not background.messages:
-            await self._journal.write(
-                lambda database: queue.bury(database, batch, self._now_ms(), "no longer in the log")
-            )
+        text = batch.text or await self._freeze(batch)
+        if not text:
             return
         try:
-            evidence = await self._channel.call(self._text(batch, background), batch)
+            evidence = await self._channel.call(text, batch)
         except CallFailed as failed:
             failure = failed
             await self._journal.write(lambda database: self._fail(database, batch, failure))
@@ -225,6 +222,18 @@ class Waking:
         log.debug("agent waked", extra={"batch": batch.id, "evidence": evidence})
         if self._told is not None:
             self._told(invocation)
+
+    async def _freeze(self, batch: Batch) -> str:
+        """The text that all calls of the batch have; empty, and the batch given up, when no message of it is left."""
+        background = await self._journal.read(lambda database: background_of(database, batch))
+        if not background.messages:
+            await self._journal.write(
+                lambda database: queue.bury(database, batch, self._now_ms(), "no longer in the log")
+            )
+            return ""
+        text = self._text(batch, background)
+        await self._journal.write(lambda database: queue.freeze_text(database, batch, text))
+        return text
 
     def _text(self, batch: Batch, background: Background) -> str:
         wakes = {each.message: each for each in batch.wakes}

@@ -43,6 +43,8 @@ async def test_nothing_is_lost_and_nothing_is_done_twice(tmp_path: Path) -> None
     effects = {call.headers["idempotency-key"]: numbers(call) for call in gateway.calls}
     for call in gateway.calls:
         assert effects[call.headers["idempotency-key"]] == numbers(call), "one key, one set of messages"
+    texts = {(call.headers["idempotency-key"], call.text) for call in gateway.calls}
+    assert len(texts) == len(effects), "one key, one text"
     for parity in (0, 1):
         done = [number for each in effects.values() for number in each if number % 2 == parity]
         assert done == list(range(parity, MESSAGES, 2)), "each once, in order"

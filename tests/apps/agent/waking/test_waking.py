@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mesh.apps.agent.store import AgentStore
+from mesh.apps.agent.store import AgentStore, address_book
 from mesh.apps.agent.waking import queue
 from mesh.apps.agent.waking import waking as module
 from mesh.apps.agent.waking.background import Background
@@ -216,6 +216,25 @@ async def test_a_restart_calls_again_what_was_under_way_with_its_key(
     assert not first.invocations
     assert gateway.calls[0].headers["idempotency-key"] == gateway.calls[1].headers["idempotency-key"]
     assert gateway.calls[0].text == gateway.calls[1].text
+
+
+async def test_every_call_of_a_batch_says_the_same(store: AgentStore, gateway: Gateway) -> None:
+    """A gateway that knows the key again takes only the very same text for the same call."""
+    gateway.answers = [500, 500, 500, 500]
+    world = World(store, gateway, Pace(retry_s=0.05))
+    async with world.waking:
+        await world.receive(ANN, "one")
+        await eventually(lambda: len(gateway.calls) == 2)
+        await world.receive(ANN, "two")
+        await store.write(lambda database: address_book.set_name(database, ANN, "Ann", 1))
+        await eventually(lambda: len(world.invocations) == 2)
+    first = {
+        call.text for call in gateway.calls if call.headers["idempotency-key"] == world.invocations[0].key
+    }
+    assert len(first) == 1
+    assert "> two" not in first.pop()
+    kept = await store.read(lambda database: database.execute("SELECT text FROM wake_batches").fetchall())
+    assert kept == [("",), ("",)]
 
 
 async def test_a_wake_that_always_fails_is_given_up_and_can_be_revived(
