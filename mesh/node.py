@@ -54,6 +54,7 @@ from mesh.telemetry.counters import Counters
 
 if TYPE_CHECKING:
     from mesh.services.bitswap import Bitswap
+    from mesh.services.crdt import Crdt
     from mesh.services.dcutr import HolePunching
     from mesh.services.gossip import Pubsub
     from mesh.services.kademlia import Kademlia
@@ -307,6 +308,14 @@ class Node:
     def bitswap(self) -> Bitswap:
         """Gets blocks from peers. Raises `UsageError` while it is off (`blocks.exchange`) or the node is not running."""
         return self.services.running_bitswap()
+
+    async def crdt(self, topic: str, *, rebroadcast_s: float = 60.0) -> Crdt:
+        """A mapping that every node in this topic has and keeps. One replica a topic, which ends with the node.
+
+        Heads that nobody mentioned are told every ``rebroadcast_s``. Raises `UsageError` while blocks, their exchange
+        or pubsub are off, `StorageError` for a damaged store.
+        """
+        return await self.services.replica(topic, rebroadcast_s)
 
     async def identify(self, target: Target) -> PeerInfo:
         """Ask a peer who it is. Raises `TimedOut`, `Malformed`, `DialError`."""

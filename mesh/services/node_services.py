@@ -25,6 +25,7 @@ from mesh.telemetry.counters import Counters
 
 if TYPE_CHECKING:
     from mesh.services.bitswap import Bitswap
+    from mesh.services.crdt import Crdt
     from mesh.services.dcutr import HolePunching
     from mesh.services.gossip import Pubsub
     from mesh.services.kademlia import Kademlia
@@ -53,6 +54,8 @@ class NodeServices:
         self._counters = counters
         self._running: list[Service] = []
         self._stores: list[LocalDatastore] = []
+        self._scope: Scope | None = None
+        self._replicas: dict[str, Crdt] = {}
         self._identified: list[Callable[[Connection], None]] = []
         self._identified_directly: list[Callable[[Connection], None]] = []
         self._disconnected: list[Callable[[PeerId], None]] = []
@@ -69,6 +72,7 @@ class NodeServices:
     async def start(self, scope: Scope) -> None:
         """Open the stores and start what has to be there before the node listens. Raises `StorageError`."""
         config = self._config
+        self._scope = scope
         dht = config.kademlia.mode != "off"
         if dht or config.rendezvous.serve:
             self.datastore = await self._open("datastore.sqlite")
@@ -96,7 +100,8 @@ class NodeServices:
     async def close(self) -> None:
         """Forget the services and close the stores; nothing uses them any more."""
         self.dht = self.relaying = self.punching = self.datastore = self.blockstore = None
-        self.bitswap = None
+        self.bitswap = self._scope = None
+        self._replicas.clear()
         for listeners in (self._identified, self._identified_directly, self._disconnected):
             listeners.clear()
         while self._stores:
@@ -145,6 +150,23 @@ class NodeServices:
             off = "blocks are not exchanged: set blocks.enabled and blocks.exchange to true"
             raise UsageError(IDLE if section.enabled and section.exchange else off)
         return self.bitswap
+
+    async def replica(self, topic: str, rebroadcast_s: float) -> Crdt:
+        """The replica of a topic, started when it is not running. Raises `UsageError` for what it needs and is off."""
+        from mesh.services.crdt import Crdt
+
+        running = self._replicas.get(topic)
+        if running is not None and running.running:
+            return running
+        blocks, bitswap = self.running_blocks(), self.running_bitswap()
+        if self.pubsub is None:
+            raise UsageError("a replicated mapping needs pubsub: set gossip.enabled to true")
+        assert self._scope is not None
+        replica = Crdt(topic, self.pubsub, blocks, bitswap, self._counters, rebroadcast_s=rebroadcast_s)
+        await replica.start(self._scope)
+        self._replicas[topic] = replica
+        self._running.append(replica)
+        return replica
 
     # -- within ------------------------------------------------------------------------------------------------------
 

@@ -56,7 +56,7 @@ async def ours(folder: Path, puts: int, batch: int, power_safe: bool) -> Figures
         SqliteDatastore(folder / "reader.sqlite", power_safe=power_safe) as second,
     ):
         scope = Scope("bench")
-        writer = await started(writing, Blockstore(first, ROOM), first, scope)
+        writer = await started(writing, Blockstore(first, ROOM), scope)
         began = time.perf_counter()
         for start in range(0, puts, batch):
             await writer.batch((f"/key/{n}", VALUE) for n in range(start, min(start + batch, puts)))
@@ -65,7 +65,7 @@ async def ours(folder: Path, puts: int, batch: int, power_safe: bool) -> Figures
         (head,) = writer.status().heads
         source = Blockstore(first, ROOM)
         await blocks.put(*(each for cid in source.walk(head) if (each := source.get(cid)) is not None))
-        reader = await started(reading, blocks, second, scope)
+        reader = await started(reading, blocks, scope)
         began = time.perf_counter()
         reader.hear(write_broadcast([head]))
         while reader.get("/key/0") is None or reader.status().behind:  # noqa: ASYNC110 - a mapping has no event
@@ -77,8 +77,8 @@ async def ours(folder: Path, puts: int, batch: int, power_safe: bool) -> Figures
     return {"puts_per_second": puts / put_s, "merged_keys_per_second": puts / merge_s}
 
 
-async def started(node: Node, blocks: Blockstore, datastore: SqliteDatastore, scope: Scope) -> Crdt:
-    crdt = Crdt("bench", node.pubsub, blocks, datastore, AtHand(), node.counters)
+async def started(node: Node, blocks: Blockstore, scope: Scope) -> Crdt:
+    crdt = Crdt("bench", node.pubsub, blocks, AtHand(), node.counters)
     await crdt.start(scope)
     return crdt
 

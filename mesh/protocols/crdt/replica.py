@@ -64,7 +64,8 @@ Event = Changed | Refused
 
 
 class Replica:
-    """A replica whose state is `state` below `namespace`; `find` reads a block of the own store.
+    """A replica whose state is `state` below `namespace`; `find` reads a block of the own store. Heads that nobody
+    mentioned are told every `rebroadcast_s`.
 
     Raises StorageError when the state cannot be read, and so may every method.
     """
@@ -75,9 +76,11 @@ class Replica:
         find: Callable[[Cid], Block | None],
         *,
         namespace: str = "/crdt",
+        rebroadcast_s: float = REBROADCAST_S,
         random: Callable[[], float],
         now: float,
     ) -> None:
+        self._rebroadcast_s = rebroadcast_s
         self._layout = Layout(namespace)
         self._draft = Draft(state)
         self._find = find
@@ -311,7 +314,7 @@ class Replica:
                 self._branches.start(tip, b"", now)
 
     def _interval(self) -> float:
-        return REBROADCAST_S * (1 + SPREAD * (2 * self._random() - 1))
+        return self._rebroadcast_s * (1 + SPREAD * (2 * self._random() - 1))
 
     # -- what the host takes -----------------------------------------------------------------------------------------
 

@@ -18,18 +18,19 @@ from mesh.ipld.block import Block
 from mesh.multiformats.cid import Cid
 from mesh.network.scope import Scope
 from mesh.protocols.crdt.delta import clean_key
-from mesh.protocols.crdt.replica import Changed, Refused, Replica, read_broadcast
+from mesh.protocols.crdt.replica import REBROADCAST_S, Changed, Refused, Replica, read_broadcast
 from mesh.protocols.gossip import Verdict
 from mesh.services.crdt.pending import PendingState
 from mesh.services.crdt.watch import Watch
 from mesh.services.gossip import Message, Pubsub, Topic
 from mesh.storage.blockstore import Blockstore
-from mesh.storage.datastore import LocalDatastore
 from mesh.telemetry.counters import Counters
 
 log = logging.getLogger(__name__)
 
 FETCHES_AT_ONCE: Final = 64
+FETCH_S: Final = 300.0
+"""For one block; the next broadcast of its head has it sought again."""
 STEPS_AT_ONCE: Final = 32
 """Blocks looked up, and nodes merged, before the loop goes on with something else."""
 SHUNNED_S: Final = 600.0
@@ -43,7 +44,7 @@ class BlockSource(Protocol):
     """Where blocks come from that are not in the own store."""
 
     async def get(self, cid: Cid) -> Block:
-        """A block, verified. Raises a `MeshError` when it cannot be had; may take long."""
+        """A block, verified, however long it takes. Raises a `MeshError` when it cannot be had."""
         ...
 
 
@@ -70,19 +71,20 @@ class Crdt:
         topic: str,
         pubsub: Pubsub,
         blocks: Blockstore,
-        datastore: LocalDatastore,
         source: BlockSource,
         counters: Counters,
         *,
         namespace: str | None = None,
+        rebroadcast_s: float = REBROADCAST_S,
     ) -> None:
         self.topic = topic
         self._pubsub = pubsub
         self._blocks = blocks
-        self._state = PendingState(datastore)
+        self._state = PendingState(blocks.datastore)
         self._source = source
         self._counters = counters
         self._namespace = namespace or f"/crdt/{quote(topic, safe='')}"
+        self._rebroadcast_s = rebroadcast_s
         self._replica: Replica | None = None
         self._joined: Topic | None = None
         self._scope: Scope | None = None
@@ -103,6 +105,7 @@ class Crdt:
             self._state,
             self._blocks.get,
             namespace=self._namespace,
+            rebroadcast_s=self._rebroadcast_s,
             random=random.random,
             now=loop.time(),
         )
@@ -131,6 +134,11 @@ class Crdt:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.stop()
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started, and neither stopped nor ended by a failure."""
+        return self._scope is not None and self._failure is None
 
     # -- the mapping -------------------------------------------------------------------------------------------------
 
@@ -307,10 +315,11 @@ class Crdt:
     async def _fetch(self, cid: Cid) -> None:
         loop = asyncio.get_running_loop()
         try:
-            block = await self._source.get(cid)
+            async with asyncio.timeout(FETCH_S):
+                block = await self._source.get(cid)
             await self._blocks.put(block)
             self._running().arrived(block, loop.time())
-        except MeshError as error:
+        except (MeshError, TimeoutError) as error:
             self._counters.count("crdt.unobtainable")
             log.debug("block %s of %s: %s", cid, self.topic, error)
             if self._replica is not None:

@@ -61,7 +61,7 @@ class Replicas(AsyncExitStack):
         datastore = await self.enter_async_context(SqliteDatastore(self.folder / f"{name}.sqlite"))
         store = Blockstore(datastore, room)
         self.stores.append(store)
-        crdt = Crdt(TOPIC, here.pubsub, store, datastore, self.source, here.counters)
+        crdt = Crdt(TOPIC, here.pubsub, store, self.source, here.counters)
         scope = Scope(name)
         self.push_async_callback(scope.close)
         await crdt.start(scope)
