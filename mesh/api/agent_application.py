@@ -18,6 +18,7 @@ from mesh.api import (
     agent_sending_routes,
     agent_shapes,
     agent_state_routes,
+    agent_wake_routes,
 )
 from mesh.api.agent_answers import install
 from mesh.api.agent_desk import AgentDesk
@@ -48,6 +49,7 @@ def make_agent_application(desk: AgentDesk) -> FastAPI:
         agent_directory_routes,
         agent_message_routes,
         agent_sending_routes,
+        agent_wake_routes,
     ):
         app.include_router(each.router, dependencies=[Security(scheme)], responses=_FAULTS)
     app.include_router(agent_event_routes.router)

@@ -70,6 +70,8 @@ class AgentApi:
             self._serving = asyncio.create_task(server.serve([bound.socket]), name="agent API")
             await server.wait_started(self._serving)
             self._note.write(bound.url, self._desk.peer_id)
+            if self._desk.agent.waking is not None:
+                self._desk.agent.waking.api_url = bound.url
         except BaseException:
             await self.stop()
             raise

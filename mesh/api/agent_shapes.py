@@ -229,6 +229,14 @@ class Discovered(BaseModel):
     total: int
 
 
+class Wakes(BaseModel):
+    channel: str
+    waiting: int
+    done: int
+    givenUp: int
+    repeatedCalls: int
+
+
 class DiscoveryStats(BaseModel):
     knownPeers: int
     registeredServices: int

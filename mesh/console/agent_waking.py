@@ -1,4 +1,4 @@
-"""`mesh agent wake`: try whether the agent is woken, as the settings say."""
+"""`mesh agent wake`: try whether the agent is waked, as the settings say; what waits, and what was given up."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from mesh.console.agent_calls import agent_of
 from mesh.console.agent_output import tell
 from mesh.console.setup import FolderOption, JsonOption
 from mesh.errors import ConfigError, NetworkError
@@ -47,3 +48,22 @@ def try_wake(
     took_ms = round((time.monotonic() - began) * 1000)
     found = {"channel": channel.name, "evidence": evidence, "took_ms": took_ms}
     tell(json, found, [f"{channel.name}: {evidence}, {took_ms} ms"])
+
+
+@app.command("status")
+def status(path: FolderOption = None, json: JsonOption = False) -> None:
+    """How many messages wait for a wake, and how many wakes were given up."""
+    found = agent_of(path).get("/wakes")
+    lines = [
+        found["channel"],
+        f"{found['waiting']} messages wait, {found['done']} wakes done, {found['givenUp']} given up, "
+        f"{found['repeatedCalls']} calls repeated",
+    ]
+    tell(json, found, lines)
+
+
+@app.command("retry")
+def retry(path: FolderOption = None, json: JsonOption = False) -> None:
+    """Try again the wakes that were given up."""
+    done = agent_of(path).ask("POST", "/wakes/retry")
+    tell(json, done, [f"{done['retried']} wakes are tried again"])

@@ -81,7 +81,8 @@ class Waking:
     """The waker of a running agent: `async with Waking(...)`.
 
     ``invoked`` runs inside the transaction that ends a batch, so that delivery's
-    evidence is committed with it; ``told`` runs on the loop after that. ``api_url`` stands in the texts' commands.
+    evidence is committed with it; ``told`` runs on the loop after that. ``api_url`` stands in the texts' commands;
+    it may be set anew.
     """
 
     def __init__(
@@ -98,7 +99,7 @@ class Waking:
         self._journal = journal
         self._channel = channel
         self._clock = clock
-        self._api_url = api_url
+        self.api_url = api_url
         self._pace = pace or Pace()
         self._invoked = invoked
         self._told = told
@@ -135,10 +136,6 @@ class Waking:
         count = await self._journal.write(lambda database: queue.revive(database, self._now_ms()))
         self.kick()
         return count
-
-    async def test(self) -> str:
-        """Call the agent with a text that says it is a test; the evidence. Raises CallFailed."""
-        return await test_call(self._channel, self._now_ms())
 
     async def prepare(self) -> None:
         """Make the queue's tables where they are missing; before the first `enqueue`. Raises StorageError."""
@@ -246,7 +243,7 @@ class Waking:
                 Told(record, wakes[record.id].message_id, wakes[record.id].token)
                 for record in background.messages
             ],
-            api_url=self._api_url,
+            api_url=self.api_url,
         )
 
     def _succeed(self, database: sqlite3.Connection, batch: Batch, evidence: str) -> Invocation:
@@ -277,12 +274,3 @@ class Waking:
 
     def _now_ms(self) -> int:
         return round(self._clock() * 1000)
-
-
-async def test_call(channel: Channel, now_ms: int) -> str:
-    """Call the agent once with a text that says it is a test; the evidence. Raises CallFailed."""
-    batch = Batch(0, "", f"test-{now_ms}", 1, ())
-    text = (
-        "This is a test of the wake hook by the mesh daemon. No peer sent anything; nothing needs to be done."
-    )
-    return await channel.call(text, batch)

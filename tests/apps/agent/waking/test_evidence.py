@@ -15,7 +15,7 @@ from mesh.apps.agent.agent import Agent
 from mesh.apps.agent.records import DeliveryState
 from mesh.errors import UsageError
 from mesh.identity.keys import PrivateKey
-from tests.apps.agent.agents import Agents, knows, reaches, until_inbound
+from tests.apps.agent.agents import Agents, knows, reaches, until, until_inbound
 from tests.apps.agent.waking.parts import Call, Gateway
 from tests.network.live import TCP, eventually
 
@@ -96,6 +96,41 @@ async def test_the_agent_confirms_through_the_api_with_its_token_alone(
         answers = [(await client.post(path, json={"token": token})).json() for _ in range(2)]
     assert [each["calls"] for each in answers] == [1, 2]
     await reaches(sender, sent.message_id, DeliveryState.RESUMED)
+
+
+async def test_the_api_tells_of_wakes_and_tries_again(
+    agents: Agents, gateway: Gateway, hook: dict[str, Any]
+) -> None:
+    gateway.usual = 500
+    sender, waked = await pair(agents, {**hook, "wake_attempts": 1})
+    async with (
+        AgentApi(waked, "127.0.0.1:0") as api,
+        httpx.AsyncClient(base_url=api.url) as client,
+        AgentApi(sender, "127.0.0.1:0") as other,
+    ):
+        sent = await sender.send(str(waked.node.peer_id), "wake up")
+        await until(lambda: _wakes(client), lambda found: found["givenUp"] == 1)
+        gateway.usual = 200
+        assert (await client.post("/wakes/retry")).json() == {"success": True, "retried": 1}
+        await reaches(sender, sent.message_id, *INVOKED_ON)
+        found = await _wakes(client)
+        assert f"{api.url}/messages/{sent.message_id}/resumed" in gateway.calls[0].text
+        for method, path in (("GET", "/wakes"), ("POST", "/wakes/retry")):
+            refused = await client.request(method, other.url + path)
+            assert refused.status_code == 404
+            assert "agent.wake_command" in refused.json()["error"]
+    assert found == {
+        "channel": f"web hook of {gateway.url}",
+        "waiting": 0,
+        "done": 1,
+        "givenUp": 0,
+        "repeatedCalls": 0,
+    }
+
+
+async def _wakes(client: httpx.AsyncClient) -> dict[str, Any]:
+    found: dict[str, Any] = (await client.get("/wakes")).json()
+    return found
 
 
 async def test_a_token_of_one_message_confirms_no_other(

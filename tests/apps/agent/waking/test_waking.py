@@ -19,7 +19,7 @@ from mesh.apps.agent.waking.background import Background
 from mesh.apps.agent.waking.hook import Gateway as Place
 from mesh.apps.agent.waking.hook import WebHook
 from mesh.apps.agent.waking.queue import Budget, Invocation
-from mesh.apps.agent.waking.waking import CallFailed, Pace, Waking
+from mesh.apps.agent.waking.waking import Pace, Waking
 from tests.apps.agent.waking.parts import ANN, BOB, Failing, Gateway, receive
 from tests.network.live import PATIENCE_S, eventually, nothing_left
 
@@ -328,16 +328,6 @@ async def test_the_token_is_nowhere_but_in_the_header(
     assert TOKEN not in repr(Place(gateway.url, TOKEN))
     assert all(TOKEN not in str(call.body) for call in gateway.calls)
     assert any("check agent.gateway_token_file" in str(vars(record)) for record in caplog.records)
-
-
-async def test_a_test_call_says_that_it_is_one(store: AgentStore, gateway: Gateway) -> None:
-    world = World(store, gateway)
-    assert await world.waking.test() == "hook /hooks/agent 200"
-    assert "This is a test" in gateway.calls[0].text
-    gateway.usual = 401
-    with pytest.raises(CallFailed, match="401 Unauthorized"):
-        await world.waking.test()
-    await world.waking.stop()
 
 
 def files_with(text: str, folder: Path) -> list[Path]:
