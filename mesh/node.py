@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from mesh.services.bitswap import Bitswap
     from mesh.services.crdt import Crdt
     from mesh.services.dcutr import HolePunching
+    from mesh.services.files import Files
     from mesh.services.gossip import Pubsub
     from mesh.services.kademlia import Kademlia
     from mesh.services.relay import Relaying
@@ -303,6 +304,11 @@ class Node:
     def blocks(self) -> Blockstore:
         """This node's blocks. Raises `UsageError` while they are off (`blocks.enabled`) or the node is not running."""
         return self.services.running_blocks()
+
+    @property
+    def files(self) -> Files:
+        """Files and directories among this node's blocks. Raises `UsageError` as `blocks` does."""
+        return self.services.running_files()
 
     @property
     def bitswap(self) -> Bitswap:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mesh.services.bitswap import Bitswap
     from mesh.services.crdt import Crdt
     from mesh.services.dcutr import HolePunching
+    from mesh.services.files import Files
     from mesh.services.gossip import Pubsub
     from mesh.services.kademlia import Kademlia
     from mesh.services.relay import Relaying
@@ -142,6 +143,12 @@ class NodeServices:
             off = not self._config.blocks.enabled
             raise UsageError("blocks are off: set blocks.enabled to true" if off else IDLE)
         return self.blockstore
+
+    def running_files(self) -> Files:
+        """Raises `UsageError` while there are no blocks."""
+        from mesh.services.files import Files
+
+        return Files(self.running_blocks(), self.bitswap)
 
     def running_bitswap(self) -> Bitswap:
         """Raises `UsageError` while there is none."""

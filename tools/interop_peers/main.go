@@ -18,6 +18,7 @@ const usage = `usage:
                            measure pubsub and print the figures
   peer crdt [flags]        run a replica of go-ds-crdt, likewise
   peer crdt-bench [flags]  measure two replicas and print the figures
+  peer bitswap [flags]     run a node with boxo's bitswap, likewise
   peer version             print the go-libp2p version`
 
 func main() {
@@ -46,6 +47,8 @@ func run(args []string) error {
 		return serveCrdt(args[1:])
 	case "crdt-bench":
 		return benchCrdt(args[1:])
+	case "bitswap":
+		return serveBitswap(args[1:])
 	case "version":
 		fmt.Println("go-libp2p", versionOf(libp2pModule))
 		return nil

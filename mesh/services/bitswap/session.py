@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable
-from contextlib import aclosing
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -65,6 +64,62 @@ class Getting(Protocol):
         """A session is over."""
 
 
+class Fetch:
+    """Blocks that are asked for bit by bit. Use it in `with`: what has not come by its end is sought no more."""
+
+    __slots__ = ("_arrivals", "_getting", "_missing", "_ready", "_session")
+
+    def __init__(self, session: int, getting: Getting) -> None:
+        self._session = session
+        self._getting = getting
+        self._arrivals = Arrivals()
+        self._missing: dict[bytes, list[Cid]] = {}
+        self._ready: deque[Block] = deque()
+
+    @property
+    def pending(self) -> bool:
+        """Whether `next` still has a block to wait for."""
+        return bool(self._ready or self._missing)
+
+    def ask(self, cids: Iterable[Cid]) -> None:
+        """Seek blocks that are not here. Raises `UsageError` once the service was stopped."""
+        wanted = []
+        for cid in cids:
+            block = self._here(cid)
+            if block is not None:
+                self._ready.append(block)
+                continue
+            names = self._missing.setdefault(cid.multihash.to_bytes(), [])
+            if not names:
+                wanted.append(cid)
+            names.append(cid)
+        if wanted:
+            self._getting.begin(self._session, wanted, self._arrivals)
+
+    async def next(self) -> Block:
+        """The next block, in any order, one for each CID. Raises `Closed` when the node stops."""
+        while not self._ready:
+            found = await self._arrivals.next()
+            names = self._missing.pop(found.cid.multihash.to_bytes(), ())
+            self._ready += (Block(name, found.data) for name in names)
+        return self._ready.popleft()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._missing:
+            left = [names[0] for names in self._missing.values()]
+            self._getting.cease(self._session, left, self._arrivals)
+
+    def _here(self, cid: Cid) -> Block | None:
+        if cid.multihash.code == IDENTITY:
+            return Block(cid, cid.multihash.digest)
+        return self._getting.local(cid)
+
+
 class Session:
     """Use it in `async with`, or `close` it. What is got is kept among the node's blocks, where it stays as long as other
     unpinned ones."""
@@ -78,39 +133,23 @@ class Session:
 
         Raises `Closed` when the node stops.
         """
-        block = self._here(cid)
-        if block is not None:
-            return block
-        async with aclosing(self._seek({cid.multihash.to_bytes(): [cid]})) as found:
-            return await anext(found)
+        with self.fetch() as fetch:
+            fetch.ask([cid])
+            return await fetch.next()
 
     async def get_many(self, cids: Iterable[Cid]) -> AsyncGenerator[Block, None]:
         """Blocks as they come, in any order, one for each CID; those that are here first. Ends with the last.
 
         Raises `Closed` when the node stops.
         """
-        missing: dict[bytes, list[Cid]] = {}
-        for cid in dict.fromkeys(cids):
-            block = self._here(cid)
-            if block is not None:
-                yield block
-            else:
-                missing.setdefault(cid.multihash.to_bytes(), []).append(cid)
-        async with aclosing(self._seek(missing)) as found:
-            async for block in found:
-                yield block
+        with self.fetch() as fetch:
+            fetch.ask(dict.fromkeys(cids))
+            while fetch.pending:
+                yield await fetch.next()
 
-    async def _seek(self, missing: dict[bytes, list[Cid]]) -> AsyncGenerator[Block, None]:
-        """Blocks of CIDs by their multihashes."""
-        arrivals = Arrivals()
-        self._getting.begin(self._number, [names[0] for names in missing.values()], arrivals)
-        try:
-            while missing:
-                found = await arrivals.next()
-                for name in missing.pop(found.cid.multihash.to_bytes(), ()):
-                    yield Block(name, found.data)
-        finally:
-            self._getting.cease(self._number, [names[0] for names in missing.values()], arrivals)
+    def fetch(self) -> Fetch:
+        """For blocks whose CIDs become known one after another, such as those of a tree."""
+        return Fetch(self._number, self._getting)
 
     def close(self) -> None:
         """Seek nothing more."""
@@ -123,8 +162,3 @@ class Session:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _here(self, cid: Cid) -> Block | None:
-        if cid.multihash.code == IDENTITY:
-            return Block(cid, cid.multihash.digest)
-        return self._getting.local(cid)
