@@ -11,6 +11,7 @@ import pytest
 
 from mesh.config import Config, value_of
 from mesh.config.sections import every_setting
+from mesh.console.application import run
 from tools.settings_table import render
 
 ROOT = Path(__file__).parents[2]
@@ -51,19 +52,12 @@ def test_the_table_names_every_setting() -> None:
         value_of(Config(), key)
 
 
-def test_every_command_of_the_table_exists() -> None:
+def test_every_command_of_the_table_exists(capsys: pytest.CaptureFixture[str]) -> None:
     for verbs in re.findall(r"^\| `mesh ([a-z]+)((?: [a-z|\\-]+)?)", README, re.MULTILINE):
         verb, several = verbs
         for each in several.strip().replace("\\", "").split("|") if several.strip() else [""]:
             words = [verb, each] if each else [verb]
-            done = subprocess.run(
-                [sys.executable, "-m", "mesh", *words, "--help"],
-                capture_output=True,
-                text=True,
-                timeout=30,
-                check=False,
-            )
-            assert done.returncode == 0, (words, done.stderr)
+            assert run([*words, "--help"]) == 0, (words, capsys.readouterr().err)
 
 
 def test_every_path_it_names_is_there() -> None:

@@ -208,24 +208,19 @@ class RelayClient:
         """Notice that a relay which holds a reservation has fallen silent, long before its connection is given up. What
         still passes through it goes on."""
         pulse = Pulse(self._check_s, time.monotonic())
-        heard: tuple[Connection, int] | None = None
         try:
             while relay in self._holdings.held:
+                await asyncio.sleep(max(0.0, (pulse.deadline() or 0.0) - time.monotonic()))
                 connection = self._swarm.connection_to(relay, direct=True)
                 if connection is None:
                     return
-                if heard != (connection, connection.driver.received_bytes):
+                pulse.take_due(time.monotonic())
+                heard = connection.driver.received_bytes
+                if not await self._is_silent(connection) or connection.driver.received_bytes != heard:
                     pulse.heard(time.monotonic())
-                    heard = connection, connection.driver.received_bytes
-                await asyncio.sleep(max(0.0, (pulse.deadline() or 0.0) - time.monotonic()))
-                if heard != (connection, connection.driver.received_bytes):
-                    continue
-                if pulse.take_due(time.monotonic()) and await self._is_silent(connection):
-                    if pulse.missed(time.monotonic()):
-                        self._lose(relay, "silent")
-                        return
-                else:
-                    pulse.heard(time.monotonic())
+                elif pulse.missed(time.monotonic()):
+                    self._lose(relay, "silent")
+                    return
         finally:
             self._watched.discard(relay)
 
@@ -234,6 +229,8 @@ class RelayClient:
             return None in [each async for each in Ping(self._check_s).ping(connection, 1)]
         except TimedOut:
             return True
+        except MeshError:
+            return False  # it refuses pings, or the connection is gone and that is noticed
 
     def _lose(self, relay: PeerId, how: str) -> None:
         if self._holdings.lost(relay, time.monotonic()):

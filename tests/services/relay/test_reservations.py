@@ -111,6 +111,17 @@ async def test_relays_among_the_connected_peers_are_used_when_that_is_wanted(nod
     assert not keen.listen_addrs
 
 
+async def test_a_relay_that_a_source_names_is_used_the_configured_one_first(nodes: Nodes) -> None:
+    hub = await nodes.start(pex=True)
+    named, found = await relay_node(nodes), await relay_node(nodes, pex=True)
+    await found.connect(hub.listen_addrs[0])
+    await eventually(lambda: hub.counters["pex.answered"] >= 1, "its acquaintance with the hub")
+    node = await nodes.start("", relays=(str(named.listen_addrs[0]),), auto=True, pex=True)
+    await eventually(lambda: client_of(node).held == [named.peer_id], "the configured one")
+    await node.connect(hub.listen_addrs[0])
+    await eventually(lambda: client_of(node).held == [named.peer_id, found.peer_id], "the one that was named")
+
+
 async def test_a_full_relay_refuses_and_is_left_alone(nodes: Nodes) -> None:
     relay = await relay_node(nodes, max_reservations=1)
     await reached_through(nodes, relay)
