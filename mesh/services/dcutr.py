@@ -1,10 +1,11 @@
 """Hole punching on a live node: from a connection through a relay to a direct one (DCUtR; digest, section 17).
 
 Who accepted a relayed connection starts, once it knows who the peer is. Addresses of the peer that could be public are
-dialled first; then up to three attempts follow, each an exchange over the relayed connection (`mesh.protocols.dcutr`) and
-a moment at which both dial. Over TCP both connect from the ports they listen on, and who is the initiator was settled
-before. Over QUIC the answering end dials, and the starter opens its NAT with datagrams that mean nothing. What comes
-first stands; streams opened from then on take it, and the relayed connection goes when its last stream has ended.
+dialled first; then up to three attempts follow, each an exchange over the relayed connection (`mesh.protocols.dcutr`)
+and a moment at which both dial. Over TCP both connect from the ports they listen on, and who is the initiator was
+settled before. Over QUIC the answering end dials, and the starter opens its NAT with datagrams that mean nothing. When
+nobody came in for a second, the starter also dials plainly. What comes first stands; streams opened from then on take
+it, and the relayed connection goes when its last stream has ended.
 
 What became of each attempt is kept in `reports`.
 """
@@ -55,6 +56,9 @@ PLAIN_S: Final = 2.0
 """How long addresses that should be public are dialled before that: a second SYN has its time, no more."""
 AGAIN_S: Final = 0.1
 """Rest after a dial that failed at once, doubled each time: a NAT may refuse what comes before its side has dialled."""
+LATE_S: Final = 1.0
+"""So long a starter leaves it to the other end to come in. Where its own NAT is symmetric that never happens, but its own
+dial may come in there, if the other NAT lets in any port."""
 DRAIN_S: Final = 2.0
 """A relayed connection beside a direct one goes when it has had no stream for this long."""
 MAX_AT_ONCE: Final = 64
@@ -307,6 +311,8 @@ class HolePunching:
         if found is None:
             plain = not attempt
             works = [self._dial(peer, each, punch.role, plain, failures) for each in punch.addresses]
+            if punch.role is Role.RESPONDER:
+                works += [self._dial_late(peer, each) for each in punch.addresses]
             found = await self._first(peer, works, PLAIN_S if plain else PUNCH_S)
         seconds = time.monotonic() - begun
         if found is None:
@@ -367,6 +373,10 @@ class HolePunching:
                 return
             await asyncio.sleep(rest)
             rest *= 2
+
+    async def _dial_late(self, peer: PeerId, address: Multiaddr) -> None:
+        await asyncio.sleep(LATE_S)
+        await self._dial(peer, address, Role.INITIATOR, True, {})
 
     async def _knock(self, address: Multiaddr) -> None:
         """Open this side's NAT for a dial from ``address``, until cancelled."""
