@@ -12,7 +12,9 @@ import pytest
 from mesh.apps.agent.agent import Agent
 from mesh.apps.agent.records import MessageRecord
 from mesh.apps.agent.store import message_log
-from tests.network.live import PATIENCE_S, eventually
+from mesh.config import Config, NetworkSection, RelaySection
+from mesh.node import Node
+from tests.network.live import PATIENCE_S, TCP, eventually
 from tools.interop_peers.process import PeerProcess
 
 pytestmark = [pytest.mark.interop, pytest.mark.interop_js]
@@ -181,3 +183,26 @@ async def test_nobody_announces_for_another(agent: Agent, js: PeerProcess) -> No
         await js.call("publish", topic=ANNOUNCE, data=json.dumps(each))
     await eventually(agent.discover, "the honest announcement")
     assert [each.peer_id for each in agent.discover()] == [js.peer]
+
+
+async def test_messages_pass_through_a_relay_of_ours(agent: Agent, js: PeerProcess) -> None:
+    """Both ways over a connection that the relay limits; the stock node reserves by itself."""
+    network = NetworkSection(listen=(TCP,))
+    async with Node(Config(network=network, relay=RelaySection(serve=True))) as relay:
+        await js.call("connect", addr=str(relay.listen_addrs[0]))
+        async with asyncio.timeout(30):
+            while not (relayed := await circuits(js)):  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.05)
+        await agent.send(js.peer, "through the relay", multiaddr=relayed[0])
+        event = await js.event("message", within_s=30)
+        assert (event["message"]["content"], event["limited"]) == ("through the relay", True)
+        await js.call(
+            "send", peer=str(agent.node.peer_id), message=envelope(js, agent, "text", content="and back")
+        )
+        found = await logged(agent, js, 2)
+        assert [each.content for each in found] == ["through the relay", "and back"]
+
+
+async def circuits(js: PeerProcess) -> list[str]:
+    """Where it is reached through a relay."""
+    return [each for each in (await js.call("addresses"))["addrs"] if "p2p-circuit" in each]
