@@ -21,9 +21,7 @@ from mesh.errors import (
     DecodeError,
     LimitError,
     MeshError,
-    PeerError,
     StorageError,
-    TimedOut,
     UsageError,
 )
 from mesh.network.gater import Denied
@@ -35,10 +33,10 @@ _STATUS: tuple[tuple[type[MeshError], int], ...] = (
     (DecodeError, 400),
     (LimitError, 413),
     (StorageError, 503),
-    (TimedOut, 504),
-    (PeerError, 502),
-    (MeshError, 502),
+    (MeshError, 424),
 )
+"""The first class that fits decides. What remains is a peer's or the network's fault, on which the request depended: no
+failure of this daemon, so no 5xx."""
 
 
 class Refused(Exception):  # noqa: N818 - an answer, as HTTP names it

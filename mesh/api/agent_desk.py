@@ -69,7 +69,7 @@ class AgentDesk:
             await asyncio.sleep(self.agent.settings.agent.health_interval_s)
 
 
-def desk_of(connection: HTTPConnection) -> AgentDesk:
+async def desk_of(connection: HTTPConnection) -> AgentDesk:
     """The desk of the application that a request came to."""
     desk: AgentDesk = connection.app.state.agent_desk
     return desk

@@ -42,7 +42,7 @@ async def stream_events(
 ) -> StreamingResponse:
     """Server-sent events from now on, or from behind a number."""
     if desk.feed.listeners >= MAX_LISTENERS:
-        raise Refused(503, f"{MAX_LISTENERS} listen already")
+        raise Refused(429, f"{MAX_LISTENERS} listen already")
     last = request.headers.get("last-event-id", after)
     feed = desk.feed.listen(_names(events), _number(last), HEARTBEAT_S)
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
@@ -62,7 +62,7 @@ async def _lines(feed: AsyncGenerator[FeedEvent | None, None]) -> AsyncGenerator
 @router.websocket("/events")
 async def socket_events(socket: WebSocket, events: Events = "", after: After = "") -> None:
     """The same as WebSocket messages; what the listener sends is ignored, and has to be little."""
-    desk = desk_of(socket)
+    desk = await desk_of(socket)
     try:
         feed = desk.feed.listen(_names(events), _number(after), HEARTBEAT_S)
     except Refused as error:

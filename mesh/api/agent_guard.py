@@ -155,7 +155,7 @@ class AgentGuard:
             if len(body) + len(piece) > MAX_BODY_BYTES:
                 return 413, f"a body has at most {MAX_BODY_BYTES} bytes"
             if self._bodies_bytes + len(piece) > MAX_BODIES_BYTES:
-                return 503, "too many bodies are being read; try again"
+                return 429, "too many bodies are being read; try again"
             body += piece
             self._bodies_bytes += len(piece)
             if not message.get("more_body", False):

@@ -28,7 +28,7 @@ async def list_connected(desk: AtAgentDesk) -> dict[str, Any]:
 
 @router.post(
     "/peers/connect",
-    responses={200: {"model": shapes.Done}, 502: {"model": shapes.Fault}},
+    responses={200: {"model": shapes.Done}, 424: {"model": shapes.Fault}},
     openapi_extra=body_of(shapes.ConnectAsked),
 )
 async def connect(desk: AtAgentDesk, request: Request) -> dict[str, Any]:

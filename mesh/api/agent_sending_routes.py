@@ -15,6 +15,7 @@ from mesh.api import agent_shapes as shapes
 from mesh.api.agent_answers import AgentRoute, Refused, asked, body_of
 from mesh.api.agent_desk import AgentDesk, AtAgentDesk
 from mesh.apps.agent.records import MAX_MESSAGE_BYTES, Accepted, DeliveryState
+from mesh.errors import TimedOut
 
 router = APIRouter(tags=["sending"], route_class=AgentRoute)
 _SENT: dict[int | str, dict[str, Any]] = {
@@ -58,19 +59,22 @@ async def pay(desk: AtAgentDesk, request: Request) -> JSONResponse:
 
 @router.post(
     "/request",
-    responses={200: {"model": shapes.Answered}, 504: {"model": shapes.Fault}},
+    responses={200: {"model": shapes.Answered}},
     openapi_extra=body_of(shapes.RequestAsked),
 )
 async def ask_for_service(desk: AtAgentDesk, request: Request) -> JSONResponse:
-    """Ask an agent for a service and wait for its answer."""
+    """Ask an agent for a service and wait for its answer; one that does not come in time is no success either."""
     given = await asked(request, shapes.RequestAsked)
-    reply = await desk.agent.request(
-        given.peerId,
-        given.service,
-        given.params,
-        timeout_s=given.timeoutMs / 1000,
-        multiaddr=given.multiaddr,
-    )
+    try:
+        reply = await desk.agent.request(
+            given.peerId,
+            given.service,
+            given.params,
+            timeout_s=given.timeoutMs / 1000,
+            multiaddr=given.multiaddr,
+        )
+    except TimedOut as error:
+        return JSONResponse({"success": False, "result": None, "error": str(error)})
     return JSONResponse({"success": reply.success, "result": reply.result, "error": reply.error})
 
 

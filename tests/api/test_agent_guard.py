@@ -152,7 +152,7 @@ async def test_all_bodies_together_have_a_greatest_size(rig: Rig, monkeypatch: p
     head = f"POST /send HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Length: 90\r\n\r\n".encode()
     writer.write(head + b"x" * 80)
     await writer.drain()
-    await answered(rig, 503)
+    await answered(rig, 429)
     writer.close()
     await writer.wait_closed()
     await answered(rig, 400)

@@ -26,6 +26,7 @@ EXPECTED = [
     "True <Allowance 120 s, 131072 bytes each way> b'heard: hello'\n",
     "public autonat-v2 2\n",
     "digger-1 12.5\n",
+    "inbound Are you there?\n",
 ]
 
 
