@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass
 
 from mesh.errors import UsageError
@@ -67,6 +67,9 @@ class Disk:
 
     def get(self, key: bytes) -> bytes | None:
         return self.entries.get(key)
+
+    def get_many(self, keys: Collection[bytes]) -> dict[bytes, bytes]:
+        return {key: self.entries[key] for key in keys if key in self.entries}
 
     def below(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         return iter(sorted((key, value) for key, value in self.entries.items() if key.startswith(prefix)))

@@ -6,7 +6,7 @@ it is seen by every later read, and survives the sudden death of the process.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Final, Protocol
 
 from mesh.errors import UsageError
@@ -59,6 +59,10 @@ class LocalDatastore(Datastore, Protocol):
 
     def size_now(self, key: bytes) -> int | None:
         """The bytes of a key's value, without reading it; None when it has none."""
+        ...
+
+    def get_many_now(self, keys: Iterable[bytes]) -> dict[bytes, bytes]:
+        """The values of those keys that have one; cheaper than one by one."""
         ...
 
     def scan_now(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:

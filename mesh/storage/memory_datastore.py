@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 
 from mesh.errors import StorageError
 from mesh.storage.datastore import after_prefix, check_change
@@ -53,6 +53,10 @@ class MemoryDatastore:
     def size_now(self, key: bytes) -> int | None:
         value = self.get_now(key)
         return None if value is None else len(value)
+
+    def get_many_now(self, keys: Iterable[bytes]) -> dict[bytes, bytes]:
+        self._check()
+        return {key: self._entries[key] for key in keys if key in self._entries}
 
     def scan_now(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         self._check()

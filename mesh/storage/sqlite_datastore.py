@@ -13,7 +13,7 @@ import contextlib
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
@@ -26,6 +26,8 @@ WRITES_AT_ONCE: Final = 64
 MAX_WAITING_BYTES: Final = 16 * 1024 * 1024
 """Of writes not yet committed; beyond it a new one waits for its turn to be queued."""
 ROWS_AT_ONCE: Final = 64
+KEYS_AT_ONCE: Final = 500
+"""In one query."""
 _ENTRY_BYTES: Final = 256
 """What a waiting change takes besides key and value."""
 _APPLICATION: Final = int.from_bytes(b"mshd", "big")
@@ -123,6 +125,15 @@ class SqliteDatastore:
         """See `LocalDatastore.size_now`."""
         rows = self._read(_SIZE, (key,))
         return rows[0][0] if rows else None
+
+    def get_many_now(self, keys: Iterable[bytes]) -> dict[bytes, bytes]:
+        """See `LocalDatastore.get_many_now`."""
+        wanted, found = list(keys), {}
+        for start in range(0, len(wanted), KEYS_AT_ONCE):
+            some = wanted[start : start + KEYS_AT_ONCE]
+            query = f"SELECT key, value FROM entries WHERE key IN ({','.join('?' * len(some))})"
+            found.update(self._read(query, tuple(some)))
+        return found
 
     def scan_now(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """See `LocalDatastore.scan_now`."""

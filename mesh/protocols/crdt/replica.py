@@ -113,6 +113,11 @@ class Replica:
         """Nodes that are known to be missing or to wait for such; 0 when everything heard of is merged."""
         return self._branches.waiting
 
+    @property
+    def unwritten(self) -> int:
+        """Entries that `changes` would give."""
+        return len(self._draft)
+
     def get(self, key: str) -> bytes | None:
         """The visible value of a key."""
         return self._mapping.get(checked_key(key))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Protocol
 
 
@@ -11,6 +11,10 @@ class State(Protocol):
 
     def get(self, key: bytes) -> bytes | None:
         """The value of a key."""
+        ...
+
+    def get_many(self, keys: Collection[bytes]) -> dict[bytes, bytes]:
+        """The values of those keys that have one."""
         ...
 
     def below(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -33,6 +37,16 @@ class Draft:
     def get(self, key: bytes) -> bytes | None:
         """The value as changed."""
         return self._changes[key] if key in self._changes else self._state.get(key)
+
+    def get_many(self, keys: Collection[bytes]) -> dict[bytes, bytes]:
+        """The values as changed, of those keys that have one."""
+        changes = self._changes
+        found = self._state.get_many([key for key in keys if key not in changes])
+        for key in keys:
+            value = changes.get(key)
+            if value is not None:
+                found[key] = value
+        return found
 
     def put(self, key: bytes, value: bytes = b"") -> None:
         self._changes[key] = value

@@ -6,7 +6,7 @@ delta the later stays if both beat the state. An element without bytes is never 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from mesh.codecs.crdt import Delta, Element
 from mesh.protocols.crdt.delta import clean_key
@@ -66,29 +66,28 @@ class Mapping:
                 self._draft.put(self._layout.tombstone(key, block))
         return list(buried)
 
-    def _add(self, elements: Iterable[Element], block: str, priority: int) -> list[str]:
+    def _add(self, elements: Sequence[Element], block: str, priority: int) -> list[str]:
+        layout, draft = self._layout, self._draft
+        keys = [clean_key(each.key) for each in elements]
+        names = {key: (layout.tombstone(key, block), layout.priority(key), layout.value(key)) for key in keys}
+        stored = draft.get_many([name for three in names.values() for name in three[:2]])
         shown: dict[str, bytes] = {}
-        before: dict[str, tuple[int, bytes] | None] = {}
-        for each in elements:
-            key = clean_key(each.key)
-            if key not in before:
-                self._draft.put(self._layout.element(key, block))
-                before[key] = self._to_beat(key, block)
-            beaten = before[key]
-            if beaten is not None and (priority, each.value) > beaten:
+        for key, each in zip(keys, elements, strict=True):
+            tombstone, held, value = names[key]
+            if tombstone in stored:
+                continue
+            number = stored.get(held)
+            height = 0 if number is None else read_number(number) - 1
+            if priority > height or (priority == height and each.value > (draft.get(value) or b"")):
                 shown[key] = each.value
-        for key, value in shown.items():
-            self._show(key, value, priority)
+        for key in names:
+            draft.put(layout.element(key, block))
+        number = write_number(priority + 1)
+        for key, shown_value in shown.items():
+            _, held, value = names[key]
+            draft.put(value, shown_value)
+            draft.put(held, number)
         return list(shown)
-
-    def _to_beat(self, key: str, block: str) -> tuple[int, bytes] | None:
-        """Priority and value that a new element has to exceed; None when it is buried already."""
-        if self._draft.get(self._layout.tombstone(key, block)) is not None:
-            return None
-        stored = self._draft.get(self._layout.priority(key))
-        if stored is None:
-            return 0, b""
-        return read_number(stored) - 1, self._draft.get(self._layout.value(key)) or b""
 
     def _best(self, key: str, buried: set[str]) -> tuple[bytes, int]:
         """The greatest value of the highest block of a key that is not buried; no bytes when there is none."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from mesh.storage.datastore import LocalDatastore
 
@@ -16,6 +16,15 @@ class PendingState:
 
     def get(self, key: bytes) -> bytes | None:
         return self._pending[key] if key in self._pending else self._datastore.get_now(key)
+
+    def get_many(self, keys: Collection[bytes]) -> dict[bytes, bytes]:
+        pending = self._pending
+        found = self._datastore.get_many_now(key for key in keys if key not in pending)
+        for key in keys:
+            value = pending.get(key)
+            if value is not None:
+                found[key] = value
+        return found
 
     def below(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         pending = {key: value for key, value in self._pending.items() if key.startswith(prefix)}

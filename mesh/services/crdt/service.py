@@ -33,6 +33,8 @@ FETCH_S: Final = 300.0
 """For one block; the next broadcast of its head has it sought again."""
 STEPS_AT_ONCE: Final = 32
 """Blocks looked up, and nodes merged, before the loop goes on with something else."""
+WRITTEN_BEHIND: Final = 50_000
+"""Entries changed but not yet written, beyond which merging waits for the disk."""
 SHUNNED_S: Final = 600.0
 """So long are the broadcasts of a peer rejected that led to what is no branch."""
 MAX_SHUNNED: Final = 1024
@@ -90,6 +92,7 @@ class Crdt:
         self._scope: Scope | None = None
         self._wake = asyncio.Event()
         self._writing = asyncio.Lock()
+        self._behind: asyncio.Task[None] | None = None
         self._failure: MeshError | None = None
         self._to_fetch: deque[Cid] = deque()
         self._fetching = 0
@@ -230,6 +233,11 @@ class Crdt:
         for data in broadcasts:
             await self._publish(data)
 
+    def _flush_behind(self) -> None:
+        """Have it written while more is merged."""
+        if self._scope is not None and (self._behind is None or self._behind.done()):
+            self._behind = self._scope.spawn(self._flush(), "crdt write", on_error=self._fail)
+
     async def _publish(self, data: bytes) -> None:
         if self._joined is None or self._replica is None:
             return
@@ -284,9 +292,12 @@ class Crdt:
         while True:
             self._wake.clear()
             more = self._step()
+            if more and self._running().unwritten < WRITTEN_BEHIND:
+                self._flush_behind()
+                await asyncio.sleep(0)
+                continue
             await self._flush()
             if more:
-                await asyncio.sleep(0)
                 continue
             replica = self._running()
             with contextlib.suppress(TimeoutError):

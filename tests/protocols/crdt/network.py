@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from mesh.ipld.block import Block
@@ -19,6 +19,9 @@ class MemoryState:
 
     def get(self, key: bytes) -> bytes | None:
         return self.entries.get(key)
+
+    def get_many(self, keys: Collection[bytes]) -> dict[bytes, bytes]:
+        return {key: self.entries[key] for key in keys if key in self.entries}
 
     def below(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         return iter(sorted((key, value) for key, value in self.entries.items() if key.startswith(prefix)))
