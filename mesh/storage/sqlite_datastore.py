@@ -128,7 +128,8 @@ class SqliteDatastore:
 
     def get_many_now(self, keys: Iterable[bytes]) -> dict[bytes, bytes]:
         """See `LocalDatastore.get_many_now`."""
-        wanted, found = list(keys), {}
+        wanted = list(keys)
+        found: dict[bytes, bytes] = {}
         for start in range(0, len(wanted), KEYS_AT_ONCE):
             some = wanted[start : start + KEYS_AT_ONCE]
             query = f"SELECT key, value FROM entries WHERE key IN ({','.join('?' * len(some))})"
