@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -22,6 +21,5 @@ def _no_gateway(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 async def agents() -> AsyncIterator[Agents]:
     """Starts agents on loopback or in memory; all of them end with the test."""
-    await asyncio.get_running_loop().run_in_executor(None, int)  # the loop's own thread, which stays
     async with nothing_left(), Agents() as started:
         yield started

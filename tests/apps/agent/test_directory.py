@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mesh.apps.agent.directory import MAX_PEERS, MAX_SKEW_MS, TTL_MS, Directory
@@ -109,6 +109,7 @@ def test_an_attestation_counts_for_its_peer_key_and_day() -> None:
     assert not attested(attestation=str(made)[:-2] + "00")
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(-5, 5), st.integers(0, 4)), max_size=30))
 def test_the_newest_announcement_is_the_one_that_counts(steps: list[tuple[str, int, int]]) -> None:
     directory, now, newest = Directory(), NOW, dict[str, int]()

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mesh.codecs.agent_delivery import (
@@ -141,6 +141,7 @@ def test_a_mebibyte_needs_nine_circuits_of_128_kib() -> None:
     assert sent < (1 << 20) * 1.15
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32), st.lists(st.integers(1, 70_000), min_size=1, max_size=8))
 def test_cut_anywhere_it_goes_on_and_nothing_comes_twice(seed: int, sizes: list[int]) -> None:
     rng = random.Random(seed)

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mesh.codecs.gossip import Message, Rpc
@@ -102,6 +102,7 @@ def test_a_long_name_is_cut() -> None:
     assert read_status(named, author).name == "n" * 256
 
 
+@settings(deadline=None)
 @given(
     st.binary(max_size=100), st.dictionaries(st.sampled_from(["peerId", "services", "timestamp"]), st.text())
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import random
 import socket
 import sys
@@ -21,6 +22,7 @@ from tools.soak.agents.verdict import Finding, figures, judge, markdown
 
 ROLES = ("sender", "relay", "receiver", "target")
 LOOK_S = 0.5
+STARTS = 20
 QUIET_SHARE = 0.98
 """Nobody is killed any more once so many of the messages are through: the last ones wait for pauses to end."""
 PROVEN_BY_WAKING = (State.STORED, State.DELIVERED, State.INVOKED, State.RESUMED)
@@ -36,11 +38,19 @@ class Part:
     up: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def start(self) -> None:
-        """Start it again with what it has on disk."""
-        process = PeerProcess(sys.executable, "-m", *self.command)
-        await process.__aenter__()
-        self.process, self.peer = process, process.peer
-        self.up.set()
+        """Start it again with what it has on disk, as often as it takes."""
+        for attempt in range(1, STARTS + 1):
+            process = PeerProcess(sys.executable, "-m", *self.command)
+            try:
+                await process.__aenter__()
+            except (ProcessEnded, TimeoutError, AssertionError):
+                if attempt == STARTS:
+                    raise
+                await asyncio.sleep(LOOK_S)
+            else:
+                self.process, self.peer = process, process.peer
+                self.up.set()
+                return
 
     async def kill(self) -> None:
         """SIGKILL."""
@@ -135,10 +145,12 @@ class Run:
 
 
 def free_port() -> int:
-    """A port of loopback that was free just now."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    """A port of loopback that was free just now, and that nobody is given who asks for any."""
+    while True:
+        port = random.randrange(20_000, 30_000)
+        with socket.socket() as found, contextlib.suppress(OSError):
+            found.bind(("127.0.0.1", port))
+            return port
 
 
 async def soak(messages: int, kill_every_s: float, seed: int, limit_s: float) -> tuple[list[Finding], str]:

@@ -16,7 +16,7 @@ from mesh.apps.agent.delivery.handover import TELL_AFTER_MS, Handover
 from mesh.apps.agent.delivery.ledger import Journal, Ledger
 from mesh.apps.agent.records import DeliveryChanged
 from mesh.codecs.agent_delivery import Acknowledgement
-from mesh.errors import MeshError, StorageError
+from mesh.errors import Closed, MeshError, StorageError
 from mesh.identity.peer_id import PeerId
 from mesh.network.connection import Connection
 from mesh.network.stream import Stream
@@ -114,7 +114,7 @@ class Courier:
         try:
             connection = await self._desk.reach(self._peer, address)
         except MeshError as error:
-            return await self._unreached(message_id, error)
+            return await self._set_back(message_id, "peer not reached", error)
         try:
             stream = await self._desk.open(connection)
             if stream.protocol == PROTOCOL_ID:
@@ -122,6 +122,10 @@ class Courier:
             return await self._by_stock_wire(connection, stream)
         except StorageError:
             raise
+        except Closed as error:
+            if connection.limited is None:
+                return await self._failed(message_id, error)
+            return await self._set_back(message_id, "cut off by a relay", error)
         except MeshError as error:
             return await self._failed(message_id, error)
         finally:
@@ -151,6 +155,8 @@ class Courier:
                 self._succeeded()
                 log.debug("%s: an exchange was cut: %s", self._peer, error)
                 return 1
+            if isinstance(error, Closed) and stream.connection.limited is not None:
+                raise
             waiting = handover.head
             return await self._failed("" if waiting is None else waiting.message_id, error)
         self._succeeded()
@@ -160,11 +166,12 @@ class Courier:
         return handover.retry_ms
 
     def _further(self, handover: Handover) -> bool:
-        """Whether a large message went on since the last time."""
-        before, self._resumed_at = self._resumed_at, handover.resumed_at
-        if before is None or self._resumed_at is None or before[0] != self._resumed_at[0]:
+        """Whether a large message was begun, or went on since the last time."""
+        before, now = self._resumed_at, handover.resumed_at
+        if now is None:
             return False
-        return self._resumed_at[1] > before[1]
+        self._resumed_at = now
+        return before is None or before[0] != now[0] or before[1] < now[1]
 
     async def _by_stock_wire(self, connection: Connection, stream: Stream) -> int:
         desk = self._desk
@@ -192,16 +199,14 @@ class Courier:
         self._failures = 0
         self.problem = ""
 
-    async def _unreached(self, message_id: str, error: MeshError) -> int:
-        """The peer is not there: that is nobody's failure, however often."""
+    async def _set_back(self, message_id: str, what: str, error: MeshError) -> int:
+        """The peer is not there, or a relay let no more pass: that is nobody's failure, however often."""
         self._failures += 1
         self.problem = str(error)
         if message_id:
             now_ms = self._desk.now_ms()
             await self._desk.journal.write(
-                lambda database: steps.add(
-                    database, self._name, message_id, now_ms, "peer not reached", str(error)
-                )
+                lambda database: steps.add(database, self._name, message_id, now_ms, what, str(error))
             )
         return retry_delay_ms(self._failures, random.random())
 
