@@ -23,6 +23,7 @@ EXPECTED = [
     "True\nTrue\n",
     "7200\n()\n",
     "1\nb'hello' True\n",
+    "Changed(key='/tea/green', value=b'3')\n[('/tea/black', b'2'), ('/tea/green', b'3')] 0\n",
     "True <Allowance 120 s, 131072 bytes each way> b'heard: hello'\n",
     "public autonat-v2 2\n",
     "digger-1 12.5\n",

@@ -13,12 +13,21 @@ from types import TracebackType
 from typing import Final, Protocol, Self
 from urllib.parse import quote
 
+from mesh.codecs.crdt import MAX_HEADS
 from mesh.errors import Closed, DecodeError, LimitError, MeshError, StorageError, UsageError
+from mesh.identity.peer_id import PeerId
 from mesh.ipld.block import Block
 from mesh.multiformats.cid import Cid
 from mesh.network.scope import Scope
 from mesh.protocols.crdt.delta import clean_key
-from mesh.protocols.crdt.replica import REBROADCAST_S, Changed, Refused, Replica, read_broadcast
+from mesh.protocols.crdt.replica import (
+    REBROADCAST_S,
+    Changed,
+    Refused,
+    Replica,
+    read_broadcast,
+    write_broadcast,
+)
 from mesh.protocols.gossip import Verdict
 from mesh.services.crdt.pending import PendingState
 from mesh.services.crdt.watch import Watch
@@ -28,6 +37,8 @@ from mesh.telemetry.counters import Counters
 
 log = logging.getLogger(__name__)
 
+GREETING_S: Final = 0.3
+"""So long after a peer came, and up to twice as long, everybody tells the heads that it may lack."""
 FETCHES_AT_ONCE: Final = 64
 FETCH_S: Final = 300.0
 """For one block; the next broadcast of its head has it sought again."""
@@ -92,6 +103,7 @@ class Crdt:
         self._scope: Scope | None = None
         self._wake = asyncio.Event()
         self._writing = asyncio.Lock()
+        self._greeting = False
         self._behind: asyncio.Task[None] | None = None
         self._failure: MeshError | None = None
         self._to_fetch: deque[Cid] = deque()
@@ -113,6 +125,7 @@ class Crdt:
             now=loop.time(),
         )
         self._joined = self._pubsub.join(self.topic, self._judge)
+        self._joined.newcomers.append(self._greet)
         self._scope = Scope(f"crdt {self.topic}", scope)
         self._scope.spawn(self._listen(self._joined), "crdt broadcasts", on_error=self._fail)
         self._scope.spawn(self._run(), "crdt", on_error=self._fail)
@@ -283,6 +296,22 @@ class Crdt:
             async for message in subscription:
                 self._running().receive(message.data, message.sender or b"", loop.time())
                 self._wake.set()
+
+    def _greet(self, _peer: PeerId) -> None:
+        """A peer came into the topic: it is told the heads a little later, with all others that come meanwhile."""
+        if (
+            self._scope is not None
+            and not self._scope.closing
+            and not self._greeting
+            and self._running().heads
+        ):
+            self._greeting = True
+            self._scope.spawn(self._tell_newcomers(), "crdt heads")
+
+    async def _tell_newcomers(self) -> None:
+        await asyncio.sleep(GREETING_S * (1 + random.random()))
+        self._greeting = False
+        await self._publish(write_broadcast(list(self._running().heads)[:MAX_HEADS]))
 
     # -- catching up -------------------------------------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ from mesh.protocols.gossip import (
     Scores,
     ScoreSettings,
     Thresholds,
+    TopicJoined,
     TopicScoreSettings,
     Verdict,
 )
@@ -415,6 +416,7 @@ class _Parts:
                 counters,
             )
         self._links = pubsub._links
+        self._topics = pubsub._topics
         self._timer: asyncio.TimerHandle | None = None
 
     def stop(self) -> None:
@@ -435,6 +437,9 @@ class _Parts:
             if isinstance(event, PeersOffered):
                 for data, envelope in event.peers:
                     self._dial_offered(data, envelope)
+            elif isinstance(event, TopicJoined):
+                if event.topic in self._topics:
+                    self._topics[event.topic].greet(event.peer)
             elif isinstance(event, DirectMissing):
                 self._dials.begin(event.peer, self._direct[event.peer])
             elif isinstance(event, Grafted):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -37,6 +38,8 @@ class Topic:
     def __init__(self, owner: Owner, name: str, validator: Validator | None) -> None:
         self.name = name
         self.validator = validator
+        self.newcomers: list[Callable[[PeerId], None]] = []
+        """Are told of each connected peer that comes into the topic."""
         self._owner = owner
         self._subscriptions: tuple[weakref.ref[Subscription], ...] = ()
         self._left = False
@@ -106,6 +109,11 @@ class Topic:
                 self._owner.counters.count("gossip.reader_slow")
         if closed:
             self._subscriptions = tuple(each for each in self._subscriptions if _open(each))
+
+    def greet(self, peer: PeerId) -> None:
+        """A connected peer came into the topic."""
+        for tell in self.newcomers:
+            tell(peer)
 
     def end(self) -> None:
         """The node left it."""

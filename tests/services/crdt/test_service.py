@@ -84,6 +84,14 @@ async def test_a_late_comer_walks_to_the_root_and_a_restart_keeps_all(
     await new.stop()
 
 
+async def test_a_newcomer_is_told_without_a_new_change(replicas: Replicas) -> None:
+    old = await replicas.start("old")
+    await old.batch([("/a", b"1"), ("/b", b"2")])
+    new = await replicas.start("new")
+    await same(old, new)
+    assert new.below() == [("/a", b"1"), ("/b", b"2")]
+
+
 async def test_changes_are_watched(replicas: Replicas, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "BUFFERED", 3)
     first, second = await replicas.start("a"), await replicas.start("b")
