@@ -57,6 +57,7 @@ bench: setup interop-peers
 	$(BIN)/python -m tools.bench.crdt
 	$(BIN)/python -m tools.bench.lethean
 	$(BIN)/python -m tools.bench.lethean_live
+	$(BIN)/python -m tools.bench.agent
 
 lock: setup
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \

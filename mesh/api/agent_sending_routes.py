@@ -15,7 +15,8 @@ from mesh.api import agent_shapes as shapes
 from mesh.api.agent_answers import AgentRoute, Refused, asked, body_of
 from mesh.api.agent_desk import AgentDesk, AtAgentDesk
 from mesh.apps.agent.records import MAX_MESSAGE_BYTES, Accepted, DeliveryState
-from mesh.errors import TimedOut
+from mesh.errors import DecodeError, TimedOut
+from mesh.identity.peer_id import PeerId
 
 router = APIRouter(tags=["sending"], route_class=AgentRoute)
 _SENT: dict[int | str, dict[str, Any]] = {
@@ -31,6 +32,7 @@ _SENT: dict[int | str, dict[str, Any]] = {
 async def send(desk: AtAgentDesk, request: Request) -> JSONResponse:
     """Send a text."""
     given = await asked(request, shapes.SendAsked)
+    _check_peer(given.peerId)
     _check_size(given.message)
     accepted = await desk.agent.send(
         given.peerId, given.message, multiaddr=given.multiaddr, reply_to=given.replyTo
@@ -42,6 +44,7 @@ async def send(desk: AtAgentDesk, request: Request) -> JSONResponse:
 async def pay(desk: AtAgentDesk, request: Request) -> JSONResponse:
     """Send a payment message. It carries the transaction and moves no money."""
     given = await asked(request, shapes.PayAsked)
+    _check_peer(given.peerId)
     _check_size(given.beef or "", given.memo or "")
     accepted = await desk.agent.pay(
         given.peerId,
@@ -65,6 +68,7 @@ async def pay(desk: AtAgentDesk, request: Request) -> JSONResponse:
 async def ask_for_service(desk: AtAgentDesk, request: Request) -> JSONResponse:
     """Ask an agent for a service and wait for its answer; one that does not come in time is no success either."""
     given = await asked(request, shapes.RequestAsked)
+    _check_peer(given.peerId)
     try:
         reply = await desk.agent.request(
             given.peerId,
@@ -82,8 +86,17 @@ async def ask_for_service(desk: AtAgentDesk, request: Request) -> JSONResponse:
 async def respond(desk: AtAgentDesk, request: Request) -> JSONResponse:
     """Answer a request that came as a message: with an error if one is given, else with a result."""
     given = await asked(request, shapes.RespondAsked)
+    _check_peer(given.peerId)
     accepted = await desk.agent.respond(given.peerId, given.requestId, result=given.result, error=given.error)
     return await _sent(desk, accepted, given.waitMs, {"success": True, "from": desk.peer_id})
+
+
+def _check_peer(text: str) -> None:
+    """Answer 400 to what is no peer id, in words that say so. Raises `Refused`."""
+    try:
+        PeerId.parse(text)
+    except DecodeError as error:
+        raise Refused(400, f"{text[:64]!r} is no peer id: {error.reason}") from None
 
 
 def _check_size(*texts: str) -> None:

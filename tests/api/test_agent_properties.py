@@ -25,7 +25,7 @@ from mesh.node import Node
 
 CONFIG = Config(network=NetworkSection(listen=("/ip4/127.0.0.1/tcp/0",)), gossip=GossipSection(enabled=True))
 STRANGER = "12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN"
-EXAMPLES = 8
+EXAMPLES = 20
 
 
 class Served:

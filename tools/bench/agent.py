@@ -43,6 +43,9 @@ SEARCHES: Final = {
     "a beginning of 10 words": PageQuery(search="w0012*"),
     "a common word of one peer": PageQuery(search="w00000", peer="12D3KooW" + "7".rjust(44, "0")),
     "a peer's name": PageQuery(search='"peer 7"'),
+    "the commonest word of a rare type": PageQuery(search="w00000", message_type="payment"),
+    "the commonest word of the first second": PageQuery(search="w00000", until=START + 1000),
+    "the commonest word, inbound": PageQuery(search="w00000", direction=Direction.INBOUND),
 }
 SEND: Final = """
 import asyncio, sys, time, uvloop
@@ -106,7 +109,7 @@ def records(count: int) -> Iterator[list[MessageRecord]]:
                     peer_id=peer,
                     direction=chance.choice((Direction.INBOUND, Direction.OUTBOUND)),
                     content=" ".join(chance.choices(words, cum_weights=weights, k=WORDS_A_MESSAGE)),
-                    message_type="text",
+                    message_type="payment" if number % 10_000 == 0 else "text",
                     timestamp=START + number,
                     peer_name=name,
                 )

@@ -2,7 +2,8 @@
 
 Words are a query of SQLite's FTS5 over content, peer name and peer id, as stock daemons take them. Matches come in the
 order of rows, which is that of their times, so a page is found without looking at all of them; they are counted up to
-10,000, since the words of every other message would take longer to count than to find.
+10,000, since the words of every other message would take longer to count than to find. Peer, type and times narrow the
+search itself, so that few matches are looked at in vain.
 """
 
 from __future__ import annotations
@@ -49,13 +50,12 @@ class Page:
 def page(database: sqlite3.Connection, query: PageQuery) -> Page:
     """The messages that fit. Raises `UsageError` for words that are no query."""
     conditions, values = _conditions(query)
-    found = [f"message_words MATCH '{_quoted(_words(query))}'"] if query.search else []
-    where = " AND ".join([*found, *conditions]) or "true"
-    source = "messages"
-    order = "messages.timestamp DESC, messages.id DESC"
+    source, order = "messages", "messages.timestamp DESC, messages.id DESC"
     if query.search:
         source = "message_words CROSS JOIN messages ON messages.id = message_words.rowid"
         order = "message_words.rowid DESC"
+        conditions = [f"message_words MATCH '{_quoted(_words(query))}'", *_rows(database, query), *conditions]
+    where = " AND ".join(conditions) or "true"
     columns = ", ".join(f"messages.{name}" for name in COLUMNS.split(", "))
     try:
         rows = database.execute(
@@ -86,13 +86,30 @@ def _conditions(query: PageQuery) -> tuple[list[str], list[Any]]:
 
 
 def _words(query: PageQuery) -> str:
-    """The FTS5 query; a peer's id narrows it there, else every match of everybody would be looked at."""
+    """The FTS5 query, with a peer's id and a type as parts of it."""
     if len(query.search) > MAX_SEARCH_CHARACTERS or "\0" in query.search:
         raise UsageError(f"a search has at most {MAX_SEARCH_CHARACTERS} characters, none of them NUL")
-    if not any(each.isalnum() for each in query.peer):
-        return query.search
-    inside = query.peer.replace('"', '""')
-    return f'({query.search}) AND peer_id : "{inside}"'
+    parts = [f"{{content peer_name peer_id}} : ({query.search})"]
+    for column, text in (("peer_id", query.peer), ("message_type", query.message_type)):
+        if any(each.isalnum() for each in text):
+            inside = text.replace('"', '""')
+            parts.append(f'{column} : "{inside}"')
+    return " AND ".join(parts)
+
+
+def _rows(database: sqlite3.Connection, query: PageQuery) -> list[str]:
+    """The rows between which all messages of the query's times are."""
+    bounds = [
+        f"timestamp {relation} {value}"
+        for relation, value in ((">=", query.since), ("<=", query.until))
+        if value is not None
+    ]
+    if not bounds:
+        return []
+    least, greatest = database.execute(
+        f"SELECT min(id), max(id) FROM messages WHERE {' AND '.join(bounds)}"
+    ).fetchone()
+    return ["false"] if least is None else [f"message_words.rowid BETWEEN {least} AND {greatest}"]
 
 
 def _quoted(text: str) -> str:

@@ -40,7 +40,7 @@ _MESSAGES: Final = (
     "CREATE INDEX messages_unread ON messages (peer_id, id) WHERE read = 0 AND direction = 'inbound'",
     """
     CREATE VIRTUAL TABLE message_words USING fts5 (
-        content, peer_name, peer_id, content = 'messages', content_rowid = 'id', columnsize = 0
+        content, peer_name, peer_id, message_type, content = 'messages', content_rowid = 'id', columnsize = 0
     )
     """,
 )
@@ -59,8 +59,8 @@ _CONVERSATIONS: Final = (
     "CREATE TABLE days (day INTEGER PRIMARY KEY, count INTEGER NOT NULL)",
     """
     CREATE TRIGGER message_added AFTER INSERT ON messages BEGIN
-        INSERT INTO message_words (rowid, content, peer_name, peer_id)
-            VALUES (new.id, new.content, new.peer_name, new.peer_id);
+        INSERT INTO message_words (rowid, content, peer_name, peer_id, message_type)
+            VALUES (new.id, new.content, new.peer_name, new.peer_id, new.message_type);
         INSERT INTO conversations (peer_id, inbound, outbound, unread, last_timestamp, last_id)
             VALUES (
                 new.peer_id, new.direction = 'inbound', new.direction = 'outbound',
@@ -78,8 +78,8 @@ _CONVERSATIONS: Final = (
     """,
     """
     CREATE TRIGGER message_removed AFTER DELETE ON messages BEGIN
-        INSERT INTO message_words (message_words, rowid, content, peer_name, peer_id)
-            VALUES ('delete', old.id, old.content, old.peer_name, old.peer_id);
+        INSERT INTO message_words (message_words, rowid, content, peer_name, peer_id, message_type)
+            VALUES ('delete', old.id, old.content, old.peer_name, old.peer_id, old.message_type);
         UPDATE conversations SET
             inbound = inbound - (old.direction = 'inbound'),
             outbound = outbound - (old.direction = 'outbound'),
