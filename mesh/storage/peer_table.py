@@ -70,7 +70,7 @@ class PeerTable:
 
         ``loaded`` is called in the table's thread, then the future resolves; it fails with `StorageError`.
         """
-        started: Future[None] = Future()
+        started = _uncancellable()
         self._thread = threading.Thread(
             target=self._run, args=(started, loaded), name="peerstore", daemon=True
         )
@@ -92,7 +92,7 @@ class PeerTable:
 
     def flush(self) -> Future[None]:
         """Resolves once everything put so far is committed; fails with `StorageError`."""
-        done: Future[None] = Future()
+        done = _uncancellable()
         with self._changed:
             if self._closing or self._thread is None:
                 done.set_result(None)
@@ -204,3 +204,10 @@ class PeerTable:
             return rows
         except (sqlite3.Error, DecodeError, TypeError) as error:
             raise self._file.damaged(str(error)) from None
+
+
+def _uncancellable() -> Future[None]:
+    """A future that nobody's impatience cancels: the thread has to be able to set it, or it would end."""
+    future: Future[None] = Future()
+    future.set_running_or_notify_cancel()
+    return future

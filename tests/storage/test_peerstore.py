@@ -350,6 +350,15 @@ def test_a_failed_write_is_told_and_tried_again(
     store.close()
 
 
+def test_who_does_not_wait_for_the_start_or_a_flush_ends_no_thread(path: Path, clock: Clock) -> None:
+    """A task that is cancelled while it waits cancels the future it waits for."""
+    store = Peerstore(path, clock)
+    assert not store.start().cancel()
+    assert not store.flush().cancel()
+    store.stop().result(timeout=10)
+    store.close()
+
+
 def test_flushes_after_the_end_resolve(path: Path, clock: Clock) -> None:
     store = reopened(path, clock)
     done: list[Future[None]] = [store.stop(), store.stop(), store.flush()]
