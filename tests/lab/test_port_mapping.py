@@ -75,6 +75,7 @@ def dialable(outside: dict[str, str], peer: LabPeer) -> list[str]:
     ]
 
 
+@pytest.mark.nat_set(8)
 @each_try
 @each_protocol
 async def test_a_mapped_node_is_dialled_and_leaves_nothing_behind(
@@ -136,6 +137,7 @@ async def test_a_dial_back_confirms_the_mapping(protocol: str, number: int, tmp_
             await home.until(lambda state: state["reachability"] == "public", "the verdict", 30.0)
 
 
+@pytest.mark.nat_set(8)
 @costly("pcp")
 async def test_a_lease_is_renewed_and_runs_out_when_its_node_is_killed(
     protocol: str, number: int, tmp_path: Path
@@ -199,6 +201,7 @@ async def test_a_router_behind_another_nat_is_told_apart(protocol: str, number: 
             assert not [each for each in state["announced"] if "/100.64." in each]
 
 
+@pytest.mark.nat_set(8)
 @costly("pcp")
 async def test_a_router_that_lies_about_its_address_is_caught_by_a_dial_back(
     protocol: str, number: int, tmp_path: Path
