@@ -122,10 +122,14 @@ def _filtered(own: NatEvidence) -> Iterator[str]:
 
 
 def _unmapped(own: NatEvidence) -> Iterator[str]:
-    if own.translated and own.missed:
+    """Also where nobody could be asked about anything: behind a NAT no port of which is known."""
+    unknown = not own.observers and not any(each.reached or each.missed for each in own.addresses)
+    if own.translated and (own.missed or unknown):
         yield f"others see {', '.join(own.outside)}, which no interface has"
         if own.mapping == "same":
             yield f"{own.observers} observers saw the same port"
+        if unknown:
+            yield "no outside port of this node is known that could be asked about"
         yield from _missed(own)
 
 

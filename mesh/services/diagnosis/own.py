@@ -19,6 +19,7 @@ from mesh.protocols.relay import HOP_PROTOCOL
 from mesh.protocols.stun.behaviour import Mapping
 from mesh.services.diagnosis.faults import attempt_at, fault_of
 from mesh.services.diagnosis.host import Host
+from mesh.services.identify import PeerInfo
 
 LOOK_S: Final = 0.05
 """How often it is looked whether what is waited for has come."""
@@ -195,7 +196,8 @@ def _addresses(host: Host) -> Iterator[AddressSeen]:
 
 
 def _mapping(host: Host) -> tuple[str, int, tuple[str, ...]]:
-    """Whether one socket is seen alike by all, by how many, and at which hosts. STUN's word goes before the peers'."""
+    """Whether one socket is seen alike by all, by how many, and at which hosts. STUN's word goes before the peers', and
+    a connection from a port that does not listen tells the host alone."""
     sockets: dict[Multiaddr, list[int]] = defaultdict(list)
     outside: dict[str, None] = {}
     for each in host.reachability.sightings:
@@ -204,6 +206,11 @@ def _mapping(host: Host) -> tuple[str, int, tuple[str, ...]]:
     agreeing = sum(max(counts) for counts in sockets.values() if sum(counts) > 1)
     total = sum(sum(counts) for counts in sockets.values() if sum(counts) > 1)
     mapping = "unknown" if total < 2 else "same" if 2 * agreeing > total else "different"
+    for connection in host.swarm.connections:
+        told = connection.remote_info
+        observed = told.observed_addr if isinstance(told, PeerInfo) and connection.relay is None else None
+        if observed is not None and is_public(observed):
+            outside[observed.components[0].text] = None
     for behaviour in host.reachability.stun.behaviours.values():
         if behaviour.outside is not None:
             outside[behaviour.outside[0]] = None

@@ -40,6 +40,8 @@ SETTLE_S: Final = 1.0
 """How long a node that has no peer yet is given before those it begins with are tried one by one."""
 VERDICT_S: Final = 20.0
 """The longest wait for what others find when they dial back, and for what relays say."""
+ASKED_S: Final = 5.0
+"""Peers are asked about addresses within this, if there are any worth it."""
 PUNCH_S: Final = 20.0
 """The longest wait for a hole punch under way: three attempts of five seconds, and the exchanges before them."""
 
@@ -108,10 +110,17 @@ class Diagnosis:
         if not await own.until(lambda: host.reachability.asking.servers > 0, min(wait_s, 3 * SETTLE_S)):
             await own.until(lambda: own.relays_answered(host), wait_s)
             return
+        began = time.monotonic()
+
+        def nothing_to_ask() -> bool:
+            asking = host.reachability.asking
+            late = time.monotonic() - began > ASKED_S
+            return not asking.servers or (late and not asking.states.states())
+
         await own.until(
             lambda: (
                 own.relays_answered(host)
-                and (own.asked_enough(host) or _relays_fail(host) or not host.reachability.asking.servers)
+                and (own.asked_enough(host) or _relays_fail(host) or nothing_to_ask())
             ),
             wait_s,
         )

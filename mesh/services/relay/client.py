@@ -174,7 +174,7 @@ class RelayClient:
             self._counters.count(f"relay.held:{'refused' if refused else 'failed'}")
             log.info("no reservation at the relay %s: %s", relay, error)
             if relay in self._named:
-                self.failures[relay] = error
+                self.failures[relay] = error.with_traceback(None)
             before = relay in self._holdings.held
             self._holdings.failed(relay, time.monotonic(), refused=refused)
             if before and relay not in self._holdings.held:

@@ -135,6 +135,15 @@ def test_the_remedy_of_a_nat_names_ports_and_addresses() -> None:
     )
 
 
+def test_a_nat_no_port_of_which_is_known_is_one_all_the_same() -> None:
+    """The node dials from ports that do not listen: others see its NAT, and there is nothing to ask them about."""
+    hidden = replace(HOME, addresses=(), mapping="unknown", observers=0)
+    verdict = diagnose_nat(hidden)
+    assert verdict.cause == "nat-unmapped"
+    assert "no outside port of this node is known" in verdict.evidence[-1]
+    assert diagnose_nat(replace(hidden, hosts=("11.3.1.2",))).cause == "unknown"
+
+
 def test_a_router_that_is_asked_already_needs_no_asking() -> None:
     asked = diagnose_nat(replace(HOME, port_mapping="silent")).remedy
     assert not any("port_mapping" in each.command for each in asked)
