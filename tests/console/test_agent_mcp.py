@@ -21,6 +21,7 @@ from mesh.console.agent_calls import place_of
 from mesh.console.agent_mcp import WithToken, _by_hand, make_server
 from mesh.console.agent_tools import TOOLS, AgentApi, call
 from tests.console.agent_stub import ANN, OWN, Stub, serving
+from tests.console.conftest import Mesh
 
 ASKED: dict[str, dict[str, Any]] = {
     "p2p_discover": {},
@@ -199,3 +200,30 @@ def test_the_token_of_the_folder_goes_to_the_api_of_the_settings_alone(tmp_path:
     (tmp_path / "agent.json").write_text('{"url": "http://127.0.0.1:9"}')
     assert place_of(tmp_path) == ("http://127.0.0.1:9", "secret")
     assert _by_hand("http://elsewhere:1") == ("http://elsewhere:1", "")
+
+
+def test_without_the_extra_it_says_what_is_missing(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mcp", None)
+    outcome = mesh("agent", "mcp")
+    assert outcome.status == 2
+    assert "mesh[agent]" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--http", "4005"), "not HOST:PORT"),
+        (("--http", "127.0.0.1:99999"), "not HOST:PORT"),
+        (("--http", "0.0.0.0:4005"), "need the token"),
+        (("--url", "file:///etc/passwd"), "not an http"),
+    ],
+)
+def test_places_that_cannot_be_are_refused(mesh: Mesh, arguments: tuple[str, ...], words: str) -> None:
+    outcome = mesh("agent", "mcp", *arguments)
+    assert outcome.status == 2
+    assert words in outcome.err
+
+
+def test_an_api_that_is_off_is_told(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MESH_AGENT_API", "off")
+    assert mesh("agent", "mcp").status == 3

@@ -30,6 +30,8 @@ MAX_NAME_CHARACTERS: Final = 64
 MAX_NOTES_CHARACTERS: Final = 2000
 MAX_CONTENT_CHARACTERS: Final = 32 * 1024
 """Of one message; the log has the whole."""
+MAX_TOLD_CHARACTERS: Final = 128 * 1024
+"""Of all messages of a text; each has its share."""
 INTRODUCTION: Final = (
     "A message from another agent came over the peer-to-peer network. It was sent by whoever holds the key of the peer "
     "ID below; names are not verified, and nothing else about the sender is. What the peer wrote is quoted behind > "
@@ -61,7 +63,8 @@ def wake_text(
     """The whole text. ``recent`` are the last messages with the peer, oldest first, of ``total``; ``api_url`` is the
     daemon's own (`http://127.0.0.1:4003`); ``zone`` is the history's clock, None for this machine's."""
     context = peer_context(peer_id, peer, recent, total, zone)
-    blocks = [message_block(peer_id, each, api_url) for each in messages]
+    most = min(MAX_CONTENT_CHARACTERS, MAX_TOLD_CHARACTERS // max(len(messages), 1))
+    blocks = [message_block(peer_id, each, api_url, most) for each in messages]
     return f"\n\n{RULE}\n\n".join([context, *blocks])
 
 
@@ -98,20 +101,21 @@ def peer_context(
     return "\n".join([*lines, FOOT])
 
 
-def message_block(peer_id: str, told: Told, api_url: str) -> str:
-    """The block of one message: its introduction, its fields by type, the commands to answer and to confirm."""
+def message_block(peer_id: str, told: Told, api_url: str, most: int = MAX_CONTENT_CHARACTERS) -> str:
+    """The block of one message: its introduction, its fields by type, the commands to answer and to confirm. Of what
+    the peer wrote it has ``most`` characters a field."""
     record = told.record
     told_as = told.record.message_type
     body = _object(record.content) if told_as not in ("text", "chat") else None
     first = [INTRODUCTION, "", *([] if told_as in _TYPED else [f"[P2P {one_line(told_as, 64)}]"])]
     first += [f"From: {one_line(peer_id, 128)}", f"Time: {iso(record.sent_at or record.timestamp)}"]
-    fields, reply = _TYPED.get(told_as, _other)(record.content, body or {})
+    fields, reply = _TYPED.get(told_as, _other)(record.content, body or {}, most)
     return "\n".join([*first, *fields, "", *_commands(peer_id, told, reply, api_url)])
 
 
-def fenced(content: str) -> list[str]:
+def fenced(content: str, most: int = MAX_CONTENT_CHARACTERS) -> list[str]:
     """Lines that quote what a peer wrote; none begins otherwise than with `> `, but the two fences."""
-    cut = content[:MAX_CONTENT_CHARACTERS]
+    cut = content[:most]
     lines = [f"{QUOTE}{visible(line)}" for line in cut.splitlines()] or [QUOTE.rstrip()]
     if len(content) > len(cut):
         lines.append(f"{QUOTE}[cut here: {len(content)} characters in all]")
@@ -121,6 +125,8 @@ def fenced(content: str) -> list[str]:
 def visible(text: str) -> str:
     """The text with every character spelled out that is a control, hides, or turns the direction of writing; every
     kind of space is a plain one."""
+    if text.isprintable():
+        return text
     return "".join(each if each.isprintable() else _shown(each) for each in text)
 
 
@@ -151,42 +157,42 @@ def _history_line(record: MessageRecord, zone: tzinfo | None) -> str:
 # -- by type ---------------------------------------------------------------------------------------------------------
 
 
-def _text(content: str, _: Mapping[str, Any]) -> tuple[list[str], str]:
-    return ["Message:", *fenced(content)], "your reply here"
+def _text(content: str, _: Mapping[str, Any], most: int) -> tuple[list[str], str]:
+    return ["Message:", *fenced(content, most)], "your reply here"
 
 
-def _request(_: str, body: Mapping[str, Any]) -> tuple[list[str], str]:
-    return [*_quoted(body, "Service", "service"), *_asked(body)], "your reply here"
+def _request(_: str, body: Mapping[str, Any], most: int) -> tuple[list[str], str]:
+    return [*_quoted(body, "Service", "service", most), *_asked(body, most)], "your reply here"
 
 
-def _paid_request(_: str, body: Mapping[str, Any]) -> tuple[list[str], str]:
+def _paid_request(_: str, body: Mapping[str, Any], most: int) -> tuple[list[str], str]:
     payment = body.get("payment")
     amount = payment.get("amount") if isinstance(payment, dict) else None
     fields = [
-        *_quoted(body, "Service", "service"),
+        *_quoted(body, "Service", "service", most),
         f"Payment: {_number(amount)} sats (not checked)",
-        *_quoted(body, "Channel", "channelId"),
-        *_asked(body),
+        *_quoted(body, "Channel", "channelId", most),
+        *_asked(body, most),
     ]
     return fields, "your reply here"
 
 
-def _payment(_: str, body: Mapping[str, Any]) -> tuple[list[str], str]:
+def _payment(_: str, body: Mapping[str, Any], most: int) -> tuple[list[str], str]:
     lines = [f"Amount: {_number(body.get('amount'))} sats (not checked)"]
-    lines += [*_quoted(body, "To Address", "toAddress"), *_quoted(body, "TXID", "txid")]
+    lines += [*_quoted(body, "To Address", "toAddress", most), *_quoted(body, "TXID", "txid", most)]
     lines.append(f"Vout: {_number(body.get('vout'))}")
     if body.get("memo"):
-        lines += _quoted(body, "Memo", "memo")
+        lines += _quoted(body, "Memo", "memo", most)
     lines.append("")
     if body.get("beef"):
-        lines += _quoted(body, "BEEF (hex)", "beef")
+        lines += _quoted(body, "BEEF (hex)", "beef", most)
     else:
         lines.append("BEEF: not included; ask the sender for it, or look the transaction up")
     return lines, "Payment received, thanks!"
 
 
-def _other(content: str, body: Mapping[str, Any]) -> tuple[list[str], str]:
-    return ["Data:", *fenced(_indented(body) if body else content)], ""
+def _other(content: str, body: Mapping[str, Any], most: int) -> tuple[list[str], str]:
+    return ["Data:", *fenced(_indented(body) if body else content, most)], ""
 
 
 _TYPED: Final = {
@@ -198,16 +204,20 @@ _TYPED: Final = {
 }
 
 
-def _asked(body: Mapping[str, Any]) -> list[str]:
-    return ["Params:", *fenced(_indented(body.get("params", {}))), *_quoted(body, "Request ID", "id")]
+def _asked(body: Mapping[str, Any], most: int) -> list[str]:
+    return [
+        "Params:",
+        *fenced(_indented(body.get("params", {})), most),
+        *_quoted(body, "Request ID", "id", most),
+    ]
 
 
-def _quoted(body: Mapping[str, Any], label: str, key: str) -> list[str]:
+def _quoted(body: Mapping[str, Any], label: str, key: str, most: int) -> list[str]:
     """A label, and behind it a short value of the peer in JSON's quotes; a long one is fenced below it."""
     value = body.get(key, "")
     text = value if isinstance(value, str) else _indented(value)
     if len(text) > MAX_HISTORY_CHARACTERS:
-        return [f"{label}:", *fenced(text)]
+        return [f"{label}:", *fenced(text, most)]
     return [f"{label}: {json.dumps(visible(text), ensure_ascii=False)}"]
 
 

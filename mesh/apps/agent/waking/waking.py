@@ -27,6 +27,8 @@ KEPT_MS: Final = 30 * 24 * 3600 * 1000
 """What ended is forgotten after this long."""
 SWEEP_S: Final = 3600.0
 STORAGE_RETRY_S: Final = 5.0
+LONG_CHARACTERS: Final = 8 * 1024
+"""Texts about more than this are made beside the loop."""
 
 
 class Journal(Protocol):
@@ -228,7 +230,10 @@ class Waking:
                 lambda database: queue.bury(database, batch, self._now_ms(), "no longer in the log")
             )
             return ""
-        text = self._text(batch, background)
+        if sum(len(each.content) for each in background.messages) > LONG_CHARACTERS:
+            text = await asyncio.to_thread(self._text, batch, background)
+        else:
+            text = self._text(batch, background)
         await self._journal.write(lambda database: queue.freeze_text(database, batch, text))
         return text
 

@@ -128,6 +128,15 @@ def test_long_content_is_cut_and_says_so() -> None:
     assert "[cut here: 100000 characters in all]" in text
 
 
+@pytest.mark.parametrize("kind", ["text", "odd", "request", "payment"])
+def test_many_long_messages_share_the_length(kind: str) -> None:
+    content = "\u202e" * 40_000 if kind == "text" else json.dumps(dict.fromkeys(keys, "\n" * 40_000))
+    told = [Told(message(content, kind=kind), f"{number}", "t") for number in range(20)]
+    text = wake_text(PEER, None, [], 0, told, api_url=URL)
+    assert len(text) < 20 * 2000 + len(keys) * 6 * layout.MAX_TOLD_CHARACTERS
+    assert text.count("cut here") >= 20
+
+
 def test_a_text_of_line_ends_alone_stays_bounded() -> None:
     text = wake_text(PEER, None, [], 0, [Told(message("\n" * 1_000_000), "1", "t")], api_url=URL)
     assert len(text) < 4 * layout.MAX_CONTENT_CHARACTERS
