@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
-from fuzz import dht_server, lethean, mdns_link, quic_endpoint, router_answers, send_queue
+from fuzz import agent, dht_server, lethean, mdns_link, quic_endpoint, router_answers, send_queue
 from fuzz.campaign import campaign
 from fuzz.codec import REGRESSIONS
 from fuzz.mutation import mutate
@@ -299,6 +299,7 @@ def machines() -> dict[str, Machine]:
         Machine("gossip-send-queue", send_queue.commands, send_queue.live_send_queue),
         *(Machine(name, *parts) for name, parts in router_answers.PARTS.items()),
         *(Machine(f"lethean-{name}", *parts) for name, parts in lethean.PARTS.items()),
+        *(Machine(f"agent-{name}", *parts) for name, parts in agent.PARTS.items()),
     ]
     for role in Role:
         source = partial(handshake_of, other(role))
