@@ -67,7 +67,7 @@ def known(database: sqlite3.Connection, peer_id: str, message_id: str, state: St
 
 
 def to_tell(
-    database: sqlite3.Connection, peer_id: str, before_ms: int, after: int = 0, limit: int = 64
+    database: sqlite3.Connection, peer_id: str, before_ms: int, after: int = 0, limit: int = 256
 ) -> list[tuple[int, bytes]]:
     """Receipts that a peer does not have, behind the row ``after``: their rows and envelopes. Those that an exchange
     brings by itself (of stored and delivered) only if they were made before an instant."""
