@@ -17,7 +17,6 @@ from ipaddress import IPv4Address
 from typing import Final
 
 from mesh.config import PortMappingSection
-from mesh.errors import NetworkError
 from mesh.multiformats.ip_ranges import is_loopback, is_public
 from mesh.multiformats.multiaddr import Multiaddr
 from mesh.network.scope import Scope
@@ -174,7 +173,8 @@ class PortMapping:
                 try:
                     self._last = await way.run()
                 except OSError as error:
-                    raise NetworkError(f"port mapping: no socket towards {gateway.host}: {error}") from error
+                    log.info("port mapping: no socket towards %s: %s", gateway.host, error)
+                    self._last = Silent()
                 log.info("port mapping: %s does not speak %s", gateway.host, way.protocol)
                 self._leave()
             await asyncio.sleep(AGAIN_S)

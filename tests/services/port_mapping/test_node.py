@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import time
 
@@ -17,6 +18,7 @@ from mesh.protocols.port_mapping.mapping import Port
 from mesh.protocols.port_mapping.xml_tree import MAX_BYTES
 from mesh.services.port_mapping import gateway as routes
 from mesh.services.port_mapping import service, upnp, upnp_http
+from mesh.services.port_mapping.datagrams import DatagramWay
 from tests.network.live import QUIC, TCP, Nodes, eventually
 from tests.protocols.port_mapping.router import Router
 from tests.services.port_mapping.live_router import LiveRouter, fault, http, soap, tcp, udp
@@ -149,6 +151,17 @@ async def test_a_router_that_starts_anew_says_so_and_is_asked_again(nodes: Nodes
             "both again",
         )
         assert {each.value("ip4") for each in node.own_addresses} >= hosts
+
+
+async def test_a_socket_that_cannot_be_had_is_silence(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(_way: DatagramWay) -> None:
+        raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
+
+    monkeypatch.setattr(DatagramWay, "_open", refuse)
+    async with LiveRouter() as router:
+        node = await mapping_node(nodes, router, "pcp", TCP)
+        await eventually(lambda: state(node) == "silent", "silence")
+        assert node.swarm.listen_addresses, "the node goes on"
 
 
 async def test_strangers_are_counted(nodes: Nodes) -> None:
