@@ -55,6 +55,7 @@ bench: setup interop-peers
 	$(BIN)/python -m tools.bench.dht
 	$(BIN)/python -m tools.bench.gossip
 	$(BIN)/python -m tools.bench.crdt
+	$(BIN)/python -m tools.bench.bitswap
 	$(BIN)/python -m tools.bench.lethean
 	$(BIN)/python -m tools.bench.lethean_live
 	$(BIN)/python -m tools.bench.agent

@@ -48,7 +48,7 @@ from mesh.services.reachability import ReachabilityService
 from mesh.services.registry import Registry
 from mesh.services.rendezvous import Rendezvous
 from mesh.storage import keystore
-from mesh.storage.blockstore import Blockstore
+from mesh.storage.blockstore import Blockstore, Collected
 from mesh.storage.peerstore import Lifetime, Peerstore
 from mesh.telemetry.counters import Counters
 
@@ -314,6 +314,10 @@ class Node:
     def bitswap(self) -> Bitswap:
         """Gets blocks from peers. Raises `UsageError` while it is off (`blocks.exchange`) or the node is not running."""
         return self.services.running_bitswap()
+
+    async def collect_blocks(self) -> Collected:
+        """Remove blocks that neither a pin nor the history of a replicated mapping holds. Raises `UsageError`."""
+        return await self.services.collect_blocks()
 
     async def crdt(self, topic: str, *, rebroadcast_s: float = 60.0) -> Crdt:
         """A mapping that every node in this topic has and keeps. One replica a topic, which ends with the node.

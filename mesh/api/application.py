@@ -8,6 +8,7 @@ from fastapi.security import HTTPBearer
 
 from mesh import __version__
 from mesh.api import (
+    block_routes,
     bootstrap_routes,
     dht_routes,
     diag_routes,
@@ -52,6 +53,7 @@ def make_application(desk: Desk) -> FastAPI:
         diagnosis_routes,
         dht_routes,
         pubsub_routes,
+        block_routes,
         probe_routes,
         nat_routes,
         lethean_routes,

@@ -19,8 +19,8 @@ from mesh.api.problem import answer, problem
 MAX_BODY_BYTES: Final = 512 * 1024
 """A value of the DHT in base64 fits."""
 LONG_BODY_BYTES: Final = 1536 * 1024
-"""The largest bundle of the Lethean mesh in base64 fits."""
-LONG_PATH: Final = "/lethean/deploy"
+"""The largest bundle of the Lethean mesh in base64 fits, and a block of 1 MiB."""
+LONG_PATHS: Final = ("/lethean/deploy", "/blocks/put")
 BODY_TIMEOUT_S: Final = 10.0
 LOCAL_HOSTS: Final = frozenset(["localhost", "127.0.0.1", "[::1]"])
 HEALTH: Final = "/health"
@@ -69,7 +69,7 @@ class Guard:
 
     async def _with_body(self, scope: Scope, receive: Receive, send: Send, request: Request) -> None:
         """Read the whole body, which is small, and hand it on; what comes later is the end of the connection."""
-        limit = LONG_BODY_BYTES if scope["path"].endswith(LONG_PATH) else MAX_BODY_BYTES
+        limit = LONG_BODY_BYTES if scope["path"].endswith(LONG_PATHS) else MAX_BODY_BYTES
         try:
             async with asyncio.timeout(BODY_TIMEOUT_S):
                 body = await _read_body(receive, limit)

@@ -9,6 +9,13 @@ import typer
 
 from mesh.console.setup import FolderOption
 
+ServeOption = Annotated[
+    str | None, typer.Option(metavar="NAMES", help="Protocols to serve besides the usual: echo,perf.")
+]
+BlocksOption = Annotated[
+    bool | None, typer.Option("--blocks/--no-blocks", help="Keep blocks and exchange them with peers. [no]")
+]
+
 
 def daemon(
     path: FolderOption = None,
@@ -35,6 +42,7 @@ def daemon(
     pubsub: Annotated[
         bool | None, typer.Option("--pubsub/--no-pubsub", help="Speak pubsub with peers that do. [no]")
     ] = None,
+    blocks: BlocksOption = None,
     agent: Annotated[
         bool | None,
         typer.Option(
@@ -44,9 +52,7 @@ def daemon(
     agent_api: Annotated[
         str | None, typer.Option(metavar="HOST:PORT|off", help="Address of the agent API. [127.0.0.1:4003]")
     ] = None,
-    serve: Annotated[
-        str | None, typer.Option(metavar="NAMES", help="Protocols to serve besides the usual: echo,perf.")
-    ] = None,
+    serve: ServeOption = None,
     log_level: Annotated[
         str | None, typer.Option(metavar="LEVEL", help="debug, info, warning, error or critical.")
     ] = None,
@@ -61,6 +67,8 @@ def daemon(
             "api.listen": api,
             "kademlia.mode": dht,
             "gossip.enabled": pubsub,
+            "blocks.enabled": blocks,
+            "blocks.exchange": blocks,
             "agent.enabled": agent,
             "agent.api": agent_api,
             "services.serve": serve,

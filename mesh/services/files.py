@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from mesh.codecs.unixfs import Data, DataType
-from mesh.errors import Malformed, RecordNotFound
+from mesh.errors import DecodeError, Malformed, RecordNotFound, UsageError
 from mesh.ipld.block import Block
-from mesh.ipld.dag_pb import Link, Node
+from mesh.ipld.dag_pb import Link, Node, links_of
 from mesh.ipld.unixfs.directories import build_directory, read_directory, total_bytes
 from mesh.ipld.unixfs.files import File, FileBuilder
 from mesh.ipld.unixfs.reading import FileReader
@@ -63,7 +63,7 @@ class Files:
         file, last = builder.finish()
         await self._blocks.put(*waiting, *last)
         if pin:
-            await self._blocks.pin(file.cid)
+            await self._pin(file.cid)
         return file
 
     async def add_directory(self, entries: Mapping[str, File], *, pin: bool = True) -> File:
@@ -73,7 +73,7 @@ class Files:
         await self._blocks.put(*blocks)
         root = File(blocks[-1].cid, 0, total_bytes(blocks, links))
         if pin:
-            await self._blocks.pin(root.cid)
+            await self._pin(root.cid)
         return root
 
     async def read(self, cid: Cid, start: int = 0) -> AsyncGenerator[bytes, None]:
@@ -88,6 +88,42 @@ class Files:
                     for piece in reader.read():
                         yield piece
                     fetch.ask(reader.wanted(AHEAD))
+
+    async def fetch(self, cid: Cid) -> int:
+        """Have a CID and all below it here; returns how many blocks that are. Raises as `read`."""
+        seen: set[Cid] = {cid}
+        async with self._session() as session:
+            with session.fetch() as fetch:
+                fetch.ask([cid])
+                while fetch.pending:
+                    block = await fetch.next()
+                    links = links_of(block.data) if block.cid.codec == DAG_PB else ()
+                    below = [each for each in dict.fromkeys(links) if each not in seen]
+                    seen.update(below)
+                    fetch.ask(below)
+        return len(seen)
+
+    async def pin(self, cid: Cid, *, recursive: bool = True, name: str = "") -> None:
+        """Have a CID here, with all below it unless told otherwise, and let it stay. Raises as `read`, `StorageError`."""
+        if recursive:
+            await self.fetch(cid)
+        else:
+            async with self._session() as session:
+                await session.get(cid)
+        if self._bitswap is not None:
+            await self._bitswap.kept()
+        await self._pin(cid, recursive, name)
+
+    async def unpin(self, cid: Cid) -> bool:
+        """Let go of a pin, and announce it no more; False when there is none."""
+        if self._bitswap is not None:
+            await self._bitswap.unpinned(cid)
+        return await self._blocks.unpin(cid)
+
+    async def _pin(self, cid: Cid, recursive: bool = True, name: str = "") -> None:
+        await self._blocks.pin(cid, recursive=recursive, name=name)
+        if self._bitswap is not None:
+            self._bitswap.pinned(cid)
 
     async def entries(self, cid: Cid) -> list[Entry]:
         """What a directory names, in order of name. Raises `DecodeError` for what is no directory, else as `read`."""
@@ -107,10 +143,10 @@ class Files:
         return sorted(found, key=lambda each: each.name)
 
     async def resolve(self, path: str) -> Cid:
-        """The CID behind `CID/name/name`, with or without `/ipfs/` before it. Raises `RecordNotFound` for a name that is
-        not there, `DecodeError`, else as `read`."""
-        first, *names = [each for each in path.removeprefix("/ipfs/").split("/") if each]
-        cid = Cid.parse(first)
+        """The CID behind `CID/name/name`, with or without `/ipfs/` before it. Raises `UsageError` for no such path,
+        `RecordNotFound` for a name that is not there, else as `read`."""
+        first, *names = [each for each in path.removeprefix("/ipfs/").split("/") if each] or [""]
+        cid = cid_of(first)
         for name in names:
             here = [each.cid for each in await self.entries(cid) if each.name == name]
             if not here:
@@ -127,6 +163,14 @@ class Files:
         async with self._session() as session:
             block = await session.get(cid)
         return DataType(Data.decode(Node.decode(block.data).data or b"").type)
+
+
+def cid_of(text: str) -> Cid:
+    """The CID that somebody wrote. Raises `UsageError`."""
+    try:
+        return Cid.parse(text)
+    except DecodeError as error:
+        raise UsageError(f"{text[:128]!r} is no CID: {error}") from None
 
 
 class _Alone:

@@ -17,7 +17,7 @@ from mesh.network.connection import Connection
 from mesh.network.scope import Scope
 from mesh.services.node_host import NodeHost
 from mesh.services.registry import Registry
-from mesh.storage.blockstore import Blockstore
+from mesh.storage.blockstore import Blockstore, Collected
 from mesh.storage.datastore import LocalDatastore
 from mesh.storage.memory_datastore import MemoryDatastore
 from mesh.storage.sqlite_datastore import SqliteDatastore
@@ -157,6 +157,15 @@ class NodeServices:
             off = "blocks are not exchanged: set blocks.enabled and blocks.exchange to true"
             raise UsageError(IDLE if section.enabled and section.exchange else off)
         return self.bitswap
+
+    async def collect_blocks(self) -> Collected:
+        """Remove blocks that no pin holds, nor any replica's history. Raises `UsageError` while there are no blocks."""
+        from mesh.services.crdt.kept import kept_heads
+
+        blocks = self.running_blocks()
+        stored = await kept_heads(blocks.datastore)
+        running = [each for each in self._replicas.values() if each.running]
+        return await blocks.collect(lambda: [*stored, *(cid for each in running for cid in each.keep())])
 
     async def replica(self, topic: str, rebroadcast_s: float) -> Crdt:
         """The replica of a topic, started when it is not running. Raises `UsageError` for what it needs and is off."""

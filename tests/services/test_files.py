@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from mesh.codecs.unixfs import DataType
-from mesh.errors import DecodeError, RecordNotFound
+from mesh.errors import DecodeError, RecordNotFound, UsageError
 from mesh.ipld.block import Block
 from mesh.multiformats.cid import DAG_CBOR, RAW
 from mesh.node import Node
@@ -92,5 +92,6 @@ async def test_what_is_no_file_is_refused(nodes: Nodes) -> None:
         await node.files.kind(other.cid)
     with pytest.raises(DecodeError):
         await read(node, other.cid)
-    with pytest.raises(DecodeError):
-        await node.files.resolve("/ipfs/nonsense")
+    for path in ("/ipfs/nonsense", "", "/ipfs/"):
+        with pytest.raises(UsageError):
+            await node.files.resolve(path)

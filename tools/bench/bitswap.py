@@ -33,7 +33,10 @@ def process(kind: str, folder: Path) -> PeerProcess:
 async def transfer(giver: str, taker: str, size: int, seed: int) -> float:
     """Bytes a second of one transfer. Raises `AssertionError` when other bytes arrived."""
     with tempfile.TemporaryDirectory() as folder:
-        async with process(giver, Path(folder) / "giver") as one, process(taker, Path(folder) / "taker") as two:
+        async with (
+            process(giver, Path(folder) / "giver") as one,
+            process(taker, Path(folder) / "taker") as two,
+        ):
             made = await one.call("add_file", within_s=CALL_S, bytes=size, seed=seed)
             await two.call("connect", addr=one.address)
             got = await two.call("get_file", within_s=CALL_S, cid=made["cid"])

@@ -274,6 +274,22 @@ class Bitswap:
         for block in blocks:
             self._arrived(block)
 
+    def pinned(self, cid: Cid) -> None:
+        """A block is to stay: it is announced, if pinned ones are."""
+        if self._settings.announce == "pinned":
+            self.providing.announce(cid)
+
+    async def unpinned(self, cid: Cid) -> None:
+        """It is to stay no longer."""
+        if self._settings.announce == "pinned":
+            await self.providing.withdraw(cid)
+
+    async def kept(self) -> None:
+        """Wait until what came so far is on disk, or was refused."""
+        while self._keeping_bytes:
+            self._kept.clear()
+            await self._kept.wait()
+
     async def _keep(self, blocks: Sequence[Block], size: int) -> None:
         try:
             await self._blocks.put(*blocks)
