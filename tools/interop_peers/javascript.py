@@ -14,7 +14,7 @@ from tools.interop_peers.building import BUILD, FOLDER, MESSAGE_LETTERS, PeerMis
 
 SOURCE: Final = FOLDER / "js"
 INSTALLED: Final = BUILD / "js"
-FILES: Final = ("package.json", "package-lock.json", ".npmrc", "peer.js")
+FILES: Final = ("package.json", "package-lock.json", ".npmrc")
 INSTALL_S: Final = 900
 PEER: Final = INSTALLED / "peer.js"
 OPENCLAW: Final = INSTALLED / "node_modules" / "openclaw" / "openclaw.mjs"
@@ -34,8 +34,17 @@ def ensure_installed() -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not _current():
             _install()
-        shutil.copy2(SOURCE / "peer.js", PEER)
+        _bring(SOURCE / "peer.js", PEER)
     return NODE
+
+
+def _bring(source: Path, target: Path) -> None:
+    """Copy a file that changed, in one step: another process may be about to run it."""
+    if target.exists() and target.read_bytes() == source.read_bytes():
+        return
+    unfinished = target.with_suffix(".new")
+    shutil.copy2(source, unfinished)
+    unfinished.rename(target)
 
 
 def _current() -> bool:
