@@ -415,8 +415,7 @@ class _Parts:
                 rng,
                 counters,
             )
-        self._links = pubsub._links
-        self._topics = pubsub._topics
+        self._links, self._topics = pubsub._links, pubsub._topics
         self._timer: asyncio.TimerHandle | None = None
 
     def stop(self) -> None:
