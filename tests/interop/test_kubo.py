@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import random
 import socket
 import sys
 import time
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -151,3 +155,34 @@ async def test_kubo_resolves_a_name_that_we_published(kubo: Kubo, nodes: Nodes) 
     record = ipns.create(node.key, value.encode(), 1, time.time() + 3600, 60 * 10**9)
     assert (await node.dht.put_value(ipns.key_of(node.peer_id), record)).accepted
     assert (await kubo.run("name", "resolve", f"/ipns/{node.peer_id}")).strip() == value
+
+
+FILE_BYTES = 100 * 1024 * 1024
+
+
+async def pieces(content: bytes) -> AsyncIterator[bytes]:
+    for at in range(0, len(content), 1024 * 1024):
+        yield content[at : at + 1024 * 1024]
+
+
+async def test_kubo_gets_a_file_of_100_mib_from_us(kubo: Kubo, nodes: Nodes, tmp_path: Path) -> None:
+    node = await nodes.start(blocks=True, exchange=True)
+    content = random.Random(1).randbytes(FILE_BYTES)
+    file = await node.files.add(pieces(content))
+    await kubo.connect(str(node.listen_addrs[0]))
+    out = tmp_path / "file"
+    await kubo.run("get", "--output", str(out), str(file.cid), within_s=12 * PATIENCE_S)
+    assert hashlib.sha256(out.read_bytes()).digest() == hashlib.sha256(content).digest()
+
+
+async def test_we_get_a_file_of_100_mib_from_kubo(kubo: Kubo, nodes: Nodes) -> None:
+    node = await nodes.start(blocks=True, exchange=True)
+    content = random.Random(2).randbytes(FILE_BYTES)
+    cid = await kubo.add(content)
+    await identified(await node.connect(kubo.addresses[0]))
+    hashed = hashlib.sha256()
+    async with asyncio.timeout(12 * PATIENCE_S):
+        async for piece in node.files.read(Cid.parse(cid)):
+            hashed.update(piece)
+    assert hashed.digest() == hashlib.sha256(content).digest()
+    assert (await node.files.add(pieces(content))).cid == Cid.parse(cid)
