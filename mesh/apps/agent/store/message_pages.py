@@ -91,7 +91,7 @@ def _words(query: PageQuery) -> str:
         raise UsageError(f"a search has at most {MAX_SEARCH_CHARACTERS} characters, none of them NUL")
     parts = [f"{{content peer_name peer_id}} : ({query.search})"]
     for column, text in (("peer_id", query.peer), ("message_type", query.message_type)):
-        if any(each.isalnum() for each in text):
+        if any(each.isalnum() for each in text) and "\0" not in text:
             inside = text.replace('"', '""')
             parts.append(f'{column} : "{inside}"')
     return " AND ".join(parts)

@@ -52,6 +52,7 @@ async def test_pages_are_newest_first(store: AgentStore) -> None:
         (PageQuery(search="apple", message_type="payment"), (7,)),
         (PageQuery(search="apple", message_type="pay"), ()),
         (PageQuery(search="apple", message_type="-"), ()),
+        (PageQuery(search="apple", message_type="a\0b", peer="c\0d"), ()),
         (PageQuery(search="peer_name: builder", since=START + 24, until=START + 26), (24,)),
         (PageQuery(search="apple", since=START + 30), ()),
         (PageQuery(search="apple NOT 29", since=START + 27), (28, 27)),
