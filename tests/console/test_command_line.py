@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -126,6 +127,8 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     def fail(*_: object) -> None:
         raise error
 
+    importlib.import_module("mesh.console.settings")  # else it would keep what stands in for `say`
+    monkeypatch.setattr("mesh.console.output.say", fail)
     monkeypatch.setattr("mesh.console.settings.say", fail)
 
 
