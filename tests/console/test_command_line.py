@@ -85,7 +85,7 @@ def test_no_verb_shows_help(mesh: Mesh, arguments: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("pin",), "No such command 'pin'"),
+        (("pnig",), "No such command 'pnig'"),
         (("ping",), "Missing argument 'ADDR'"),
         (("ping", "/ip4/127.0.0.1/tcp/1", "-c", "-1"), "'--count' / '-c'"),
         (("ping", "/ip4/127.0.0.1/tcp/1", "-c", "x"), "'--count' / '-c'"),
