@@ -123,11 +123,18 @@ class Offering:
         """What became of messages of the peer's: receipts in their envelopes."""
         self._receipts += receipts
 
-    def next_frame(self) -> Frame | None:
-        """The next frame to write, None when there is none for now."""
+    @property
+    def unanswered(self) -> int:
+        """Offers that wait for a verdict; a large one whose pieces are still to be written is none."""
+        return len(self._outstanding) - (self._offset is not None)
+
+    def next_frame(self, *, ending: bool = False) -> Frame | None:
+        """The next frame to write, None when there is none for now. ``ending``: acknowledgements alone."""
         if self._acknowledged:
             done, self._acknowledged = self._acknowledged[:MAX_RECEIPTS], self._acknowledged[MAX_RECEIPTS:]
             return Frame(acknowledged=done)
+        if ending:
+            return None
         if self._receipts:
             told, self._receipts = self._receipts[:MAX_RECEIPTS], self._receipts[MAX_RECEIPTS:]
             return Frame(receipts=told)
@@ -201,6 +208,6 @@ class Offering:
             return None
         self._offset = offset + len(data)
         if self._offset == len(message.body):
-            self._large = None
+            self._large = self._offset = None
             self._outstanding_bytes += len(message.body)
         return Frame(piece=Piece(offset=offset, data=data))

@@ -213,6 +213,25 @@ def test_the_window_is_bounded() -> None:
     assert 1 < written < 12
 
 
+def test_an_ending_stream_carries_acknowledgements_alone() -> None:
+    offering, taking = Offering(), Taking()
+    for name, size in (("0", 20), ("1", 50_000), ("2", 20)):
+        offering.offer(outgoing(name, size))
+    frames = list(iter(offering.next_frame, None))
+    assert offering.unanswered == 2
+    answers = [answer for frame in frames for answer in Inbox().answer(taking, frame)]
+    for answer in answers:
+        offering.receive(answer)
+    assert offering.unanswered == 0, "its pieces are still to be written"
+    offering.acknowledge([Acknowledgement(message_id="0", state=State.STORED)])
+    offering.tell([b"r"])
+    ending = offering.next_frame(ending=True)
+    assert ending is not None
+    assert ending.acknowledged
+    assert offering.next_frame(ending=True) is None
+    assert offering.next_frame() is not None
+
+
 def test_acknowledgements_and_receipts_pass() -> None:
     offering, taking = Offering(), Taking()
     offering.acknowledge([Acknowledgement(message_id="m", state=State.STORED)] * 40)

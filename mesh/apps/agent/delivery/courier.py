@@ -154,11 +154,15 @@ class Courier:
             if handover.progress or further:
                 self._succeeded()
                 log.debug("%s: an exchange was cut: %s", self._peer, error)
-                return 1
+                return 0
             if isinstance(error, Closed) and stream.connection.limited is not None:
                 raise
             waiting = handover.head
             return await self._failed("" if waiting is None else waiting.message_id, error)
+        if handover.used_up:
+            await stream.connection.close()
+            if not (handover.progress or self._further(handover)):
+                raise Closed("the relay lets too little pass")
         self._succeeded()
         if handover.retry_ms:
             self.problem = "the peer wants to be left alone for now"

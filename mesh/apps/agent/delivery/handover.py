@@ -37,6 +37,10 @@ LINGER_S: Final = 1.0
 TELL_AFTER_MS: Final = 2000
 """Receipts younger than this are still on their way as answers."""
 FRAMES_AT_ONCE: Final = 128
+RESERVE_BYTES: Final = 20 * 1024
+ANSWER_BYTES: Final = 1024
+"""Of what a relay lets pass, so much (but no more than a quarter) is left for what is under way, and so much for what
+each offer or receipt brings back: what a relay cuts off is lost."""
 
 
 def check_receipts(envelopes: Sequence[bytes], own: PeerId, peer: PeerId) -> list[Checked]:
@@ -75,7 +79,8 @@ class Handover:
     """Brings to a peer what waits for it, as long as the stream lasts. ``on_kept`` is `Inbox.acknowledged`.
 
     ``progress`` tells whether anything was achieved: a message taken or refused for good, a receipt acknowledged;
-    ``retry_ms`` how long the peer wants to be left alone, 0 when it did not say so.
+    ``retry_ms`` how long the peer wants to be left alone, 0 when it did not say so; ``used_up`` whether the relay between
+    lets too little pass to go on.
     """
 
     def __init__(
@@ -103,10 +108,13 @@ class Handover:
         self._offering = Offering()
         self._leased: dict[str, Waiting] = {}
         self._last_number = self._last_proof = 0
-        self._untold = 0
+        self._untold = self._in_flight = 0
         self._unproven: set[str] = set()
+        self._budget: int | None = None
+        self._written = 0
         self.progress = False
         self.retry_ms = 0
+        self.used_up = False
 
     @property
     def head(self) -> Waiting | None:
@@ -129,15 +137,20 @@ class Handover:
         Raises `MeshError`: what broke the exchange. Leases are the caller's to release.
         """
         stream.follow(self._awake.set)
+        limited = stream.connection.limited
+        self._budget = None if limited is None else limited.remaining_send_bytes
         while True:
             self._awake.clear()
             events = await self._read(stream)
             if events:
                 await self._settle(events)
-            if self._fresh:
+            self.used_up = self.used_up or self._spent(stream)
+            if self._fresh and not self.used_up:
                 await self._fill()
             if await self._write(stream) or events:
                 continue
+            if self.used_up and not self._offering.unanswered and not self._in_flight:
+                return
             idle = self._offering.done and not self._untold and not self._unproven
             if idle and self._offering.stopped:
                 return
@@ -162,13 +175,31 @@ class Handover:
             events += self._offering.receive(frame)
         return events
 
+    def _spent(self, stream: Stream) -> bool:
+        """Whether what the relay still lets pass is wanted for what is under way."""
+        limited = stream.connection.limited
+        if limited is None or self._budget is None:
+            return False
+        left = min(limited.remaining_send_bytes or 0, self._budget - self._written)
+        back = limited.remaining_receive_bytes or 0
+        answers = self._offering.unanswered + self._in_flight
+        reserve = min(RESERVE_BYTES, limited.limit.data_bytes // 4)
+        return left < reserve or back < reserve + answers * ANSWER_BYTES
+
     async def _write(self, stream: Stream) -> bool:
         wrote = False
-        while not stream.pending and (frame := self._offering.next_frame()) is not None:
+        while not stream.pending:
+            self.used_up = self.used_up or self._spent(stream)
+            frame = self._offering.next_frame(ending=self.used_up)
+            if frame is None:
+                break
             wrote = True
+            encoded = frame.encode()
+            self._written += len(encoded) + len(encoded) // 32 + 64
+            self._in_flight += len(frame.receipts)
             try:
                 async with asyncio.timeout(IDLE_S):
-                    await stream.write_message(frame.encode())
+                    await stream.write_message(encoded)
             except TimeoutError:
                 raise TimedOut(f"agent delivery: {self._peer} took nothing for {IDLE_S:g} s") from None
         return wrote
@@ -222,6 +253,7 @@ class Handover:
                 case ReceiptsKept(acknowledged):
                     kept += acknowledged
                     self._untold = max(0, self._untold - len(acknowledged))
+                    self._in_flight = max(0, self._in_flight - len(acknowledged))
         self.progress = self.progress or bool(receipts or declined or kept)
         changed, further = await self._journal.write(
             lambda database: self._commit(database, receipts, declined, kept)
