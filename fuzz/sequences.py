@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
-from fuzz import agent, dht_server, lethean, mdns_link, quic_endpoint, router_answers, send_queue
+from fuzz import agent, bitswap, dht_server, lethean, mdns_link, quic_endpoint, router_answers, send_queue
 from fuzz.campaign import campaign
 from fuzz.codec import REGRESSIONS
 from fuzz.mutation import mutate
@@ -293,6 +293,7 @@ def machines() -> dict[str, Machine]:
         Machine("yamux-session", frames, live_yamux),
         Machine("certificate", certificates, live_certificate),
         Machine("tls-listener", tls_hello, live_tls),
+        Machine("bitswap-peer", bitswap.messages, bitswap.live_peer),
         Machine("dht-server", dht_server.requests, dht_server.live_server),
         Machine("quic-endpoint", quic_endpoint.commands, quic_endpoint.live_endpoint),
         Machine("mdns-link", mdns_link.packets, mdns_link.live_link),
