@@ -219,7 +219,7 @@ def test_stdout_closed() -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-@pytest.mark.parametrize(("words", "expected"), [("mesh pi", "ping"), ("mesh key ex", "export")])
+@pytest.mark.parametrize(("words", "expected"), [("mesh per", "perf"), ("mesh key ex", "export")])
 def test_completion(words: str, expected: str) -> None:
     environ = {**os.environ, "_MESH_COMPLETE": "complete_bash", "COMP_WORDS": words}
     environ["COMP_CWORD"] = str(len(words.split()) - 1)
