@@ -154,7 +154,14 @@ class HolePunching:
             self._asked[connection] = 0
             task = self._scope.spawn(self._work(connection), "hole punching")
             self._working[peer] = task
-            task.add_done_callback(lambda _task: self._working.pop(peer, None))
+            task.add_done_callback(lambda _task: self._worked(connection))
+
+    def _worked(self, relayed: Connection) -> None:
+        """An end was put to it. A peer that began anew meanwhile, and came through a relay again, has its turn."""
+        self._working.pop(relayed.peer, None)
+        for each in self._swarm.connections:
+            if each.peer == relayed.peer and each is not relayed and each.usable:
+                self.identified(each)
 
     def _connected(self, connection: Connection) -> None:
         """Where a direct connection stands, the relayed ones of the peer are drained; a relay in use sees all of us."""

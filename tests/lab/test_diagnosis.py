@@ -13,7 +13,7 @@ from tests.lab.ground_truth import Cell, read_table
 from tests.lab.scoring.judging import Result, judge, score
 
 SEED = 1
-AT_ONCE = 3
+AT_ONCE = 4
 CELLS = read_table().cells
 WITHOUT_PORTS = Cell(
     "unknown-port/port-restricted",

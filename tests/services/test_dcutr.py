@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -131,6 +132,36 @@ async def test_a_failed_punch_keeps_the_cause_of_each_attempt(
     assert not direct(source, target)
     stream = await relayed.open([LOUD], allow_limited=True)
     assert await exchange(stream, b"still") == b"still"
+
+
+async def test_a_peer_that_began_anew_during_an_attempt_has_its_turn_after_it(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its new relayed connection comes while the attempt over the old one is still under way."""
+    relay = await relay_node(nodes)
+    target = await puncher(nodes, relay, target=True)
+    punching, over = punching_of(target), asyncio.Event()
+    attempt = punching._try
+
+    async def held(*arguments: Any) -> bool:
+        if over.is_set():
+            return await attempt(*arguments)
+        await over.wait()
+        return False
+
+    monkeypatch.setattr(punching, "_try", held)
+    source = await puncher(nodes, relay)
+    await dial_through(source, target)
+    await eventually(lambda: punching.is_at(source.peer_id), "the attempt")
+    await source.stop()
+    await eventually(lambda: not target.swarm.is_connected(source.peer_id), "the end of the first connection")
+    again = await puncher(nodes, relay, key=source.key)
+    await dial_through(again, target)
+    back = target.swarm.connection_to(again.peer_id)
+    assert back is not None
+    await identified(back)
+    over.set()
+    await eventually(lambda: direct(target, again), "the direct connection")
 
 
 async def test_who_has_no_outside_address_says_so(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
