@@ -23,19 +23,20 @@ MIB: Final = 1024 * 1024
 CALL_S: Final = 300.0
 
 
-def process(kind: str, folder: Path) -> PeerProcess:
-    """A side with its blocks in a folder."""
+def process(kind: str, folder: Path | None) -> PeerProcess:
+    """A side with its blocks in a folder, or in memory."""
+    place = () if folder is None else ("--dir", str(folder))
     if kind == "go":
-        return PeerProcess(str(ensure_built()), "bitswap", "--dir", str(folder))
-    return PeerProcess(sys.executable, "-m", "tools.bench.bitswap_worker", "--dir", str(folder))
+        return PeerProcess(str(ensure_built()), "bitswap", *place)
+    return PeerProcess(sys.executable, "-m", "tools.bench.bitswap_worker", *place)
 
 
-async def transfer(giver: str, taker: str, size: int, seed: int) -> float:
+async def transfer(giver: str, taker: str, size: int, seed: int, memory: bool = False) -> float:
     """Bytes a second of one transfer. Raises `AssertionError` when other bytes arrived."""
     with tempfile.TemporaryDirectory() as folder:
         async with (
-            process(giver, Path(folder) / "giver") as one,
-            process(taker, Path(folder) / "taker") as two,
+            process(giver, None if memory else Path(folder) / "giver") as one,
+            process(taker, None if memory else Path(folder) / "taker") as two,
         ):
             made = await one.call("add_file", within_s=CALL_S, bytes=size, seed=seed)
             await two.call("connect", addr=one.address)
@@ -44,12 +45,12 @@ async def transfer(giver: str, taker: str, size: int, seed: int) -> float:
     return size / float(got["seconds"])
 
 
-async def measure(runs: int, mib: int) -> dict[tuple[str, str], list[float]]:
+async def measure(runs: int, mib: int, memory: bool) -> dict[tuple[str, str], list[float]]:
     """MiB/s of each run, the pairs taking turns."""
     found: dict[tuple[str, str], list[float]] = {pair: [] for pair in PAIRS}
     for number in range(runs):
         for pair, speeds in found.items():
-            speeds.append(await transfer(*pair, mib * MIB, number) / MIB)
+            speeds.append(await transfer(*pair, mib * MIB, number, memory) / MIB)
     return found
 
 
@@ -58,8 +59,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.bench.bitswap")
     parser.add_argument("--runs", type=int, default=5, help="interleaved runs of each [5]")
     parser.add_argument("--mib", type=int, default=100, help="size of the file [100]")
+    parser.add_argument("--memory", action="store_true", help="keep blocks in memory on every side")
     options = parser.parse_args()
-    found = asyncio.run(measure(options.runs, options.mib))
+    found = asyncio.run(measure(options.runs, options.mib, options.memory))
     reference = median(found["go", "go"])
     print("| from | to | MiB/s | least | most | to go-go |")
     print("|---|---|---:|---:|---:|---:|")

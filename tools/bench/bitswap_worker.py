@@ -66,7 +66,7 @@ async def content(size: int, seed: int, seen: Callable[[bytes], None]) -> AsyncI
         yield piece
 
 
-async def run(folder: Path) -> None:
+async def run(folder: Path | None) -> None:
     config = Config(
         node=NodeSection(path=folder),
         network=NetworkSection(listen=("/ip4/127.0.0.1/tcp/0",)),
@@ -81,7 +81,7 @@ async def run(folder: Path) -> None:
 def main() -> None:
     """Serve until the end of the input."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--dir", type=Path, required=True)
+    parser.add_argument("--dir", type=Path)
     uvloop.run(run(parser.parse_args().dir))
 
 
