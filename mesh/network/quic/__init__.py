@@ -7,7 +7,7 @@ Datagrams climb five steps, each a module of its own:
                 `local_addresses` and `datagram_transport` are what differs between systems and loops
 `endpoint`      that socket for dialling and listening: routing by connection id, version negotiation, Retry (`retry`)
                 and stateless reset (`stateless_reset`), all without state for strangers
-`engine`        what is asked of a QUIC implementation without I/O; `aioquic_engine` and `qh3_engine` are two, and
+`engine`        what is asked of a QUIC implementation without I/O; `aioquic.engine` and `qh3.engine` are two, and
                 everything that must touch an implementation's internals is inside its own file
 `session`       an engine's streams with the doors a muxer has (`mesh.protocols.yamux.Session` is the other one)
 `driver`        one connection on the loop: datagrams in and out, one timer; the counterpart of

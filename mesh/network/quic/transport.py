@@ -266,13 +266,13 @@ def _engine(name: str) -> MakeEngine:
     """The engine of that name. Raises `ConfigError` when it is not installed."""
     if name in ("auto", "qh3"):
         try:
-            from mesh.network.quic.qh3_engine import Qh3Engine
+            from mesh.network.quic.qh3.engine import Qh3Engine
         except ImportError as error:
             if name == "qh3":
                 raise ConfigError(f"quic.engine is qh3, which cannot be loaded: {error}") from None
         else:
             return Qh3Engine
-    from mesh.network.quic.aioquic_engine import AioquicEngine
+    from mesh.network.quic.aioquic.engine import AioquicEngine
 
     return AioquicEngine
 

@@ -16,9 +16,9 @@ from typing import Final
 
 from mesh.identity import certificate
 from mesh.identity.keys import PrivateKey, PublicKey
-from mesh.network.quic.aioquic_engine import AioquicEngine
+from mesh.network.quic.aioquic.engine import AioquicEngine
 from mesh.network.quic.engine import Address, Engine, MakeEngine, Settings, Termination
-from mesh.network.quic.qh3_engine import Qh3Engine
+from mesh.network.quic.qh3.engine import Qh3Engine
 
 ENGINES: Final[dict[str, MakeEngine]] = {"qh3": Qh3Engine, "aioquic": AioquicEngine}
 PAIRINGS: Final = {

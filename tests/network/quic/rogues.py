@@ -13,9 +13,9 @@ from qh3._hazmat import Buffer
 from qh3.quic.tls_bridge import QuicTlsCryptoData
 
 from mesh.network.quic.engine import Address, Engine, MakeEngine, Owner, Settings
-from mesh.network.quic.qh3_engine import Qh3Engine
-from mesh.network.quic.qh3_handshake import Handshake
-from mesh.network.quic.qh3_tls import MutualContext
+from mesh.network.quic.qh3.engine import Qh3Engine
+from mesh.network.quic.qh3.handshake import Handshake
+from mesh.network.quic.qh3.tls import MutualContext
 
 
 def bent(bend: Callable[[MutualContext], None], garble: Callable[[bytes], bytes] = bytes) -> MakeEngine:

@@ -11,9 +11,9 @@ from aioquic._buffer import Buffer
 from aioquic.quic.packet import QuicErrorCode, QuicFrameType, QuicPacketType, pull_quic_header
 from aioquic.quic.packet_builder import QuicPacketBuilder
 
-from mesh.network.quic import aioquic_sending
-from mesh.network.quic.aioquic_connection import Connection
-from mesh.network.quic.aioquic_engine import AioquicEngine
+from mesh.network.quic.aioquic import sending as aioquic_sending
+from mesh.network.quic.aioquic.connection import Connection
+from mesh.network.quic.aioquic.engine import AioquicEngine
 from mesh.network.quic.engine import MakeEngine, Settings
 from tests.network.quic import pairing
 from tests.network.quic.pairing import DIALER, LISTENER, START, End, Link, make_settings

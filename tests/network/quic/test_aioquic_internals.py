@@ -1,4 +1,4 @@
-"""aioquic's insides are as `mesh.network.quic.aioquic_*` expects them. A failure means: read its changes, then adapt.
+"""aioquic's insides are as `mesh.network.quic.aioquic` expects them. A failure means: read its changes, then adapt.
 
 The files are searched for the private names they touch, so that none is forgotten in the lists below.
 """
@@ -20,12 +20,12 @@ from aioquic.quic.packet_builder import QuicPacketBuilder, QuicSentPacket
 from aioquic.quic.recovery import QuicPacketPacer, QuicPacketRecovery, QuicPacketSpace
 from aioquic.quic.stream import QuicStream, QuicStreamReceiver, QuicStreamSender
 
-from mesh.network.quic import aioquic_engine
+from mesh.network.quic.aioquic import engine as aioquic_engine
 
 VERSION = "1.7.2"
 FOLDER = Path(aioquic_engine.__file__).parent
-SOURCES = sorted(FOLDER.glob("aioquic_*.py"))
-ROOT = FOLDER.parents[2]
+SOURCES = sorted(FOLDER.glob("*.py"))
+ROOT = Path(__file__).parents[3]
 
 SIGNATURES: dict[str, tuple[object, str]] = {
     "connection": (

@@ -14,7 +14,7 @@ from qh3 import tls
 from qh3.quic.crypto import derive_key_iv_hp
 
 from mesh.network.quic.engine import MakeEngine
-from mesh.network.quic.qh3_tls import MutualContext
+from mesh.network.quic.qh3.tls import MutualContext
 from tests.network.quic import rogues
 from tests.network.quic.pairing import DIALER, LISTENER, End, Pair
 

@@ -10,7 +10,7 @@ import pytest
 from mesh.errors import PeerError
 from mesh.identity.keys import PrivateKey, PublicKey
 from mesh.network.quic.engine import MakeEngine, Termination
-from mesh.network.quic.qh3_tls import MutualContext
+from mesh.network.quic.qh3.tls import MutualContext
 from tests.network.quic import rogues
 from tests.network.quic.pairing import End, Pair, make_settings, push, verify
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from mesh.network.quic.qh3_credit import FIRST_REPEAT_S, MAX_FRAMES, MAX_REPEATS, Credit
-from mesh.network.quic.qh3_engine import FLOW_CONTROL_ERROR, Qh3Engine
-from mesh.network.quic.qh3_streams import Stream, Streams
+from mesh.network.quic.qh3.credit import FIRST_REPEAT_S, MAX_FRAMES, MAX_REPEATS, Credit
+from mesh.network.quic.qh3.engine import FLOW_CONTROL_ERROR, Qh3Engine
+from mesh.network.quic.qh3.streams import Stream, Streams
 from tests.network.quic.pairing import End, Link, Pair, make_settings, push
 
 KIB = 1024

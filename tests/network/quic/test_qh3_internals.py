@@ -1,4 +1,4 @@
-"""What `mesh.network.quic.qh3_*` takes from qh3's inside is still there, in the version that is pinned.
+"""What `mesh.network.quic.qh3` takes from qh3's inside is still there, in the version that is pinned.
 
 A failure here after an upgrade of qh3 means: read what changed, then run every test of this folder and the handshakes
 with other implementations before the pin moves.
@@ -20,9 +20,10 @@ from qh3.quic.configuration import QuicConfiguration
 from qh3.quic.connection import QuicConnection
 from qh3.quic.tls_bridge import QuicTlsBridge
 
-from mesh.network.quic import qh3_handshake, qh3_tls
-from mesh.network.quic.qh3_handshake import Handshake
-from mesh.network.quic.qh3_tls import MutualBridge, MutualContext
+from mesh.network.quic.qh3 import handshake as qh3_handshake
+from mesh.network.quic.qh3 import tls as qh3_tls
+from mesh.network.quic.qh3.handshake import Handshake
+from mesh.network.quic.qh3.tls import MutualBridge, MutualContext
 
 ROOT = Path(__file__).parents[3]
 

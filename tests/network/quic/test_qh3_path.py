@@ -6,7 +6,7 @@ import pytest
 
 from mesh.network.quic.engine import Address
 from mesh.network.quic.protection import OVERHEAD_BYTES
-from mesh.network.quic.qh3_path import CHALLENGE_BYTES, EXPIRES_S, MIN_WINDOW_BYTES, Path, is_probing
+from mesh.network.quic.qh3.path import CHALLENGE_BYTES, EXPIRES_S, MIN_WINDOW_BYTES, Path, is_probing
 
 HOME: Address = ("192.0.2.1", 4001)
 NEXT_PORT: Address = ("192.0.2.1", 5002)

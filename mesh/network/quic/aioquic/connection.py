@@ -35,9 +35,9 @@ from aioquic.quic.packet_builder import QuicPacketBuilder
 from aioquic.quic.recovery import QuicPacketSpace
 from aioquic.quic.stream import QuicStream, StreamFinishedError
 
-from mesh.network.quic.aioquic_recovery import INITIAL_RTT_S, Recovery
-from mesh.network.quic.aioquic_sending import Receiver, Sending, Stream
-from mesh.network.quic.aioquic_tls import (
+from mesh.network.quic.aioquic.recovery import INITIAL_RTT_S, Recovery
+from mesh.network.quic.aioquic.sending import Receiver, Sending, Stream
+from mesh.network.quic.aioquic.tls import (
     MAX_HANDSHAKE_BYTES,
     PARSER_FAULTS,
     SILENCE,

@@ -1,7 +1,7 @@
 """The engine on aioquic 1.7.2 (pinned exactly): pure Python, on every platform, the one that always works.
 
-What touches aioquic's insides is in the files named ``aioquic_``: `aioquic_tls` the handshake, `aioquic_connection`
-what is taken from a peer, `aioquic_sending` what is said to it, `aioquic_recovery` how much is under way. This one speaks
+What touches aioquic's insides is in this package: `aioquic.tls` the handshake, `aioquic.connection`
+what is taken from a peer, `aioquic.sending` what is said to it, `aioquic.recovery` how much is under way. This one speaks
 to the owner. An upgrade of aioquic has to pass tests/network/quic/test_aioquic_internals.py and the matrix of engines.
 """
 
@@ -14,8 +14,8 @@ from aioquic.quic import events
 from aioquic.quic.connection import QuicConnectionState
 
 from mesh.errors import UsageError
-from mesh.network.quic.aioquic_connection import Connection
-from mesh.network.quic.aioquic_sending import Stream
+from mesh.network.quic.aioquic.connection import Connection
+from mesh.network.quic.aioquic.sending import Stream
 from mesh.network.quic.engine import CONNECTION_ID_BYTES, Address, Owner, Settings, Termination
 from mesh.protocols.machine import Buffer
 

@@ -1,6 +1,6 @@
 """qh3's facade for as long as it is needed: it makes the core and feeds it packet by packet, as TLS gives keys.
 
-Afterwards it and all of TLS are let go, and the core is driven alone by `qh3_engine`: the facade re-parses every header
+Afterwards it and all of TLS are let go, and the core is driven alone by `qh3.engine`: the facade re-parses every header
 for its log, and a connection without it holds half the memory.
 """
 
@@ -20,11 +20,11 @@ from qh3.quic.tls_bridge import QuicTlsBridge, QuicTlsBridgeError
 from mesh.identity.keys import PublicKey
 from mesh.network.quic.engine import Address, Settings
 from mesh.network.quic.protection import Protection
-from mesh.network.quic.qh3_credit import UNBOUNDED
-from mesh.network.quic.qh3_tls import CONNECTION_ID_LIMIT, MutualBridge, configure
+from mesh.network.quic.qh3.credit import UNBOUNDED
+from mesh.network.quic.qh3.tls import CONNECTION_ID_LIMIT, MutualBridge, configure
 
 if TYPE_CHECKING:
-    from mesh.network.quic.qh3_engine import Qh3Engine
+    from mesh.network.quic.qh3.engine import Qh3Engine
 
 TRANSPORT_PARAMETER_ERROR: Final = 0x8
 """RFC 9000, 20.1."""

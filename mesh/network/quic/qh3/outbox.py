@@ -13,7 +13,7 @@ from typing import Final
 
 from qh3._hazmat import QuicConnectionCore
 
-from mesh.network.quic.qh3_datagrams import Trial
+from mesh.network.quic.qh3.datagrams import Trial
 from mesh.protocols.machine import Buffer
 
 MAX_STREAMS: Final = 4

@@ -4,7 +4,7 @@ qh3's core would allow more the moment an event is taken from it, and its events
 reads could only be held back together with all others. So the core is told that a stream's window has no end; the one
 that the peer was promised is kept here, widened as the owner reads, and a peer that goes beyond it is found out here. A
 stream that is not read thus holds one window and stops, while the others go on. For the connection as a whole the core
-allows more as events are taken, which `qh3_engine` stops while more is held than the connection's window.
+allows more as events are taken, which `qh3.engine` stops while more is held than the connection's window.
 
 A wider window is told in a packet of our own, whose fate nobody tells. It is told again, at growing intervals, until
 bytes come that it was needed for, or the peer says that it is blocked; the intervals add up to more than a connection
@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Final
 
 from mesh.codecs.wire import encode_varint62
-from mesh.network.quic.qh3_streams import Stream
+from mesh.network.quic.qh3.streams import Stream
 
 FIRST_REPEAT_S: Final = 0.05
 MAX_REPEATS: Final = 10

@@ -1,12 +1,12 @@
-"""An `Engine` over qh3 2.1.0: packets, streams, loss and congestion in its Rust core, TLS in `qh3_tls`.
+"""An `Engine` over qh3 2.1.0: packets, streams, loss and congestion in its Rust core, TLS in `qh3.tls`.
 
 The core grants the connection credit for the bytes of an event the moment the event is taken, events stand in one queue,
 and nothing can be taken out of its turn. So bytes told and not yet consumed are counted: beyond the connection's window
 everything behind them stays in the core, which holds the peer to its windows. That one stream never fills the
-connection's window alone is the matter of `qh3_credit`; where the peer is, of `qh3_path`. The core draws the reset tokens
+connection's window alone is the matter of `qh3.credit`; where the peer is, of `qh3.path`. The core draws the reset tokens
 of its spare ids by lot: a peer that has gone over to one does not know a stateless reset for it, and waits until idle.
 
-Everything here and in the other modules of this name may touch what qh3 keeps private, so its version is pinned, and
+Everything in this package, and nothing outside it, may touch what qh3 keeps private, so its version is pinned, and
 `tests/network/quic/test_qh3_internals.py` fails when one of those names changes.
 """
 
@@ -22,15 +22,15 @@ from mesh.errors import UsageError
 from mesh.identity.keys import PublicKey
 from mesh.network.quic.engine import CONNECTION_ID_BYTES, Address, Owner, Settings, Termination
 from mesh.network.quic.protection import HEAD_BYTES, Protection
-from mesh.network.quic.qh3_credit import Credit
-from mesh.network.quic.qh3_datagrams import Trial
-from mesh.network.quic.qh3_endings import ENDINGS, read_ending
-from mesh.network.quic.qh3_handshake import CORE_ERRORS, Handshake, numeric
-from mesh.network.quic.qh3_outbox import Outbox
-from mesh.network.quic.qh3_path import Path
-from mesh.network.quic.qh3_sender import ROUNDING_S, Sender, attempt
-from mesh.network.quic.qh3_streams import Stream, Streams
-from mesh.network.quic.qh3_tls import CRYPTO_ERROR
+from mesh.network.quic.qh3.credit import Credit
+from mesh.network.quic.qh3.datagrams import Trial
+from mesh.network.quic.qh3.endings import ENDINGS, read_ending
+from mesh.network.quic.qh3.handshake import CORE_ERRORS, Handshake, numeric
+from mesh.network.quic.qh3.outbox import Outbox
+from mesh.network.quic.qh3.path import Path
+from mesh.network.quic.qh3.sender import ROUNDING_S, Sender, attempt
+from mesh.network.quic.qh3.streams import Stream, Streams
+from mesh.network.quic.qh3.tls import CRYPTO_ERROR
 from mesh.protocols.machine import Buffer
 
 INTERNAL_ERROR: Final = 0x1

@@ -27,7 +27,7 @@ from aioquic.quic.rangeset import RangeSet
 from aioquic.quic.recovery import QuicPacketSpace
 from aioquic.quic.stream import QuicStream, QuicStreamReceiver
 
-from mesh.network.quic.aioquic_recovery import Recovery
+from mesh.network.quic.aioquic.recovery import Recovery
 from mesh.network.quic.engine import Address
 
 MAX_GAPS = 1000

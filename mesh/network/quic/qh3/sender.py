@@ -1,7 +1,7 @@
 """What a connection over qh3 sends: datagrams of its core, as far as window and address allow, and packets of our own.
 
-The core builds packets in turn and sends what it is asked for. Our own say what it cannot, see `qh3_path` and
-`qh3_credit`: each takes the number after the core's last, which the core is told to leave out. A datagram that ends in a
+The core builds packets in turn and sends what it is asked for. Our own say what it cannot, see `qh3.path` and
+`qh3.credit`: each takes the number after the core's last, which the core is told to leave out. A datagram that ends in a
 packet with a short header holds the highest number the core has given away, for it builds one such packet at a time;
 opening it tells that number for certain, since it is authenticated. A number used twice would give the keys away, so
 without that certainty nothing of our own is sent.
@@ -16,10 +16,10 @@ from qh3._hazmat import QuicConnectionCore
 
 from mesh.network.quic.engine import Address, Settings
 from mesh.network.quic.protection import Protection
-from mesh.network.quic.qh3_credit import Credit
-from mesh.network.quic.qh3_handshake import CORE_ERRORS
-from mesh.network.quic.qh3_outbox import Outbox, is_full
-from mesh.network.quic.qh3_path import Path
+from mesh.network.quic.qh3.credit import Credit
+from mesh.network.quic.qh3.handshake import CORE_ERRORS
+from mesh.network.quic.qh3.outbox import Outbox, is_full
+from mesh.network.quic.qh3.path import Path
 
 MAX_PROBES: Final = 64
 MAX_TIMERS: Final = 8

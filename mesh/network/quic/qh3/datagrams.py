@@ -1,7 +1,7 @@
 """How large the datagrams of a connection over qh3 are (RFC 9000, 14).
 
 The core's own discovery is for dialers, probes only while nothing waits to be sent, and what a listener's core begins
-with it can lower but not raise. So both ends begin with a core that may send the largest. `qh3_tls` keeps datagrams of
+with it can lower but not raise. So both ends begin with a core that may send the largest. `qh3.tls` keeps datagrams of
 the handshake small, and what follows is kept small by giving the core no more of a stream at once than a small one
 holds, but for one piece that fills a large one. Once that is acknowledged nothing is held back any more. If anything is
 lost before, or a timeout passes, the core is told to send small ones for good; then, before it is asked for another
