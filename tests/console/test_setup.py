@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -105,12 +107,25 @@ def test_config_show_on_a_terminal() -> None:
     master, slave = pty.openpty()
     environ = {**os.environ, "TERM": "dumb", "COLUMNS": "100"}
     command = [sys.executable, "-m", "mesh", "config", "show", "--origin"]
-    done = subprocess.run(command, stdout=slave, stderr=subprocess.PIPE, env=environ, timeout=20, check=False)
-    os.close(slave)
-    text = os.read(master, 65536).decode()
+    with ThreadPoolExecutor() as threads:
+        reading = threads.submit(read_to_the_end, master)
+        done = subprocess.run(
+            command, stdout=slave, stderr=subprocess.PIPE, env=environ, timeout=20, check=False
+        )
+        os.close(slave)
+        text = reading.result()
     os.close(master)
     assert (done.returncode, done.stderr) == (0, b"")
     assert "network.listen" in text
+
+
+def read_to_the_end(terminal: int) -> str:
+    """All that was written to a terminal whose other side has been closed; it holds no more than some kilobytes."""
+    found = b""
+    with contextlib.suppress(OSError):
+        while chunk := os.read(terminal, 65536):
+            found += chunk
+    return found.decode()
 
 
 def test_config_set(mesh: Mesh, home: Path) -> None:
