@@ -131,10 +131,13 @@ class Crdt:
         self._scope.spawn(self._run(), "crdt", on_error=self._fail)
 
     async def stop(self) -> None:
-        """Leave the topic; what was acknowledged stays on disk. Safe to call twice."""
-        scope, self._scope = self._scope, None
+        """Write what has been merged and leave the topic. Safe to call twice."""
+        scope = self._scope
         if scope is None:
             return
+        while self._failure is None and self._replica is not None and self._replica.unwritten:
+            await self._flush()
+        self._scope = None
         await scope.close()
         if self._joined is not None:
             await self._joined.leave()
