@@ -73,10 +73,6 @@ class Branches:
         """Nodes that are not merged, whether they came or not."""
         return len(self._nodes)
 
-    @property
-    def tips(self) -> list[Cid]:
-        return list(self._branches)
-
     def has(self, tip: Cid) -> bool:
         """Whether a head has a branch already."""
         return canonical(tip) in self._branches
