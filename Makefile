@@ -64,7 +64,7 @@ lock: setup
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements/runtime.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	  --no-emit-index-url --no-emit-find-links --extra agent --extra sim --extra zstd pyproject.toml requirements/dev.in -o requirements/dev.txt
+	  --no-emit-index-url --no-emit-find-links --extra agent --extra chain --extra market --extra sim --extra zstd pyproject.toml requirements/dev.in -o requirements/dev.txt
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis tools/interop_peers/build
