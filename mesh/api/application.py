@@ -10,6 +10,7 @@ from mesh import __version__
 from mesh.api import (
     block_routes,
     bootstrap_routes,
+    crdt_routes,
     dht_routes,
     diag_routes,
     diagnosis_routes,
@@ -54,6 +55,7 @@ def make_application(desk: Desk) -> FastAPI:
         dht_routes,
         pubsub_routes,
         block_routes,
+        crdt_routes,
         probe_routes,
         nat_routes,
         lethean_routes,

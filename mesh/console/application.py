@@ -48,6 +48,7 @@ app.add_typer(later("mesh.console.blocks", "Blocks by their CIDs."), name="block
 app.add_typer(later("mesh.console.files", "Files and directories among the daemon's blocks."), name="file")
 app.add_typer(later("mesh.console.pins", "What stays among the daemon's blocks."), name="pin")
 app.add_typer(later("mesh.console.repo", "The daemon's store of blocks."), name="repo")
+app.add_typer(later("mesh.console.crdt", "Mappings that every node in a topic has."), name="crdt")
 app.add_typer(later("mesh.console.bootstrap", "The peers a node begins with."), name="bootstrap")
 app.add_typer(
     later("mesh.console.rendezvous", "Be found under a namespace, and find others."), name="rendezvous"

@@ -19,18 +19,19 @@ from tests.network.live import Nodes, connected, eventually, identified
 
 OPERATIONS = (
     "add_bootstrap add_pin allow allow_lethean_key ask_lethean_stats check_bootstrap"
-    " collect_blocks connect connect_lethean deny deploy_lethean_bundle"
+    " collect_blocks connect connect_lethean delete_entry deny deploy_lethean_bundle"
     " diagnose_bootstrap diagnose_mdns diagnose_nat diagnose_path disconnect"
     " discover_at_point drop_allowed drop_denied examine find_closest find_peer"
-    " find_providers get_block get_file get_value identify list_addresses list_allowed"
-    " list_bootstrap list_denied list_directory list_lethean_peers list_peers list_pins"
-    " list_pubsub_peers list_topics measure_perf ping ping_lethean provide publish"
-    " publish_many put_block put_value read_lethean_logs refresh_table register_at_point"
-    " remove_block remove_bootstrap remove_pin show_block show_conditions"
-    " show_dht_status show_health show_id show_kept show_lethean show_limits show_mesh"
-    " show_metrics show_nat show_pubsub_stats show_punches show_repo show_scores"
-    " show_stats show_table start_lethean_miner stop_lethean_miner stream_events"
-    " stream_rates subscribe test_nat trace_query unregister_at_point withdraw"
+    " find_providers get_block get_entry get_file get_value identify list_addresses"
+    " list_allowed list_bootstrap list_denied list_directory list_entries"
+    " list_lethean_peers list_peers list_pins list_pubsub_peers list_topics measure_perf"
+    " ping ping_lethean provide publish publish_many put_block put_entry put_value"
+    " read_lethean_logs refresh_table register_at_point remove_block remove_bootstrap"
+    " remove_pin show_block show_conditions show_dht_status show_health show_id"
+    " show_kept show_lethean show_limits show_mapping show_mesh show_metrics show_nat"
+    " show_pubsub_stats show_punches show_repo show_scores show_stats show_table"
+    " start_lethean_miner stop_lethean_miner stream_events stream_rates subscribe"
+    " test_nat trace_query unregister_at_point watch_entries withdraw"
 )
 
 

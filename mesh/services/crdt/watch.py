@@ -16,6 +16,7 @@ class Watch:
     """``with crdt.watch(prefix) as changes: async for change in changes``; ends when the replica is stopped.
 
     A reader that is slower than the changes misses the oldest: ``missed`` counts them. One task may read at a time.
+    ``ended`` once the replica was stopped.
     """
 
     def __init__(self, prefix: str, watches: set[Watch]) -> None:
@@ -23,7 +24,7 @@ class Watch:
         self._watches = watches
         self._held: deque[Changed] = deque()
         self._ready = asyncio.Event()
-        self._ended = False
+        self.ended = False
         self.missed = 0
 
     def put(self, change: Changed) -> None:
@@ -38,7 +39,7 @@ class Watch:
 
     def end(self) -> None:
         """There will be no more; what is held can still be read."""
-        self._ended = True
+        self.ended = True
         self._watches.discard(self)
         self._ready.set()
 
@@ -56,7 +57,7 @@ class Watch:
 
     async def __anext__(self) -> Changed:
         while not self._held:
-            if self._ended:
+            if self.ended:
                 raise StopAsyncIteration
             self._ready.clear()
             await self._ready.wait()
