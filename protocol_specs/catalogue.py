@@ -8,6 +8,7 @@ from typing import Any
 from protocol_specs import (
     agent_delivery,
     autonat,
+    beam,
     bitswap,
     car,
     cid,
@@ -70,6 +71,7 @@ MODULES = (
     mdns.MODULE,
     rendezvous.MODULE,
     pex.MODULE,
+    beam.MODULE,
     quic.MODULE,
     relay.MODULE,
     dcutr.MODULE,

@@ -15,6 +15,7 @@ from protocol_specs.catalogue import CATALOGUE
 from protocol_specs.grammar import Message
 from tests.vectors import cases, load
 from tools.agent_seeds import agent_seeds
+from tools.beam_seeds import beam_seeds
 from tools.dag_seeds import dag_seeds
 from tools.lethean_seeds import lethean_seeds
 from tools.market_seeds import market_seeds
@@ -126,7 +127,7 @@ def seeds() -> dict[str, list[bytes]]:
     found |= _relay_messages()
     take("dcutr.hole_punch", cases("dcutr"), "protobuf")
     found["ping.ping"] = [bytes(range(32)), bytes(31)]
-    found |= lethean_seeds() | agent_seeds() | dag_seeds() | market_seeds()
+    found |= lethean_seeds() | agent_seeds() | beam_seeds() | dag_seeds() | market_seeds()
     found["perf.request"] = [bytes(8), b"\xff" * 8, bytes(7)]
     for name, entry in CATALOGUE.items():
         if isinstance(entry.schema, Message):

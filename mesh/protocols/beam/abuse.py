@@ -1,0 +1,217 @@
+"""Detectors of abuse with Beam's figures, and the alerts they raise (Beam digest, section 8). Instants are seconds of any
+steady clock.
+
+=====================  ========================================================  ========
+detector               what it counts                                            severity
+=====================  ========================================================  ========
+dht-puts               more than 1,000 puts of a peer in a minute                high
+connection-flood       more than 100 new connections of a peer in a minute       high
+connection-burst       more than 50 connections of a peer in 5 minutes           medium
+inconsistent-lookups   more than 80 % of 20 answers or more contradict others    critical
+large-messages         a message of more than 3 times the mean, and 4 KiB        medium
+high-throughput        a minute of more than 5 times the mean, and 1 MiB         medium
+gossip-flood           more gossip than 20 messages a second after a burst       high
+bad-records            five forged or stolen records within a minute             high
+=====================  ========================================================  ========
+
+The last two are this project's. An alert takes from the peer's score, which recovers by a tenth a minute.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from mesh.identity.peer_id import PeerId
+from mesh.protocols.allowance import Allowance
+
+MAX_PUTS: Final = 1000
+MAX_NEW_CONNECTIONS: Final = 100
+MAX_BURST_CONNECTIONS: Final = 50
+INCONSISTENT_SHARE: Final = 0.8
+LEAST_LOOKUPS: Final = 20
+SIZE_FACTOR: Final = 3.0
+LEAST_SIZE_BYTES: Final = 4096
+THROUGHPUT_FACTOR: Final = 5.0
+LEAST_THROUGHPUT_BYTES: Final = 1024 * 1024
+GOSSIP_PER_S: Final = 20.0
+GOSSIP_BURST: Final = 100.0
+MAX_BAD_RECORDS: Final = 5
+MINUTE_S: Final = 60.0
+BURST_S: Final = 300.0
+KEPT_S: Final = 24 * 3600.0
+MAX_ALERTS: Final = 1000
+MAX_PEERS: Final = 2048
+REPEAT_S: Final = 60.0
+"""The same detector raises no second alert of a peer for so long."""
+PENALTY: Final = {"low": 0.05, "medium": 0.1, "high": 0.25, "critical": 0.5}
+RECOVERY_PER_S: Final = 0.1 / 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """Something that a peer did too much of."""
+
+    id: int
+    detector: str
+    severity: str
+    peer: PeerId
+    at_s: float
+    description: str
+
+
+class Window:
+    """How often something happened lately: at most ``most + 1`` instants are kept, all that the question needs."""
+
+    __slots__ = ("_instants", "_most", "_span_s")
+
+    def __init__(self, span_s: float, most: int) -> None:
+        self._span_s = span_s
+        self._most = most
+        self._instants: deque[float] = deque(maxlen=most + 1)
+
+    def note(self, now: float) -> bool:
+        """It happened; whether that is more often than may be."""
+        self._instants.append(now)
+        while self._instants and now - self._instants[0] >= self._span_s:
+            self._instants.popleft()
+        return len(self._instants) > self._most
+
+
+@dataclass(slots=True)
+class _Mean:
+    """A mean that follows slowly."""
+
+    value: float = 0.0
+    count: int = 0
+
+    def add(self, sample: float) -> None:
+        self.count = min(self.count + 1, 1000)
+        self.value += (sample - self.value) / self.count
+
+
+@dataclass(slots=True)
+class _Peer:
+    puts: Window = field(default_factory=lambda: Window(MINUTE_S, MAX_PUTS))
+    connections: Window = field(default_factory=lambda: Window(MINUTE_S, MAX_NEW_CONNECTIONS))
+    burst: Window = field(default_factory=lambda: Window(BURST_S, MAX_BURST_CONNECTIONS))
+    bad: Window = field(default_factory=lambda: Window(MINUTE_S, MAX_BAD_RECORDS - 1))
+    gossip: Allowance = field(default_factory=lambda: Allowance(GOSSIP_PER_S, GOSSIP_BURST))
+    lookups: int = 0
+    inconsistent: int = 0
+    minute: float = 0.0
+    minute_bytes: int = 0
+    penalty: float = 0.0
+    penalty_at: float = 0.0
+    alerted: dict[str, float] = field(default_factory=dict)
+
+
+class AbuseWatch:
+    """What peers do, at most 2,048 of them; the one heard of least lately is forgotten. ``on_alert`` gets each alert."""
+
+    def __init__(self, on_alert: Callable[[Alert], None] = lambda _alert: None) -> None:
+        self._on_alert = on_alert
+        self._peers: dict[PeerId, _Peer] = {}
+        self._sizes = _Mean()
+        self._minutes = _Mean()
+        self._alerts: deque[Alert] = deque(maxlen=MAX_ALERTS)
+        self._raised = 0
+
+    def alerts(self, now: float) -> list[Alert]:
+        """Those of the last 24 hours, the latest first."""
+        return [each for each in reversed(self._alerts) if now - each.at_s < KEPT_S]
+
+    def score(self, peer: PeerId, now: float) -> float:
+        """1 for a peer that nothing speaks against, down to 0."""
+        known = self._peers.get(peer)
+        if known is None:
+            return 1.0
+        return max(0.0, 1.0 - max(0.0, known.penalty - (now - known.penalty_at) * RECOVERY_PER_S))
+
+    def put(self, peer: PeerId, now: float) -> None:
+        """A peer stored a value at this node's DHT."""
+        if self._of(peer).puts.note(now):
+            self._raise("dht-puts", "high", peer, now, f"more than {MAX_PUTS} puts in a minute")
+
+    def connected(self, peer: PeerId, now: float) -> None:
+        """A peer opened a connection."""
+        known = self._of(peer)
+        if known.connections.note(now):
+            self._raise(
+                "connection-flood",
+                "high",
+                peer,
+                now,
+                f"more than {MAX_NEW_CONNECTIONS} connections in a minute",
+            )
+        if known.burst.note(now):
+            self._raise(
+                "connection-burst",
+                "medium",
+                peer,
+                now,
+                f"more than {MAX_BURST_CONNECTIONS} connections in 5 minutes",
+            )
+
+    def looked_up(self, peer: PeerId, consistent: bool, now: float) -> None:
+        """A peer's answer to a lookup agreed with what others said, or did not."""
+        known = self._of(peer)
+        known.lookups += 1
+        known.inconsistent += not consistent
+        share = known.inconsistent / known.lookups
+        if known.lookups >= LEAST_LOOKUPS and share > INCONSISTENT_SHARE:
+            known.lookups = known.inconsistent = 0
+            self._raise(
+                "inconsistent-lookups", "critical", peer, now, f"{share:.0%} of its answers contradict others"
+            )
+
+    def message(self, peer: PeerId, size: int, now: float) -> bool:
+        """A gossip message came; whether it may be looked at. One beyond the rate may not."""
+        known = self._of(peer)
+        if self._sizes.count and size > max(SIZE_FACTOR * self._sizes.value, LEAST_SIZE_BYTES):
+            self._raise("large-messages", "medium", peer, now, f"a message of {size} bytes")
+        self._sizes.add(size)
+        self._count_bytes(known, peer, size, now)
+        if known.gossip.take(now):
+            return True
+        self._raise("gossip-flood", "high", peer, now, f"more than {GOSSIP_PER_S:g} messages a second")
+        return False
+
+    def bad_record(self, peer: PeerId, now: float) -> None:
+        """A peer gave a record that is forged, stolen or not what it claims."""
+        if self._of(peer).bad.note(now):
+            self._raise("bad-records", "high", peer, now, f"{MAX_BAD_RECORDS} bad records in a minute")
+
+    # -- within ------------------------------------------------------------------------------------------------------
+
+    def _of(self, peer: PeerId) -> _Peer:
+        known = self._peers.pop(peer, None) or _Peer()
+        self._peers[peer] = known
+        if len(self._peers) > MAX_PEERS:
+            del self._peers[next(iter(self._peers))]
+        return known
+
+    def _count_bytes(self, known: _Peer, peer: PeerId, size: int, now: float) -> None:
+        if now - known.minute >= MINUTE_S:
+            if known.minute_bytes:
+                self._minutes.add(known.minute_bytes)
+            known.minute, known.minute_bytes = now, 0
+        known.minute_bytes += size
+        most = max(THROUGHPUT_FACTOR * self._minutes.value, LEAST_THROUGHPUT_BYTES)
+        if self._minutes.count and known.minute_bytes > most:
+            self._raise("high-throughput", "medium", peer, now, f"{known.minute_bytes} bytes within a minute")
+
+    def _raise(self, detector: str, severity: str, peer: PeerId, now: float, text: str) -> None:
+        known = self._of(peer)
+        last = known.alerted.get(detector)
+        if last is not None and now - last < REPEAT_S:
+            return
+        known.alerted[detector] = now
+        left = max(0.0, known.penalty - (now - known.penalty_at) * RECOVERY_PER_S)
+        known.penalty, known.penalty_at = min(1.0, left + PENALTY[severity]), now
+        self._raised += 1
+        alert = Alert(self._raised, detector, severity, peer, now, text)
+        self._alerts.append(alert)
+        self._on_alert(alert)

@@ -1,0 +1,17 @@
+"""How much a node does for others (Beam digest, section 6): what each level turns on."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Final
+
+LEVELS: Final = ("light", "medium", "full")
+
+SETTINGS: Final = MappingProxyType(
+    {
+        "light": MappingProxyType({"kademlia.mode": "client"}),
+        "medium": MappingProxyType({"kademlia.mode": "server"}),
+        "full": MappingProxyType({"kademlia.mode": "server", "relay.serve": True, "gossip.enabled": True}),
+    }
+)
+"""Settings by level: light asks the DHT, medium serves it, full also relays and is in pubsub."""
