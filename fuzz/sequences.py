@@ -24,6 +24,7 @@ from mesh.codecs.multistream import encode_token
 from mesh.errors import CertificateRefused
 from mesh.identity import certificate
 from mesh.identity.keys import PrivateKey
+from mesh.identity.x25519 import GivenSecret
 from mesh.network.memory_counter import MemoryCounter
 from mesh.network.security import NoiseSecurity
 from mesh.network.tls_engine import TlsIdentity
@@ -86,7 +87,7 @@ def live_multistream(
 
 
 def live_handshake(role: Role, parts: Sequence[bytes]) -> object:
-    machine = noise.Handshake(role, own(role), secret(role))
+    machine = noise.Handshake(role, own(role), agreement(role))
     out, rest = negotiate(machine, parts)
     if isinstance(machine.outcome, noise.Established):
         return out, machine.outcome.remote_peer, machine.outcome.muxer, machine.finish()[1] + rest
@@ -189,10 +190,13 @@ def secret(role: Role) -> bytes:
     return role.value[:1].encode() * 32
 
 
+def agreement(role: Role) -> GivenSecret:
+    return GivenSecret(secret(role))
+
+
 @cache
 def own(role: Role, muxers: tuple[str, ...] = MUXERS) -> noise.Credentials:
-    seed = secret(role)
-    return noise.credentials(PrivateKey.from_seed(seed), seed, muxers)
+    return noise.credentials(PrivateKey.from_seed(secret(role)), agreement(role), muxers)
 
 
 @cache
@@ -201,7 +205,7 @@ def tls_identity(role: Role) -> TlsIdentity:
 
 
 def upgrade_settings(role: Role, muxers: tuple[str, ...]) -> UpgradeSettings:
-    security = NoiseSecurity(own(role, muxers), lambda _: secret(role))
+    security = NoiseSecurity(own(role, muxers), lambda: agreement(role))
     return UpgradeSettings((security,), SETTINGS, MemoryCounter(1 << 30))
 
 
@@ -244,7 +248,7 @@ def tls_hello(rng: random.Random) -> Conversation:
 
 
 def handshake_of(role: Role, rng: random.Random) -> Conversation:
-    both = {each: noise.Handshake(each, own(each), secret(each)) for each in Role}
+    both = {each: noise.Handshake(each, own(each), agreement(each)) for each in Role}
     said: dict[Role, list[bytes]] = {each: [] for each in Role}
     for sender in (Role.INITIATOR, Role.RESPONDER, Role.INITIATOR):
         message = joined(both[sender].output())

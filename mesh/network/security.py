@@ -6,13 +6,13 @@ with it, whose bindings load when the first TLS handshake begins.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from mesh.errors import ConfigError, MeshError
+from mesh.identity import x25519
 from mesh.identity.keys import PrivateKey
 from mesh.identity.peer_id import PeerId
 from mesh.protocols import noise
@@ -76,17 +76,17 @@ class Security(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class NoiseSecurity:
-    """Noise XX. ``entropy(n)`` gives n random bytes."""
+    """Noise XX. ``fresh`` makes the key of one handshake."""
 
     credentials: noise.Credentials
-    entropy: Callable[[int], bytes]
+    fresh: Callable[[], x25519.Secret] = x25519.fresh
 
     name = "noise"
     protocol = noise.PROTOCOL_ID
     batch_bytes = noise.Session.BATCH_BYTES
 
     def begin(self, role: Role, expected_peer: PeerId | None) -> noise.Handshake:
-        return noise.Handshake(role, self.credentials, self.entropy(32), expected_peer=expected_peer)
+        return noise.Handshake(role, self.credentials, self.fresh(), expected_peer=expected_peer)
 
 
 @dataclass(slots=True)
@@ -117,7 +117,7 @@ def make_security(names: Sequence[str], identity: PrivateKey, muxers: Sequence[s
     if not names:
         raise ConfigError("network.security names no protocol: noise, tls, or both")
     makers: dict[str, Callable[[], Security]] = {
-        "noise": lambda: NoiseSecurity(noise.credentials(identity, os.urandom(32), muxers), os.urandom),
+        "noise": lambda: NoiseSecurity(noise.credentials(identity, x25519.fresh(), muxers)),
         "tls": lambda: TlsSecurity(identity, tuple(muxers)),
     }
     return tuple(makers[name]() for name in dict.fromkeys(names))

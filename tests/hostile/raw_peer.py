@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 from mesh.codecs.yamux import HEADER, HEADER_BYTES, FrameType
+from mesh.identity import x25519
 from mesh.identity.keys import PrivateKey
 from mesh.node import Node
 from mesh.protocols import multistream, noise, yamux
@@ -61,8 +61,8 @@ class RawPeer:
         muxers: Sequence[str] = (yamux.PROTOCOL_ID,),
     ) -> None:
         """The Noise handshake with ``muxers`` offered inside; ``alter`` may change what leaves as message 1 and 3."""
-        credentials = noise.credentials(PrivateKey.generate(), os.urandom(32), muxers)
-        machine = noise.Handshake(Role.INITIATOR, credentials, os.urandom(32))
+        credentials = noise.credentials(PrivateKey.generate(), x25519.fresh(), muxers)
+        machine = noise.Handshake(Role.INITIATOR, credentials, x25519.fresh())
         data = await self.negotiate()
         self.write(*(alter(1, bytes(each)) for each in machine.output()))
         while machine.outcome is None:

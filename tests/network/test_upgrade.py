@@ -15,6 +15,7 @@ from mesh.codecs.multistream import encode_token
 from mesh.errors import ProtocolNotSupported, UsageError
 from mesh.identity.keys import PrivateKey
 from mesh.identity.peer_id import PeerId
+from mesh.identity.x25519 import GivenSecret
 from mesh.network.memory_counter import MemoryCounter
 from mesh.network.security import NoiseSecurity
 from mesh.network.upgrade import Failed, Upgrade, Upgraded, UpgradeSettings
@@ -50,9 +51,9 @@ def peer_of(identity: PrivateKey) -> PeerId:
 @cache
 def own_settings(role: Role, early: bool) -> UpgradeSettings:
     secret = 5 if role is Role.INITIATOR else 6
-    own = credentials(IDENTITY[role], bytes([secret]) * 32, [YAMUX] if early else [])
+    own = credentials(IDENTITY[role], GivenSecret(bytes([secret]) * 32), [YAMUX] if early else [])
     memory = MemoryCounter(1 << 20)
-    security = NoiseSecurity(own, lambda size: bytes([secret + 2]) * size)
+    security = NoiseSecurity(own, lambda: GivenSecret(bytes([secret + 2]) * 32))
     return UpgradeSettings((security,), yamux.Settings(), memory)
 
 
@@ -218,7 +219,7 @@ def secured(role: Role) -> tuple[Upgrade, Session, bytes]:
     upgrade = end(role, True)
     (own,) = own_settings(other(role), False).security
     assert isinstance(own, NoiseSecurity)
-    peer = Handshake(other(role), own.credentials, bytes([9]) * 32)
+    peer = Handshake(other(role), own.credentials, GivenSecret(bytes([9]) * 32))
     opened = b"".join(upgrade.output())
     upgrade.receive(HELLO + encode_token(NOISE), 0.0)
     said = b"".join(upgrade.output())

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from mesh.codecs.noise import LENGTH, HandshakePayload
 from mesh.errors import UsageError
 from mesh.identity.keys import PrivateKey
 from mesh.identity.peer_id import PeerId
+from mesh.identity.x25519 import GivenSecret, Secret
 from mesh.protocols.machine import Role
 from mesh.protocols.noise import Credentials, Failed, Handshake, Session, credentials
 from mesh.protocols.noise.handshake import SIGNATURE_PREFIX
@@ -25,14 +25,9 @@ CAROL = PrivateKey.from_protobuf(bytes.fromhex(ACTORS["carol_secp256k1"]["privat
 PATTERN = (("e",), ("e", "ee", "s", "es"), ("s", "se"))
 
 
-def public_of(secret: bytes) -> bytes:
-    return X25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw()
-
-
-def fixed_credentials(identity: PrivateKey, secret: bytes, payload: bytes) -> Credentials:
-    """Credentials with a given static secret and a payload that is sent as it is."""
-    static = X25519PrivateKey.from_private_bytes(secret)
-    return Credentials(PeerId.from_public_key(identity.public), static, public_of(secret), payload, ())
+def fixed_credentials(identity: PrivateKey, static: Secret, payload: bytes) -> Credentials:
+    """Credentials with a payload that is sent as it is."""
+    return Credentials(PeerId.from_public_key(identity.public), static, payload, ())
 
 
 def claim(identity: PrivateKey, static_public: bytes) -> HandshakePayload:
@@ -45,12 +40,18 @@ class PlainXX:
     """The XX pattern over `SymmetricState`, without libp2p: any payload, no check, and a static key that may lie."""
 
     def __init__(
-        self, role: Role, static: bytes, ephemeral: bytes, *, prologue: bytes = b"", shown_static: bytes = b""
+        self,
+        role: Role,
+        static: Secret,
+        ephemeral: Secret,
+        *,
+        prologue: bytes = b"",
+        shown_static: bytes = b"",
     ) -> None:
         self.role = role
-        self.static = X25519PrivateKey.from_private_bytes(static)
-        self.shown_static = shown_static or public_of(static)
-        self.ephemeral = X25519PrivateKey.from_private_bytes(ephemeral)
+        self.static = static
+        self.shown_static = shown_static or static.public
+        self.ephemeral = ephemeral
         self.remote = {"e": b"", "s": b""}
         self.symmetric = SymmetricState(prologue)
         self.turn = 0
@@ -59,7 +60,7 @@ class PlainXX:
         message = b""
         for token in PATTERN[self.turn]:
             if token == "e":
-                public = self.ephemeral.public_key().public_bytes_raw()
+                public = self.ephemeral.public
                 self.symmetric.mix_hash(public)
                 message += public
             elif token == "s":
@@ -127,7 +128,9 @@ def flipped(data: bytes, index: int, mask: int = 1) -> bytes:
     return bytes(changed)
 
 
-A_STATIC, B_STATIC, A_EPHEMERAL, B_EPHEMERAL = (bytes([value]) * 32 for value in (0x11, 0x22, 0x33, 0x44))
+A_STATIC, B_STATIC, A_EPHEMERAL, B_EPHEMERAL = (
+    GivenSecret(bytes([value]) * 32) for value in (0x11, 0x22, 0x33, 0x44)
+)
 ALICE_OWN = credentials(ALICE, A_STATIC)
 BOB_OWN = credentials(BOB, B_STATIC)
 BOB_ID = PeerId.from_public_key(BOB.public)

@@ -7,6 +7,7 @@ import pytest
 from mesh.codecs.noise import HandshakePayload
 from mesh.errors import Malformed, UsageError
 from mesh.identity.peer_id import PeerId
+from mesh.identity.x25519 import GivenSecret
 from mesh.protocols.machine import Role
 from mesh.protocols.noise import Credentials, Established, Handshake
 from mesh.protocols.noise.symmetric import diffie_hellman
@@ -26,7 +27,6 @@ from tests.protocols import (
     failure,
     flipped,
     framed,
-    public_of,
     shown,
     taken,
     unframed,
@@ -121,7 +121,7 @@ def test_short_first_message(size: int) -> None:
 def test_short_second_message(size: int) -> None:
     machine = initiator()
     taken(machine)
-    machine.receive(framed(public_of(B_EPHEMERAL)[:1] * size))
+    machine.receive(framed(B_EPHEMERAL.public[:1] * size))
     assert "message 2" in failure(machine)
 
 
@@ -140,8 +140,8 @@ def test_payload_of_message_1_is_ignored(size: int) -> None:
     peer = PlainXX(Role.INITIATOR, A_STATIC, A_EPHEMERAL)
     machine.receive(framed(peer.write(bytes(size))))
     payload = HandshakePayload.decode(peer.read(unframed(taken(machine))))
-    assert payload == claim(BOB, public_of(B_STATIC))
-    machine.receive(framed(peer.write(claim(ALICE, public_of(A_STATIC)).encode())))
+    assert payload == claim(BOB, B_STATIC.public)
+    machine.receive(framed(peer.write(claim(ALICE, A_STATIC.public).encode())))
     assert isinstance(machine.outcome, Established)
     assert machine.finish()[0].handshake_hash == peer.symmetric.hash
 
@@ -155,7 +155,7 @@ def test_first_message_of_65535_random_bytes() -> None:
 
 def test_replays() -> None:
     one, two, three = honest()
-    machine = Handshake(Role.RESPONDER, BOB_OWN, bytes([0x55]) * 32)
+    machine = Handshake(Role.RESPONDER, BOB_OWN, GivenSecret(bytes([0x55]) * 32))
     machine.receive(one)
     taken(machine)
     machine.receive(three)

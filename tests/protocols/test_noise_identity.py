@@ -28,7 +28,6 @@ from tests.protocols import (
     claim,
     failure,
     flipped,
-    public_of,
     shown,
     taken,
 )
@@ -44,7 +43,7 @@ def small_rsa() -> bytes:
 
 def bob_says(*, key: bytes | None = b"\x00", signature: bytes | None = b"\x00", behind: bytes = b"") -> bytes:
     """Bob's honest payload with parts replaced (None: left out)."""
-    true = claim(BOB, public_of(B_STATIC))
+    true = claim(BOB, B_STATIC.public)
     return (
         HandshakePayload(
             identity_key=true.identity_key if key == b"\x00" else key,
@@ -54,15 +53,15 @@ def bob_says(*, key: bytes | None = b"\x00", signature: bytes | None = b"\x00", 
     )
 
 
-TRUE_TEXT = SIGNATURE_PREFIX + public_of(B_STATIC)
+TRUE_TEXT = SIGNATURE_PREFIX + B_STATIC.public
 LIES: dict[str, tuple[Callable[[], bytes], str]] = {
     "signature altered": (lambda: bob_says(signature=flipped(BOB.sign(TRUE_TEXT), 5)), "does not hold"),
-    "no prefix": (lambda: bob_says(signature=BOB.sign(public_of(B_STATIC))), "does not hold"),
+    "no prefix": (lambda: bob_says(signature=BOB.sign(B_STATIC.public)), "does not hold"),
     "wrong prefix": (
-        lambda: bob_says(signature=BOB.sign(b"noise-libp2p-static-key;" + public_of(B_STATIC))),
+        lambda: bob_says(signature=BOB.sign(b"noise-libp2p-static-key;" + B_STATIC.public)),
         "does not hold",
     ),
-    "other static": (lambda: claim(BOB, public_of(A_EPHEMERAL)).encode(), "does not hold"),
+    "other static": (lambda: claim(BOB, A_EPHEMERAL.public).encode(), "does not hold"),
     "signed by another": (lambda: bob_says(signature=CAROL.sign(TRUE_TEXT)), "does not hold"),
     "another's key": (lambda: bob_says(key=CAROL.public.to_protobuf()), "does not hold"),
     "empty signature": (lambda: bob_says(signature=b""), "does not hold"),
@@ -104,7 +103,7 @@ def test_every_key_type_is_accepted(role: Role, kind: KeyType) -> None:
 
 @BOTH_ROLES
 def test_own_identity_is_refused(role: Role) -> None:
-    machine = shown(role, claim(ALICE, public_of(B_STATIC)).encode())
+    machine = shown(role, claim(ALICE, B_STATIC.public).encode())
     assert "own identity" in failure(machine)
 
 
@@ -151,7 +150,7 @@ def test_early_muxer(first: list[str], second: list[str], chosen: str | None) ->
 @BOTH_ROLES
 @pytest.mark.parametrize(("size", "chosen"), [(99, YAMUX), (100, None), (1023, None)])
 def test_long_muxer_lists_are_no_lists(role: Role, size: int, chosen: str | None) -> None:
-    payload = claim(BOB, public_of(B_STATIC))
+    payload = claim(BOB, B_STATIC.public)
     payload.extensions = NoiseExtensions(stream_muxers=[YAMUX, *["/x"] * size])
     machine = shown(role, payload.encode(), own=credentials(ALICE, A_STATIC, [YAMUX]))
     assert isinstance(machine.outcome, Established)
@@ -161,7 +160,7 @@ def test_long_muxer_lists_are_no_lists(role: Role, size: int, chosen: str | None
 @BOTH_ROLES
 def test_empty_extension_and_certificate_hashes(role: Role) -> None:
     for extensions in (NoiseExtensions(), NoiseExtensions(webtransport_certhashes=[b"\x12\x20" + bytes(32)])):
-        payload = claim(BOB, public_of(B_STATIC))
+        payload = claim(BOB, B_STATIC.public)
         payload.extensions = extensions
         machine = shown(role, payload.encode(), own=credentials(ALICE, A_STATIC, [YAMUX]))
         assert machine.outcome == Established(BOB.public, BOB_ID, None)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mesh.identity.peer_id import PeerId
+from mesh.identity.x25519 import GivenSecret
 from mesh.protocols.machine import Role
 from mesh.protocols.noise import Established, Failed, Handshake, Session, credentials
 from tests.protocols import ALICE, BOB, flipped, ways
@@ -79,8 +80,8 @@ def end_of(role: Role, muxers: tuple[str, ...], expected: bool) -> Handshake:
     peer = BOB if role is Role.INITIATOR else ALICE
     return Handshake(
         role,
-        credentials(identity, static * 32, muxers),
-        ephemeral * 32,
+        credentials(identity, GivenSecret(static * 32), muxers),
+        GivenSecret(ephemeral * 32),
         expected_peer=PeerId.from_public_key(peer.public) if expected else None,
     )
 

@@ -8,11 +8,12 @@ import pytest
 
 from mesh.codecs.noise import HandshakePayload, NoiseExtensions
 from mesh.identity.peer_id import PeerId
+from mesh.identity.x25519 import GivenSecret
 from mesh.protocols.machine import Role
 from mesh.protocols.noise import Established, Failed, Handshake, Session, credentials
 from mesh.protocols.noise.handshake import SIGNATURE_PREFIX
 from mesh.protocols.noise.symmetric import PROTOCOL_NAME, SymmetricState
-from tests.protocols import ACTORS, ALICE, BOB, PlainXX, fixed_credentials, framed, public_of
+from tests.protocols import ACTORS, ALICE, BOB, PlainXX, fixed_credentials, framed
 from tests.vectors import cases, load
 
 LIBP2P = load("noise_libp2p")
@@ -22,11 +23,15 @@ def data(case: dict[str, Any], key: str) -> bytes:
     return bytes.fromhex(case.get(key, ""))
 
 
+def key(case: dict[str, Any], name: str) -> GivenSecret:
+    return GivenSecret(data(case, name))
+
+
 @pytest.mark.parametrize("case", cases("noise_xx"))
 def test_plain_xx(case: dict[str, Any]) -> None:
     prologue = data(case, "prologue")
     ends = [
-        PlainXX(role, data(case, f"{name}_static"), data(case, f"gen_{name}_ephemeral"), prologue=prologue)
+        PlainXX(role, key(case, f"{name}_static"), key(case, f"gen_{name}_ephemeral"), prologue=prologue)
         for role, name in ((Role.INITIATOR, "init"), (Role.RESPONDER, "resp"))
     ]
     for number in range(3):
@@ -48,13 +53,14 @@ def test_plain_xx(case: dict[str, Any]) -> None:
 def fixed_handshake(role: Role) -> Handshake:
     name = role.value
     identity = ALICE if LIBP2P[name] == "alice" else BOB
-    own = fixed_credentials(identity, data(LIBP2P, f"{name}_static_secret"), data(LIBP2P, f"{name}_payload"))
+    static = key(LIBP2P, f"{name}_static_secret")
+    own = fixed_credentials(identity, static, data(LIBP2P, f"{name}_payload"))
     other = "responder" if role is Role.INITIATOR else "initiator"
     expected = PeerId.parse(ACTORS[LIBP2P[other]]["peer_id"])
     return Handshake(
         role,
         own,
-        data(LIBP2P, f"{name}_ephemeral_secret"),
+        key(LIBP2P, f"{name}_ephemeral_secret"),
         expected_peer=expected,
         prologue=data(LIBP2P, "prologue"),
     )
@@ -106,18 +112,18 @@ def test_payload_is_made_as_go_makes_it(name: str) -> None:
     identity = ALICE if LIBP2P[name] == "alice" else BOB
     recorded = HandshakePayload.decode(data(LIBP2P, f"{name}_payload"))
     muxers = recorded.extensions.stream_muxers if recorded.extensions else []
-    own = credentials(identity, data(LIBP2P, f"{name}_static_secret"), muxers)
-    assert own.static_public.hex() == LIBP2P[f"{name}_static_public"]
+    own = credentials(identity, key(LIBP2P, f"{name}_static_secret"), muxers)
+    assert own.static.public.hex() == LIBP2P[f"{name}_static_public"]
     assert own.payload.hex() == LIBP2P[f"{name}_payload"]
     assert own.muxers == tuple(muxers)
 
 
 def test_credentials_list_muxers_in_order() -> None:
-    own = credentials(ALICE, bytes([9] * 32), ["/b", "/a"])
+    own = credentials(ALICE, GivenSecret(bytes([9] * 32)), ["/b", "/a"])
     payload = HandshakePayload.decode(own.payload)
     assert payload.extensions == NoiseExtensions(stream_muxers=["/b", "/a"])
     assert payload.identity_sig is not None
-    assert ALICE.public.verify(SIGNATURE_PREFIX + public_of(bytes([9] * 32)), payload.identity_sig)
+    assert ALICE.public.verify(SIGNATURE_PREFIX + own.static.public, payload.identity_sig)
 
 
 def webrtc_prologues() -> list[bytes]:
@@ -126,8 +132,13 @@ def webrtc_prologues() -> list[bytes]:
 
 def webrtc_pair(first: bytes, second: bytes) -> tuple[Handshake, Handshake]:
     ends = [
-        Handshake(role, credentials(key, secret * 32), ephemeral * 32, prologue=prologue)
-        for role, key, secret, ephemeral, prologue in (
+        Handshake(
+            role,
+            credentials(identity, GivenSecret(secret * 32)),
+            GivenSecret(ephemeral * 32),
+            prologue=prologue,
+        )
+        for role, identity, secret, ephemeral, prologue in (
             (Role.INITIATOR, ALICE, b"\x01", b"\x03", first),
             (Role.RESPONDER, BOB, b"\x02", b"\x04", second),
         )

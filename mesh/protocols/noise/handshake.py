@@ -13,12 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-
 from mesh.codecs.noise import LENGTH, HandshakePayload, NoiseExtensions
 from mesh.errors import DecodeError, Malformed, PeerError, UsageError, WrongPeer
 from mesh.identity.keys import PrivateKey, PublicKey
 from mesh.identity.peer_id import PeerId
+from mesh.identity.x25519 import Secret
 from mesh.protocols.machine import Buffer, Role
 from mesh.protocols.noise.session import Session
 from mesh.protocols.noise.symmetric import KEY_BYTES, SymmetricState, diffie_hellman
@@ -35,24 +34,21 @@ class Credentials:
     """A Noise static key and the signed payload that binds it to an identity; made once for the life of a node."""
 
     peer_id: PeerId
-    static: X25519PrivateKey
-    static_public: bytes
+    static: Secret
     payload: bytes
     muxers: tuple[str, ...]
 
 
-def credentials(identity: PrivateKey, static_secret: bytes, muxers: Sequence[str] = ()) -> Credentials:
-    """Sign a static key with the node's identity. ``static_secret``: 32 random bytes, never stored; ``muxers`` in
-    order of liking are offered for early muxer negotiation."""
-    static = X25519PrivateKey.from_private_bytes(static_secret)
-    public = static.public_key().public_bytes_raw()
+def credentials(identity: PrivateKey, static: Secret, muxers: Sequence[str] = ()) -> Credentials:
+    """Sign a static key with the node's identity. ``static``: a fresh key, never stored; ``muxers`` in order of liking
+    are offered for early muxer negotiation."""
     payload = HandshakePayload(
         identity_key=identity.public.to_protobuf(),
-        identity_sig=identity.sign(SIGNATURE_PREFIX + public),
+        identity_sig=identity.sign(SIGNATURE_PREFIX + static.public),
         extensions=NoiseExtensions(stream_muxers=list(muxers)) if muxers else None,
     )
     peer_id = PeerId.from_public_key(identity.public)
-    return Credentials(peer_id, static, public, payload.encode(), tuple(muxers))
+    return Credentials(peer_id, static, payload.encode(), tuple(muxers))
 
 
 @dataclass(slots=True)
@@ -74,7 +70,7 @@ class Failed:
 class Handshake:
     """One end of the handshake.
 
-    ``ephemeral_secret``: 32 bytes used for this handshake alone. ``expected_peer``: the id that was dialled, or None.
+    ``ephemeral``: a fresh key, used for this handshake alone. ``expected_peer``: the id that was dialled, or None.
     ``outcome`` is set when it ends; `finish` then gives the transport session.
     """
 
@@ -96,14 +92,14 @@ class Handshake:
         self,
         role: Role,
         own: Credentials,
-        ephemeral_secret: bytes,
+        ephemeral: Secret,
         *,
         expected_peer: PeerId | None = None,
         prologue: bytes = b"",
     ) -> None:
         self._role = role
         self._credentials = own
-        self._ephemeral = X25519PrivateKey.from_private_bytes(ephemeral_secret)
+        self._ephemeral = ephemeral
         self._expected_peer = expected_peer
         self._symmetric = SymmetricState(prologue)
         self._remote_ephemeral = b""
@@ -159,7 +155,7 @@ class Handshake:
         own, symmetric = self._credentials, self._symmetric
         reply = bytearray(self._own_ephemeral())
         symmetric.mix_key(diffie_hellman(self._ephemeral, self._remote_ephemeral))
-        reply += symmetric.encrypt_and_hash(own.static_public)
+        reply += symmetric.encrypt_and_hash(own.static.public)
         symmetric.mix_key(diffie_hellman(own.static, self._remote_ephemeral))
         reply += symmetric.encrypt_and_hash(own.payload)
         self._send(reply)
@@ -174,7 +170,7 @@ class Handshake:
         established = self._check_payload(symmetric.decrypt_and_hash(rest[_ENCRYPTED_KEY_BYTES:]), static)
 
         own = self._credentials
-        reply = bytearray(symmetric.encrypt_and_hash(own.static_public))
+        reply = bytearray(symmetric.encrypt_and_hash(own.static.public))
         symmetric.mix_key(diffie_hellman(own.static, self._remote_ephemeral))
         reply += symmetric.encrypt_and_hash(own.payload)
         self._send(reply)
@@ -194,7 +190,7 @@ class Handshake:
         self._output.append(LENGTH.pack(len(message)) + message)
 
     def _own_ephemeral(self) -> bytes:
-        public = self._ephemeral.public_key().public_bytes_raw()
+        public = self._ephemeral.public
         self._symmetric.mix_hash(public)
         return public
 

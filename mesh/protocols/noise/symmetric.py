@@ -7,10 +7,10 @@ from hashlib import sha256
 from struct import Struct
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from mesh.errors import Malformed
+from mesh.identity.x25519 import Secret
 from mesh.protocols.machine import Buffer
 
 PROTOCOL_NAME = b"Noise_XX_25519_ChaChaPoly_SHA256"
@@ -20,10 +20,10 @@ MAX_NONCE = 2**64 - 1
 """Reserved by the framework: a counter that arrives here may not be used (section 5.1)."""
 
 
-def diffie_hellman(secret: X25519PrivateKey, public: bytes) -> bytes:
+def diffie_hellman(secret: Secret, public: bytes) -> bytes:
     """X25519; a low order point, which would give an all-zero secret, is `Malformed`."""
     try:
-        return secret.exchange(X25519PublicKey.from_public_bytes(public))
+        return secret.exchange(public)
     except ValueError as error:
         raise Malformed("noise.dh", None, "low order point") from error
 
