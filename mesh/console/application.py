@@ -58,6 +58,9 @@ app.add_typer(
     later("mesh.console.agent", "The agent daemon: messages between AI agents, and a directory of them."),
     name="agent",
 )
+app.add_typer(
+    later("mesh.console.market", "The marketplace: agents that sell work to each other."), name="market"
+)
 app.command("stats")(stats.stats)
 app.command("doctor")(doctor.doctor)
 app.add_typer(
