@@ -215,6 +215,13 @@ class DialError(NetworkError):
         super().__init__("\n  ".join([message, *map(str, self.failures)]))
 
 
+class TargetLost(NetworkError):  # noqa: N818
+    """A peer that is to be tested cannot be reached, or no longer answers."""
+
+    code = "target-lost"
+    exit_status = 3
+
+
 class AddressInUse(NetworkError):  # noqa: N818
     """A listen address is taken by another program."""
 

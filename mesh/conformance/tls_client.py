@@ -1,0 +1,176 @@
+"""The dialer's side of libp2p TLS on OpenSSL, with certificates, names and versions of the case's choosing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding
+from OpenSSL import SSL
+from OpenSSL._util import lib as _lib
+
+from mesh.conformance.verdict import Deviation
+from mesh.conformance.waiting import ByteFlow
+from mesh.errors import MeshError
+from mesh.identity.certificate import issue, verify
+from mesh.identity.keys import PrivateKey
+from mesh.identity.peer_id import PeerId
+
+LIBP2P = "libp2p"
+READ_BYTES = 16 * 1024
+
+
+@dataclass(slots=True)
+class TlsOptions:
+    """How a client hello and what follows it look. ``chain`` is sent leaf first; none means no client certificate."""
+
+    alpn: tuple[str, ...] = ("/yamux/1.0.0", LIBP2P)
+    chain: tuple[x509.Certificate, ...] = ()
+    key: CertificateIssuerPrivateKeyTypes | None = None
+    server_name: str = ""
+    max_version: int = SSL.TLS1_3_VERSION
+    min_version: int = SSL.TLS1_3_VERSION
+    ticket: SSL.Session | None = field(default=None)
+
+    @classmethod
+    def of(cls, identity: PrivateKey) -> TlsOptions:
+        """A good certificate for an identity."""
+        made = issue(identity, time.time())
+        return cls(chain=(made.certificate,), key=made.key)
+
+
+class TlsChannel(ByteFlow):
+    """A TLS connection over a flow; `handshake` first. It ends with the flow below, or with an alert.
+
+    ``chosen``: what ALPN agreed on; ``remote_chain``: the target's certificates in DER.
+    """
+
+    def __init__(self, below: ByteFlow, options: TlsOptions) -> None:
+        super().__init__("tls", below.log, below.limit_s)
+        self.below = below
+        self.done = False
+        self._connection = SSL.Connection(_context(options), None)
+        self._connection.set_connect_state()
+        if options.server_name:
+            self._connection.set_tlsext_host_name(options.server_name.encode())
+        if options.ticket is not None:
+            self._connection.set_session(options.ticket)
+        below.on_end = self.end
+        self._started = False
+
+    def hello(self) -> bytes:
+        """The client hello, for cases that send it their own way; once, before `handshake`."""
+        self._started = True
+        with suppress(SSL.WantReadError):
+            self._connection.do_handshake()
+        return self._drain()
+
+    async def handshake(self) -> None:
+        """Go through the handshake. A client is done before the target has judged its certificate: see `accepted`."""
+        if not self._started:
+            self.below.send(self.hello())
+        self.below.rise(self._take)
+        await self.until(lambda: self.done or None, "TLS handshake")
+
+    def _take(self, data: bytes) -> None:
+        self._connection.bio_write(data)
+        try:
+            if not self.done:
+                self._connection.do_handshake()
+                self.done = True
+            while True:
+                plaintext = self._connection.recv(READ_BYTES)
+                self.log.received("tls", plaintext)
+                self.feed(plaintext)
+        except SSL.WantReadError:
+            pass
+        except SSL.ZeroReturnError:
+            self.end("close_notify")
+        except SSL.Error as error:
+            self.end(f"TLS: {_words(error)}")
+        answer = self._drain()
+        if answer and self.below.ending is None:
+            self.below.send(answer)
+        self.changed()
+
+    def _drain(self) -> bytes:
+        out = bytearray()
+        try:
+            while True:
+                out += self._connection.bio_read(READ_BYTES)
+        except SSL.WantReadError:
+            return bytes(out)
+
+    def records(self, data: bytes) -> bytes:
+        """The data encrypted, not sent."""
+        self._connection.send(data)
+        return self._drain()
+
+    def send(self, data: bytes) -> None:
+        if self.ending is None:
+            self.log.sent("tls", data)
+            self.below.send(self.records(data))
+
+    def shut_down(self) -> None:
+        """Say close_notify."""
+        self._connection.shutdown()
+        self.below.send(self._drain())
+
+    def update_keys(self) -> None:
+        """Send a KeyUpdate that asks for the target's own."""
+        _lib.SSL_key_update(self._connection._ssl, 1)
+        _lib.SSL_do_handshake(self._connection._ssl)
+        self.below.send(self._drain())
+
+    @property
+    def version(self) -> str:
+        return str(self._connection.get_protocol_version_name())
+
+    @property
+    def chosen(self) -> str:
+        return bytes(self._connection.get_alpn_proto_negotiated()).decode()
+
+    @property
+    def ticket(self) -> SSL.Session | None:
+        return self._connection.get_session()
+
+    @property
+    def resumed(self) -> bool:
+        return bool(_lib.SSL_session_reused(self._connection._ssl))
+
+    @property
+    def remote_chain(self) -> list[bytes]:
+        chain = self._connection.get_peer_cert_chain(as_cryptography=True) or []
+        return [each.public_bytes(Encoding.DER) for each in chain]
+
+    def remote_peer(self) -> PeerId:
+        """Whom the target's certificate proves. Raises `Deviation` when it proves nobody."""
+        try:
+            return PeerId.from_public_key(verify(self.remote_chain, time.time()))
+        except MeshError as error:
+            raise Deviation(f"the target's certificate: {error}") from None
+
+
+def _context(options: TlsOptions) -> SSL.Context:
+    context = SSL.Context(SSL.TLS_METHOD)
+    context.set_min_proto_version(options.min_version)
+    context.set_max_proto_version(options.max_version)
+    context.set_verify(SSL.VERIFY_PEER, lambda *_: True)
+    if options.alpn:
+        context.set_alpn_protos([each.encode() for each in options.alpn])
+    if options.chain and options.key is not None:
+        context.use_certificate(options.chain[0])
+        context.use_privatekey(options.key)  # type: ignore[arg-type]
+        for each in options.chain[1:]:
+            context.add_extra_chain_cert(each)
+    return context
+
+
+def _words(error: SSL.Error) -> str:
+    reasons: Sequence[object] = error.args[0] if error.args else ()
+    texts = [str(each[-1]) for each in reasons if isinstance(each, tuple) and each]
+    return "; ".join(texts) or "connection broken"

@@ -1,0 +1,55 @@
+"""A run of the harness inside a test, and a node of this project as its target."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from mesh.config import Config
+from mesh.conformance.attempt import Options
+from mesh.conformance.case import Case
+from mesh.conformance.catalogue import select
+from mesh.conformance.runner import Plan, Report, Runner
+from mesh.conformance.target import Target
+from mesh.conformance.verdict import Level, Result
+from mesh.node import Node
+
+SCALE = 3.0
+"""Limits are for a machine that does nothing else."""
+
+
+@asynccontextmanager
+async def node_under_test(*serve: str) -> AsyncIterator[Node]:
+    """A node on TCP and QUIC of loopback with its default settings, and what ``serve`` names."""
+    config = Config()
+    listen = ("/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1")
+    config = replace(
+        config,
+        network=replace(config.network, listen=listen),
+        services=replace(config.services, serve=serve),
+    )
+    async with Node(config) as node:
+        yield node
+
+
+def musts(*prefixes: str) -> list[Case]:
+    """The MUST cases that neither flood nor wait."""
+    return [
+        each for each in select(prefixes) if each.level is Level.MUST and not each.harmful and not each.slow
+    ]
+
+
+async def conform(address: str, cases: Sequence[Case]) -> Report:
+    """Run cases against a target."""
+    options = Options(seed="test", scale=SCALE)
+    return await Runner(Target.parse(address), Plan(cases), options, lambda _result: None).run()
+
+
+def told(results: Sequence[Result]) -> str:
+    """Results with their wire logs, for a failing test's message."""
+    return "\n".join(
+        line
+        for each in results
+        for line in (f"{each.id} {each.verdict}: {each.actual}; {each.ending}", *each.wire.lines())
+    )
