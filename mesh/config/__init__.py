@@ -9,6 +9,7 @@ from mesh.config.agent import AgentSection
 from mesh.config.blocks import BlocksSection
 from mesh.config.discovery import KeepingSection, MdnsSection, PexSection, RendezvousSection
 from mesh.config.lethean import LetheanSection
+from mesh.config.market import MarketSection
 from mesh.config.reachability import AutonatSection, DcutrSection, PortMappingSection, StunSection
 from mesh.config.sections import (
     ApiSection,
@@ -47,6 +48,7 @@ __all__ = [
     "LimitsSection",
     "Loaded",
     "LogSection",
+    "MarketSection",
     "MdnsSection",
     "NetworkSection",
     "NodeSection",

@@ -14,6 +14,7 @@ from mesh.config.agent import AgentSection
 from mesh.config.blocks import BlocksSection
 from mesh.config.discovery import KeepingSection, MdnsSection, PexSection, RendezvousSection
 from mesh.config.lethean import LetheanSection
+from mesh.config.market import MarketSection
 from mesh.config.reachability import AutonatSection, DcutrSection, PortMappingSection, StunSection
 from mesh.config.rules import LONGEST_S, Section, settings_of
 from mesh.config.rules import count as _count
@@ -419,6 +420,7 @@ class Config:
     blocks: BlocksSection = field(default_factory=BlocksSection)
     lethean: LetheanSection = field(default_factory=LetheanSection)
     agent: AgentSection = field(default_factory=AgentSection)
+    market: MarketSection = field(default_factory=MarketSection)
     services: ServicesSection = field(default_factory=ServicesSection)
     api: ApiSection = field(default_factory=ApiSection)
     log: LogSection = field(default_factory=LogSection)
@@ -452,6 +454,7 @@ SECTIONS: dict[str, type[Section]] = {
     "blocks": BlocksSection,
     "lethean": LetheanSection,
     "agent": AgentSection,
+    "market": MarketSection,
     "services": ServicesSection,
     "api": ApiSection,
     "log": LogSection,
