@@ -14,6 +14,7 @@ Machines get `time.monotonic()`: a loop's own clock may stand still within a tur
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 import struct
 import time
@@ -30,6 +31,9 @@ from mesh.protocols import yamux
 from mesh.protocols.machine import Buffer
 
 HIGH_WATER_BYTES = 1024 * 1024
+PATIENCE_S = 0.05
+"""A dialer speaks first: its listener's header leaves with the answer, one write and one waking of the dialer less. After
+this time it leaves by itself, for a dialer that waits for it."""
 CLOSE_S = 2.0
 """How long last bytes may take to leave before the connection is reset."""
 MAX_UNSENT_BYTES = 16 * 1024 * 1024
@@ -55,6 +59,7 @@ class Driver(Pump, asyncio.BufferedProtocol):
         "_buffer",
         "_ending",
         "_owner",
+        "_speak_at",
         "_timer",
         "_timer_at",
         "_unsent",
@@ -80,6 +85,7 @@ class Driver(Pump, asyncio.BufferedProtocol):
         self._upgrade_limit_s = upgrade_s
         self._upgrade_deadline = time.monotonic() + upgrade_s
         self._owner = owner
+        self._speak_at = math.inf
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._unsent: list[Buffer] = []
@@ -97,7 +103,10 @@ class Driver(Pump, asyncio.BufferedProtocol):
         except MeshError as refusal:
             self.abort(refusal)
             return
-        self._write_upgrade(self._upgrade)
+        if self._upgrade.listening:
+            self._speak_at = time.monotonic() + PATIENCE_S
+        else:
+            self._write_upgrade(self._upgrade)
         self.arm()
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -259,6 +268,7 @@ class Driver(Pump, asyncio.BufferedProtocol):
                 self._ending = event.error
 
     def _take_upgrade(self, upgrade: Upgrade, data: Buffer, now: float) -> None:
+        self._speak_at = math.inf
         upgrade.receive(data, now)
         outcome = upgrade.outcome
         if outcome is None:
@@ -313,7 +323,7 @@ class Driver(Pump, asyncio.BufferedProtocol):
 
     def _deadline(self) -> float | None:
         if self._upgrade is not None:
-            return self._upgrade_deadline
+            return min(self._speak_at, self._upgrade_deadline)
         mine, owners = self.session.deadline(), self._owner.deadline()
         return owners if mine is None else mine if owners is None else min(mine, owners)
 
@@ -325,6 +335,9 @@ class Driver(Pump, asyncio.BufferedProtocol):
                 limit = self._upgrade_limit_s
                 self.abort(TimedOut(f"{self.stage}: the peer did not finish it within {limit:g} s"))
                 return
+            if now >= self._speak_at:
+                self._speak_at = math.inf
+                self._write_upgrade(self._upgrade)
         else:
             self.session.wake(now)
             self._owner.wake(now)

@@ -107,6 +107,11 @@ class Upgrade:
             self._negotiation = multistream.Responder(known.__contains__)
             self._output += self._negotiation.output()
 
+    @property
+    def listening(self) -> bool:
+        """Whether the other end speaks first: what `output` gives before it has may wait for the answer."""
+        return self._role is Role.RESPONDER
+
     def output(self) -> list[Buffer]:
         """What must leave now; empty after it was taken."""
         taken, self._output = self._output, []

@@ -154,8 +154,9 @@ class WebSocketPipe(Layer):
         elif handshake.done:
             self._handshake = None
             self._driver.lower_stage = ""
-            early, self._early = self._early, []
-            self.writelines(early)
+            if self._early:
+                early, self._early = self._early, []
+                self.writelines(early)
             return data[taken:]
         return data[:0]
 

@@ -18,6 +18,25 @@ GARBAGE = bytes(range(251, 0, -1)) * 300
 HEADER = b"\x13/multistream/1.0.0\n"
 
 
+async def test_a_dialer_that_waits_for_the_header(target: Target) -> None:
+    """The listener speaks first if it has to, and its header comes once."""
+    async with raw_peer(target.node) as peer:
+        assert await peer.receive() == HEADER
+        peer.write(HEADER + b"\x07/noise\n")
+        assert await peer.receive() == b"\x07/noise\n"
+
+
+async def test_the_header_leaves_with_the_answer(target: Target) -> None:
+    first = b""
+    for _ in range(5):  # a machine that stops for 50 ms in between sees them apart
+        async with raw_peer(target.node) as peer:
+            peer.write(HEADER + b"\x07/noise\n")
+            first = await peer.receive()
+        if first != HEADER:
+            break
+    assert first == HEADER + b"\x07/noise\n"
+
+
 @pytest.mark.parametrize(
     "said",
     [
