@@ -46,6 +46,7 @@ class Options:
     public: bool = False
     witness: str = ""
     relay_through: str = ""
+    target_key: PrivateKey | None = None
 
 
 class Attempt:
@@ -78,6 +79,10 @@ class Attempt:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.close_wires()
+
+    def close_wires(self) -> None:
+        """End every connection of the case."""
         for each in self._wires:
             each.close()
 
@@ -122,7 +127,7 @@ class Attempt:
         self, *, security: str = "", identity: PrivateKey | None = None, muxers: Sequence[str] = (YAMUX,)
     ) -> tuple[ByteFlow, str | None]:
         """An encrypted channel and the muxer agreed inside its handshake, if one was."""
-        return await self._prepared(
+        return await self.prepared(
             self._secure(security, identity or self.identity, muxers), "secure channel"
         )
 
@@ -140,7 +145,7 @@ class Attempt:
     ) -> Session:
         """The same over a channel that is there already."""
         if muxer is None:
-            await self._prepared(negotiate(channel, YAMUX), "muxer")
+            await self.prepared(negotiate(channel, YAMUX), "muxer")
         return self.on_channel(channel, identity)
 
     def on_channel(self, channel: ByteFlow, identity: PrivateKey | None = None) -> Session:
@@ -158,7 +163,7 @@ class Attempt:
         """A negotiated stream on a fresh session; the case is skipped when the target does not offer the protocol."""
         self.need(protocol)
         session = await self.session()
-        return await self._prepared(session.open(protocol), f"stream for {protocol}")
+        return await self.prepared(session.open(protocol), f"stream for {protocol}")
 
     async def identify(self, session: Session) -> Identify:
         """What the target says of itself, its parts merged."""
@@ -173,7 +178,8 @@ class Attempt:
 
     # -- pieces ------------------------------------------------------------------------------------------------------
 
-    async def _prepared(self, work: Awaitable[T], what: str) -> T:
+    async def prepared(self, work: Awaitable[T], what: str) -> T:
+        """The outcome of work that the case only builds on: what fails in it is `Unprepared`."""
         try:
             async with asyncio.timeout(self.options.prepare_s * self.options.scale):
                 return await work

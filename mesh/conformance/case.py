@@ -32,6 +32,7 @@ class Case:
     hurts: bool = False
     needs: tuple[str, ...] = ()
     transport: str = "tcp"
+    security: str = ""
     mirrored: bool = False
 
     @property
@@ -58,6 +59,7 @@ class Section:
     title: str
     source: str
     transport: str = "tcp"
+    security: str = ""
     needs: tuple[str, ...] = ()
     hurts: bool = False
     cases: list[Case] = field(default_factory=list)
@@ -85,6 +87,7 @@ class Section:
             "transport": self.transport,
             "needs": self.needs,
             "hurts": self.hurts,
+            "security": self.security,
         }
         settings |= flags
         name = f"{self.id}.{number}{'m' if settings.get('mirrored') else ''}"

@@ -11,6 +11,10 @@ from mesh.conformance.cases import (
     multistream_header,
     multistream_proposals,
     multistream_streams,
+    noise_handshake,
+    noise_identity,
+    noise_muxers,
+    noise_records,
 )
 from mesh.errors import UsageError
 
@@ -19,6 +23,10 @@ MODULES = (
     multistream_proposals,
     multistream_framing,
     multistream_streams,
+    noise_handshake,
+    noise_identity,
+    noise_muxers,
+    noise_records,
 )
 
 

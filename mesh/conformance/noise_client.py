@@ -9,14 +9,13 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-
 from mesh.codecs.noise import LENGTH, HandshakePayload, NoiseExtensions
 from mesh.conformance.verdict import Deviation
 from mesh.conformance.waiting import ByteFlow
 from mesh.errors import DecodeError
 from mesh.identity.keys import PrivateKey, PublicKey
 from mesh.identity.peer_id import PeerId
+from mesh.identity.x25519 import GivenSecret
 from mesh.protocols.noise import Session
 from mesh.protocols.noise.handshake import SIGNATURE_PREFIX
 from mesh.protocols.noise.symmetric import KEY_BYTES, SymmetricState, diffie_hellman
@@ -49,16 +48,16 @@ class NoiseClient:
     ) -> None:
         self.identity = identity
         self.muxers = tuple(muxers)
-        self.static = X25519PrivateKey.from_private_bytes(rng.randbytes(32))
-        self.static_public = self.static.public_key().public_bytes_raw()
-        self.ephemeral = X25519PrivateKey.from_private_bytes(rng.randbytes(32))
+        self.static = GivenSecret(rng.randbytes(32))
+        self.static_public = self.static.public
+        self.ephemeral = GivenSecret(rng.randbytes(32))
         self.symmetric = SymmetricState(prologue)
         self.remote_ephemeral = b""
         self.remote_static = b""
         self.remote_payload = HandshakePayload(identity_key=None, identity_sig=None, extensions=None)
 
     def first(self, payload: bytes = b"") -> bytes:
-        public = self.ephemeral.public_key().public_bytes_raw()
+        public = self.ephemeral.public
         self.symmetric.mix_hash(public)
         return public + self.symmetric.encrypt_and_hash(payload)
 

@@ -132,6 +132,8 @@ class Runner:
         missing = [each for each in case.needs if not self._target.serves(each)]
         if missing:
             return outcome(case, Verdict.SKIP, f"the target does not offer {', '.join(missing)}")
+        if case.security and case.security not in self._target.securities:
+            return outcome(case, Verdict.SKIP, f"the target does not speak {case.security}")
         if (self._target.tcp if case.transport == "tcp" else self._target.quic) is None:
             return outcome(case, Verdict.SKIP, f"no {case.transport} address of the target is known")
         return None
