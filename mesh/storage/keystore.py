@@ -55,7 +55,7 @@ def load_or_create(path: str | Path, key_type: KeyType = KeyType.ED25519) -> Pri
     if not os.path.lexists(path):
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _create(path, export_key(PrivateKey.generate(key_type)))
+            create_private(path, export_key(PrivateKey.generate(key_type)))
         except FileExistsError:
             pass
         except OSError as error:
@@ -72,7 +72,7 @@ def save(path: str | Path, key: PrivateKey, form: KeyForm = KeyForm.PROTOBUF) ->
     """Writes a new key file. Raises ConfigError when the path exists already, or cannot be written."""
     path = Path(path)
     try:
-        _create(path, export_key(key, form))
+        create_private(path, export_key(key, form))
     except FileExistsError:
         remedy = "key files are never overwritten: choose another path, or move the old file away"
         raise ConfigError(f"{path}: exists already; {remedy}") from None
@@ -112,7 +112,7 @@ def import_key(data: bytes) -> tuple[PrivateKey, KeyForm]:
 
 def _read(path: Path) -> tuple[PrivateKey, KeyForm]:
     try:
-        data = _read_private(path)
+        data = read_private(path)
     except FileNotFoundError:
         raise ConfigError(
             f"{path}: there is no key file; check the path, or let `mesh init` make one"
@@ -130,7 +130,9 @@ def _read(path: Path) -> tuple[PrivateKey, KeyForm]:
         raise ConfigError(f"{path}: the key file is damaged: {error}; {remedy}") from None
 
 
-def _read_private(path: Path) -> bytes:
+def read_private(path: Path) -> bytes:
+    """What a file holds that only its owner may read, cut off behind `MAX_BYTES`. Raises ConfigError for one that others
+    can read, and OSError."""
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with open(descriptor, "rb") as file:
         mode = os.fstat(descriptor).st_mode
@@ -142,7 +144,7 @@ def _read_private(path: Path) -> bytes:
         return file.read(MAX_BYTES + 1)
 
 
-def _create(path: Path, data: bytes) -> None:
+def create_private(path: Path, data: bytes) -> None:
     """Puts a complete file at `path` in one step. Raises FileExistsError when something is there already."""
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
