@@ -15,6 +15,9 @@ from mesh.conformance.cases import (
     noise_identity,
     noise_muxers,
     noise_records,
+    tls_certificates,
+    tls_handshake,
+    tls_records,
 )
 from mesh.errors import UsageError
 
@@ -27,6 +30,9 @@ MODULES = (
     noise_identity,
     noise_muxers,
     noise_records,
+    tls_handshake,
+    tls_certificates,
+    tls_records,
 )
 
 

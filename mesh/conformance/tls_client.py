@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
 from OpenSSL._util import lib as _lib
 
+from mesh.conformance.tls_forger import SUITE, Forger
 from mesh.conformance.verdict import Deviation
 from mesh.conformance.waiting import ByteFlow
 from mesh.errors import MeshError
@@ -22,6 +23,9 @@ from mesh.identity.peer_id import PeerId
 
 LIBP2P = "libp2p"
 READ_BYTES = 16 * 1024
+
+Ticket = tuple[SSL.Context, SSL.Session]
+"""A session with the context that it belongs to."""
 
 
 @dataclass(slots=True)
@@ -34,7 +38,7 @@ class TlsOptions:
     server_name: str = ""
     max_version: int = SSL.TLS1_3_VERSION
     min_version: int = SSL.TLS1_3_VERSION
-    ticket: SSL.Session | None = field(default=None)
+    ticket: Ticket | None = None
 
     @classmethod
     def of(cls, identity: PrivateKey) -> TlsOptions:
@@ -53,14 +57,24 @@ class TlsChannel(ByteFlow):
         super().__init__("tls", below.log, below.limit_s)
         self.below = below
         self.done = False
-        self._connection = SSL.Connection(_context(options), None)
+        self._secret = b""
+        self._records_sent = 0
+        self._forger: Forger | None = None
+        self._shut = False
+        self._context = options.ticket[0] if options.ticket else _context(options, self._keep_secret)
+        self._connection = SSL.Connection(self._context, None)
         self._connection.set_connect_state()
         if options.server_name:
             self._connection.set_tlsext_host_name(options.server_name.encode())
         if options.ticket is not None:
-            self._connection.set_session(options.ticket)
+            self._connection.set_session(options.ticket[1])
         below.on_end = self.end
         self._started = False
+
+    def _keep_secret(self, _connection: SSL.Connection, line: bytes) -> None:
+        label, _, secret = line.split(b" ")
+        if label == b"CLIENT_TRAFFIC_SECRET_0":
+            self._secret = bytes.fromhex(secret.decode())
 
     def hello(self) -> bytes:
         """The client hello, for cases that send it their own way; once, before `handshake`."""
@@ -106,25 +120,28 @@ class TlsChannel(ByteFlow):
             return bytes(out)
 
     def records(self, data: bytes) -> bytes:
-        """The data encrypted, not sent."""
+        """The data, at most 16 KiB, encrypted and not sent."""
+        if self._forger is not None:
+            return self._forger.data(data)
         self._connection.send(data)
+        self._records_sent += 1
         return self._drain()
 
     def send(self, data: bytes) -> None:
-        if self.ending is None:
+        if self.ending is None and not self._shut:
             self.log.sent("tls", data)
             self.below.send(self.records(data))
 
     def shut_down(self) -> None:
         """Say close_notify."""
+        self._shut = True
         self._connection.shutdown()
         self.below.send(self._drain())
 
     def update_keys(self) -> None:
-        """Send a KeyUpdate that asks for the target's own."""
-        _lib.SSL_key_update(self._connection._ssl, 1)
-        _lib.SSL_do_handshake(self._connection._ssl)
-        self.below.send(self._drain())
+        """Send a KeyUpdate that asks for the target's own; records are made by hand from here on."""
+        self._forger = Forger(self._secret, self._records_sent)
+        self.below.send(self._forger.key_update(asks=True))
 
     @property
     def version(self) -> str:
@@ -135,8 +152,10 @@ class TlsChannel(ByteFlow):
         return bytes(self._connection.get_alpn_proto_negotiated()).decode()
 
     @property
-    def ticket(self) -> SSL.Session | None:
-        return self._connection.get_session()
+    def ticket(self) -> Ticket | None:
+        """What resumes this session, once the target has sent it."""
+        session = self._connection.get_session()
+        return None if session is None else (self._context, session)
 
     @property
     def resumed(self) -> bool:
@@ -155,8 +174,10 @@ class TlsChannel(ByteFlow):
             raise Deviation(f"the target's certificate: {error}") from None
 
 
-def _context(options: TlsOptions) -> SSL.Context:
+def _context(options: TlsOptions, keep_secret: Callable[[SSL.Connection, bytes], None]) -> SSL.Context:
     context = SSL.Context(SSL.TLS_METHOD)
+    context.set_keylog_callback(keep_secret)
+    context.set_tls13_ciphersuites(SUITE)
     context.set_min_proto_version(options.min_version)
     context.set_max_proto_version(options.max_version)
     context.set_verify(SSL.VERIFY_PEER, lambda *_: True)
