@@ -1,15 +1,16 @@
-"""`mesh market chain`: a ledger for development, worth nothing."""
+"""`mesh market chain` and `facilitator`: a ledger for development, and who settles on it. Worth nothing."""
 
 from __future__ import annotations
 
 import sys
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Annotated, Protocol
 
 import typer
 
 from mesh.console.output import say
-from mesh.errors import UsageError
+from mesh.errors import ConfigError, UsageError
 
 UNITS = 10**6
 
@@ -50,7 +51,44 @@ def chain(
         chain_id, _address(token or SEPOLIA_ADDRESS), block_time, balances, dict.fromkeys(balances, ETHER)
     )
     server = ChainServer(PrivateChain(plan, time.time), listen)
-    return _serve(server, [f"chain {chain_id}", f"token 0x{plan.token.hex()}"])
+    return _serve(server, [f"chain {chain_id}", f"token {_checksummed(plan.token)}"])
+
+
+def facilitator(
+    ledger: Annotated[
+        str, typer.Option(metavar="URL", help="JSON-RPC of the chain to settle on.")
+    ] = "http://127.0.0.1:8545",
+    listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where to answer.")] = "127.0.0.1:8402",
+    token: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="The token that is paid with. [USDC of Base Sepolia]"),
+    ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Who pays the gas: 64 hexadecimal digits. [a new one, filled by the chain]"
+        ),
+    ] = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND[:SECONDS][@verify]",
+            help="What goes wrong with the next settlement, once for each: lost, late, duplicate, lie-paid, ...",
+        ),
+    ] = None,
+) -> int:
+    """Verify and settle payments on a chain of development until SIGINT or SIGTERM. Needs the extra market."""
+    from mesh.development.facilitator import Facilitator
+    from mesh.development.facilitator_server import FacilitatorServer
+    from mesh.development.faults import FaultScript, fault_named
+    from mesh.development.rpc_caller import RpcCaller
+    from mesh.development.token import SEPOLIA_ADDRESS
+
+    script = FaultScript(map(fault_named, fault or ()))
+    contract = _checksummed(_address(token or SEPOLIA_ADDRESS))
+    own = Facilitator(RpcCaller(ledger), contract=contract, key=None if key is None else _key_in(key))
+    server = FacilitatorServer(own, listen, script)
+    return _serve(server, [f"token {contract}", f"settles from {own.account.address}"])
 
 
 def _serve(server: AbstractAsyncContextManager[Served], lines: list[str]) -> int:
@@ -70,12 +108,30 @@ def _serve(server: AbstractAsyncContextManager[Served], lines: list[str]) -> int
     return run_async(run())
 
 
+def _key_in(path: Path) -> bytes:
+    try:
+        found = bytes.fromhex(path.read_text().strip())
+    except OSError as error:
+        raise ConfigError(f"cannot read the key {path}: {error.strerror}") from None
+    except ValueError:
+        found = b""
+    if len(found) != 32:
+        raise ConfigError(f"{path} does not hold 64 hexadecimal digits")
+    return found
+
+
 def _balance(text: str) -> tuple[bytes, int]:
     address, _, amount = text.partition("=")
     whole, _, part = amount.partition(".")
     if not (whole + part).isdecimal() or not (whole + part).isascii() or len(part) > 6 or len(whole) > 12:
         raise UsageError(f"{text!r} is not ADDRESS=USDC")
     return _address(address), int(whole or 0) * UNITS + int(part.ljust(6, "0") or 0)
+
+
+def _checksummed(address: bytes) -> str:
+    from eth_utils.address import to_checksum_address
+
+    return to_checksum_address(address)
 
 
 def _address(text: str) -> bytes:

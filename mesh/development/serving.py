@@ -6,6 +6,8 @@ import asyncio
 from typing import Final
 
 import uvicorn
+from fastapi import Request
+from starlette.datastructures import Address
 from starlette.types import ASGIApp
 
 from mesh.api.agent_server import is_loopback
@@ -56,6 +58,19 @@ class LoopbackServer:
         except BaseException:
             await self.stop()
             raise
+
+    def drop(self, client: Address | None) -> None:
+        """Break the connection of a client, without an answer."""
+        for each in list(self._server.server_state.connections):
+            if getattr(each, "client", None) == (client and tuple(client)):
+                transport = getattr(each, "transport", None)
+                if transport is not None:
+                    transport.abort()
+
+    async def hold(self, request: Request) -> None:
+        """Keep a client without an answer until it goes away, or this server ends."""
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
 
     async def stop(self) -> None:
         """Let answers leave, then close; safe to call twice."""

@@ -1,3 +1,3 @@
-from tests.development.world import chain, chain_server, rpc
+from tests.development.world import chain, chain_server, facilitator, rpc
 
-__all__ = ["chain", "chain_server", "rpc"]
+__all__ = ["chain", "chain_server", "facilitator", "rpc"]

@@ -15,6 +15,9 @@ import pytest
 from mesh.development import token
 from mesh.development.chain import ETHER, ChainPlan, PrivateChain
 from mesh.development.chain_server import ChainServer
+from mesh.development.facilitator import Facilitator
+from mesh.development.facilitator_server import FacilitatorServer
+from mesh.development.rpc_caller import RpcCaller
 from mesh.extras import load_chain, load_signing
 
 load_chain()
@@ -22,6 +25,7 @@ load_signing()
 
 from eth_account import Account  # noqa: E402
 from eth_account.messages import encode_typed_data  # noqa: E402
+from eth_utils.address import to_checksum_address  # noqa: E402
 
 RECORDED = Path(__file__).parents[1] / "vectors" / "betar.json"
 VECTORS: dict[str, Any] = json.loads(RECORDED.read_text())["x402"]
@@ -120,6 +124,39 @@ class RpcClient:
         return answer["result"] if "result" in answer else answer["error"]
 
 
+def settle_body(
+    chain: PrivateChain, made: token.Authorization, signature: bytes, **wanted: str
+) -> dict[str, Any]:
+    """What is posted to a facilitator: the authorization, and requirements that fit it unless ``wanted`` says else."""
+    payer, payee, contract = (
+        to_checksum_address(each) for each in (made.payer, made.payee, chain.plan.token)
+    )
+    requirements: dict[str, Any] = {
+        "scheme": "exact",
+        "network": f"eip155:{chain.plan.chain_id}",
+        "amount": str(made.value),
+        "asset": contract,
+        "payTo": payee,
+        "maxTimeoutSeconds": 60,
+        "extra": {"name": "USDC", "version": "2"},
+    }
+    requirements |= wanted
+    authorization = {
+        "from": payer,
+        "to": payee,
+        "value": str(made.value),
+        "validAfter": str(made.valid_after),
+        "validBefore": str(made.valid_before),
+        "nonce": "0x" + made.nonce.hex(),
+    }
+    payload = {"signature": "0x" + signature.hex(), "authorization": authorization}
+    return {
+        "x402Version": 2,
+        "paymentPayload": {"x402Version": 2, "accepted": requirements, "payload": payload},
+        "paymentRequirements": requirements,
+    }
+
+
 @pytest.fixture
 def chain() -> PrivateChain:
     return make_chain()
@@ -128,6 +165,12 @@ def chain() -> PrivateChain:
 @pytest.fixture
 async def chain_server(chain: PrivateChain) -> AsyncIterator[ChainServer]:
     async with ChainServer(chain) as server:
+        yield server
+
+
+@pytest.fixture
+async def facilitator(chain_server: ChainServer) -> AsyncIterator[FacilitatorServer]:
+    async with FacilitatorServer(Facilitator(RpcCaller(chain_server.url))) as server:
         yield server
 
 
