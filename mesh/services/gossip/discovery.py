@@ -33,6 +33,8 @@ LONGEST_WAIT_S: Final = 600.0
 """Between two lookups; twice as long each time that it did not help, and less by chance, so that nodes differ."""
 LONGEST_ANNOUNCE_WAIT_S: Final = 120.0
 """Between announcements that reached nobody; the DHT itself repeats those that went well."""
+MOVED_S: Final = 10.0
+"""How often own addresses are looked at: none leads to a node behind a NAT before a relay holds its reservation."""
 SEARCH_S: Final = 10.0
 DIALS_AT_ONCE: Final = 8
 MAX_DIALS: Final = 128
@@ -116,11 +118,17 @@ class Discovery:
 
     async def _announce(self, topic: str, key: Cid) -> None:
         wait_s = FIRST_WAIT_S
+        told: tuple[Multiaddr, ...] | None = None
         while True:
+            own = tuple(self._dials.host.own_addresses)
+            if own == told:
+                await asyncio.sleep(MOVED_S)
+                continue
             try:
                 if (await self._directory.provide(key)).reached:
                     self._counters.count("gossip.announced")
-                    return
+                    told, wait_s = own, FIRST_WAIT_S
+                    continue
             except MeshError as error:
                 log.debug("%r is not announced: %s", topic, error)
             await asyncio.sleep(wait_s)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
 from typing import Any, Protocol
 
 from mesh.identity.peer_id import PeerId
@@ -53,6 +53,10 @@ class Host(Protocol):
 
     def unprotect(self, peer: PeerId, tag: str) -> None:
         """Spare it no more for that."""
+
+    @property
+    def own_addresses(self) -> Sequence[Multiaddr]:
+        """Where others are told that this node is."""
 
     def record_of(self, peer: PeerId) -> bytes | None:
         """A peer's newest signed record, checked, in its envelope."""

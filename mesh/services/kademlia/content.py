@@ -119,7 +119,7 @@ class Content:
         return Message(MessageType.ADD_PROVIDER, key, provider_peers=[own]).encode()
 
     def _addresses(self) -> list[Multiaddr]:
-        addresses = self._search.membership.admits(self._host.own_addresses)
+        addresses = self._search.membership.told(self._host.own_addresses)
         if not addresses:
             raise UsageError("this node has no address that belongs to the network: listen on one first")
         return addresses
@@ -134,7 +134,7 @@ class Content:
                 continue
             if peer in seen:
                 continue
-            addresses = self._search.membership.admits(usable_addresses(each.addrs, peer))
+            addresses = self._search.membership.told(usable_addresses(each.addrs, peer))
             yield Provider(peer, tuple(addresses), now)
 
 

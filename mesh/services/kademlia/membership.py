@@ -19,7 +19,7 @@ from mesh.network.connection import Connection
 from mesh.protocols.kademlia import Admission, RoutingTable, candidate_of
 from mesh.protocols.kademlia.providers import Provider
 from mesh.protocols.kademlia.reply import closer_peer
-from mesh.services.kademlia.address_filter import Filter
+from mesh.services.kademlia.address_filter import Filter, with_relayed
 from mesh.services.kademlia.host import Host, Spawn
 from mesh.services.kademlia.links import Links
 from mesh.telemetry.counters import Counters
@@ -55,6 +55,7 @@ class Membership:
         self._links = links
         self._protocol = protocol
         self._admits = admits
+        self._told = with_relayed(admits)
         self._spawn = spawn
         self._counters = counters
         self._checking: set[PeerId] = set()
@@ -74,7 +75,7 @@ class Membership:
             return
         entry = self._table.get(peer)
         if entry is not None:
-            entry.payload = self._name(peer) or entry.payload
+            entry.payload = self._name(peer, self._admits) or entry.payload
         elif peer not in self._checking and len(self._checking) < MAX_CHECKS and self._candidate(peer):
             self._checking.add(peer)
             self._spawn(self._check(peer), "kademlia check")
@@ -120,7 +121,7 @@ class Membership:
 
     def own_name(self) -> bytes:
         """This node as others are told of it, encoded."""
-        addresses = self._admits(self._host.own_addresses)
+        addresses = self._told(self._host.own_addresses)
         return closer_peer(self.own_id, [each.to_bytes() for each in addresses], ConnectionType.CONNECTED)
 
     def name_of(self, peer_id: bytes, asker: PeerId) -> bytes | None:
@@ -134,15 +135,19 @@ class Membership:
         if peer == asker:
             return None
         entry = self._table.get(peer)
-        return entry.payload if entry is not None else self._name(peer)
+        return entry.payload if entry is not None else self._name(peer, self._told)
 
     def shown(self, provider: Provider) -> list[Multiaddr]:
         """A provider's addresses, or those known otherwise, that belong to the network."""
-        return self._admits(provider.addresses or self._host.addresses_of(provider.peer))
+        return self._told(provider.addresses or self._host.addresses_of(provider.peer))
 
     def admits(self, addresses: Iterable[Multiaddr]) -> list[Multiaddr]:
         """Those that belong to the network."""
         return self._admits(addresses)
+
+    def told(self, addresses: Iterable[Multiaddr]) -> list[Multiaddr]:
+        """Those that are told of a peer, or believed of it: they belong to the network, or to relays in it."""
+        return self._told(addresses)
 
     # -- within ------------------------------------------------------------------------------------------------------
 
@@ -157,16 +162,16 @@ class Membership:
         connection = self._host.connection_to(peer)
         if connection is None or not self._admits((connection.remote,)):
             return None
-        name = self._name(peer)
+        name = self._name(peer, self._admits)
         return (candidate_of(peer, (connection.remote,)), name) if name is not None else None
 
     def _rename(self, peer: PeerId) -> None:
         entry = self._table.get(peer)
         if entry is not None:
-            entry.payload = self._name(peer) or entry.payload
+            entry.payload = self._name(peer, self._admits) or entry.payload
 
-    def _name(self, peer: PeerId) -> bytes | None:
-        addresses = self._admits(self._host.addresses_of(peer))[:MAX_NAMED_ADDRESSES]
+    def _name(self, peer: PeerId, admits: Filter) -> bytes | None:
+        addresses = admits(self._host.addresses_of(peer))[:MAX_NAMED_ADDRESSES]
         if not addresses:
             return None
         connected = self._host.connection_to(peer) is not None

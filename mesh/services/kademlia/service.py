@@ -208,7 +208,7 @@ class Kademlia:
             given = [
                 address for each in told if each and each.candidate.peer == peer for address in each.addresses
             ]
-            addresses = self._membership.admits(usable_addresses(given, peer))
+            addresses = self._membership.told(usable_addresses(given, peer))
             named.update(dict.fromkeys(addresses[: min(MAX_TRIED_OF_ANSWER, MAX_TRIED - len(named))]))
             if fresh := named.keys() - dialling:
                 dialling.update(fresh)

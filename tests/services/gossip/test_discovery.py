@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+import pytest
+
 from mesh.codecs.gossip import Control, ExchangedPeer, Graft, Prune, Rpc
+from mesh.identity.keys import PrivateKey
+from mesh.identity.peer_id import PeerId
 from mesh.node import Node
-from mesh.services.gossip import ScoreSettings, Thresholds
+from mesh.services.gossip import ScoreSettings, Thresholds, discovery
 from mesh.services.gossip.discovery import topic_key
-from tests.network.live import MEMORY, Nodes, eventually
+from tests.network.live import MEMORY, PATIENCE_S, Nodes, eventually
 from tests.services.gossip.network import Stranger, gossip_node, make_node, meshed, stranger, take
 
 DHT: dict[str, Any] = {"mode": "server", "prefix": "/test"}
@@ -32,6 +37,32 @@ async def test_peers_of_a_topic_are_found_through_the_dht(nodes: Nodes) -> None:
     assert (await take(reader, 1))[0].data == b"found"
     await topics[0].leave()
     assert members[0].dht.providers.keys_of(members[0].peer_id) == []
+
+
+async def test_who_is_reached_elsewhere_by_now_is_announced_again(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(discovery, "MOVED_S", 0.01)
+    key = PrivateKey.generate()
+    place = f"/memory/4711/p2p/{PeerId.from_public_key(key.public)}"
+    hub = await nodes.start(MEMORY, **DHT)
+    member = await gossip_node(
+        nodes, MEMORY, others={**DHT, "relays": (place,), "always": True}, discover=True
+    )
+    await member.connect(hub.listen_addrs[0])
+    member.pubsub.join("moved")
+
+    async def announced() -> str:
+        found = [each async for each in hub.dht.find_providers(topic_key("moved"))]
+        return " ".join(str(address) for each in found for address in each.addresses)
+
+    await eventually(lambda: member.counters["gossip.announced"], "the announcement")
+    assert "p2p-circuit" not in await announced()
+    await nodes.start("/memory/4711", key=key, relay_serve=True)
+    await eventually(lambda: member.counters["gossip.announced"] > 1, "the second one")
+    async with asyncio.timeout(PATIENCE_S):  # announcements are not answered
+        while "p2p-circuit" not in await announced():  # noqa: ASYNC110 - at another node
+            await asyncio.sleep(0.01)
 
 
 async def test_without_a_dht_nothing_is_looked_for(nodes: Nodes) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mesh.multiformats.multiaddr import Multiaddr
-from mesh.services.kademlia.address_filter import FILTERS, address_filter
+from mesh.services.kademlia.address_filter import FILTERS, address_filter, with_relayed
 
 RELAY = "/p2p/12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA/p2p-circuit"
 PUBLIC = ["/ip4/8.8.8.8/tcp/4001", "/ip6/2606:4700::1/udp/4001/quic-v1", "/dns4/example.org/tcp/443/wss"]
@@ -26,6 +26,18 @@ ALL = [Multiaddr.parse(each) for each in (*PUBLIC, *PRIVATE, *NOWHERE, *RELAYED)
 )
 def test_what_belongs(name: str, kept: list[str]) -> None:
     assert list(map(str, FILTERS[name](iter(ALL)))) == kept
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("public", [*PUBLIC, RELAYED[0]]),
+        ("private", [*PRIVATE, RELAYED[1]]),
+        ("all", [*PUBLIC, *PRIVATE, *NOWHERE, *RELAYED]),
+    ],
+)
+def test_what_is_told_of_a_peer(name: str, kept: list[str]) -> None:
+    assert list(map(str, with_relayed(FILTERS[name])(iter(ALL)))) == kept
 
 
 @pytest.mark.parametrize(
