@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Final
 
 from mesh.config.rules import Section, count, seconds, switch
-from mesh.config.values import Setting, shape_of_api_listen
+from mesh.config.values import Setting, shape_of_address, shape_of_api_listen
 
 AGENT_API: Final = "127.0.0.1:4003"
 _WEB: Final = re.compile(r"(?:https?://[^\s/?#@]+(?:/[^\s?#]*)?)?")
@@ -72,6 +72,15 @@ class AgentSection(Section):
             choices=("code", "readme"),
         ),
     ] = ("code",)
+    rendezvous: Annotated[
+        tuple[str, ...],
+        Setting(
+            "Rendezvous points where this agent registers and looks for others. Each ends in /p2p/<peer id>.",
+            "list",
+            shape=shape_of_address,
+        ),
+    ] = ()
+    rendezvous_interval_s: Annotated[float, seconds("Time between two looks there.")] = 60.0
     announce_interval_s: Annotated[float, seconds("Time between two announcements of this agent.")] = 300.0
     announce_ttl_s: Annotated[float, seconds("An agent not heard of for so long leaves the directory.")] = (
         900.0

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from mesh.identity.peer_id import PeerId
     from mesh.multiformats.multiaddr import Multiaddr
 
-ADDRESS_KEYS = ("network.listen", "network.bootstrap")
+ADDRESS_KEYS = ("network.listen", "network.bootstrap", "agent.rendezvous")
 
 
 def parse_address(text: str, where: str) -> Multiaddr:

@@ -12,7 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import tomlkit
+
 from mesh.lab import Lab
+from tests.lab.punching import listening
 from tools.interop_peers.process import PeerProcess
 
 READY_S = 60.0
@@ -20,15 +23,7 @@ SOON_S = 60.0
 POLL_S = 0.2
 HOOK = 18789
 TOKEN = "token-of-the-gateway"
-SETTINGS = """
-[network]
-listen = ["/ip4/0.0.0.0/tcp/4001", "/ip4/0.0.0.0/udp/4001/quic-v1"]
-[agent]
-name = "{name}"
-gateway_url = "http://127.0.0.1:{hook}"
-gateway_token_file = "{folder}/gateway.token"
-wake_retry_s = 0.5
-"""
+Settings = dict[str, dict[str, Any]]
 
 
 class DaemonProcess:
@@ -116,12 +111,21 @@ class DaemonProcess:
 class LabAgent(DaemonProcess):
     """An agent daemon with a gateway beside it, which stands while the daemon is killed and started again."""
 
-    def __init__(self, lab: Lab, place: str, folder: Path, settings: str, name: str = "") -> None:
+    def __init__(self, lab: Lab, place: str, folder: Path, settings: Settings, name: str) -> None:
         super().__init__(lab, place, folder, "daemon", "--agent")
         folder.mkdir()
         (folder / "gateway.token").write_text(TOKEN)
-        general = SETTINGS.format(name=name or place, hook=HOOK, folder=folder)
-        (folder / "config.toml").write_text(general + settings)
+        general: Settings = {
+            "network": {"listen": listening("tcp,quic")},
+            "agent": {
+                "name": name,
+                "gateway_url": f"http://127.0.0.1:{HOOK}",
+                "gateway_token_file": str(folder / "gateway.token"),
+                "wake_retry_s": 0.5,
+            },
+        }
+        sections = {key: general.get(key, {}) | settings.get(key, {}) for key in general | settings}
+        (folder / "config.toml").write_text(tomlkit.dumps(sections))
         self.gateway = PeerProcess(*lab.command(place, sys.executable, "-m", "tests.lab.gateway", str(HOOK)))
 
     @contextlib.asynccontextmanager

@@ -12,17 +12,13 @@ import pytest
 
 from mesh.lab import Lab, SitePlan, kind_named
 from mesh.lab.topology import RELAY, RELAY_IP
-from tests.lab.agents import TOKEN, DaemonProcess, LabAgent
+from tests.lab.agents import TOKEN, DaemonProcess, LabAgent, Settings
 
-pytestmark = pytest.mark.usefixtures("laboratory")
+pytestmark = [pytest.mark.usefixtures("laboratory"), pytest.mark.timeout(300)]
 
 DELAY_MS = 10.0
 KINDS = ("port-restricted", "symmetric")
 PROVEN = ("stored", "delivered", "invoked", "resumed", "answered")
-SETTINGS = """
-[relay]
-relays = ["{relay}"]
-"""
 
 
 @contextlib.asynccontextmanager
@@ -31,7 +27,7 @@ async def two_agents(lab: Lab, folder: Path) -> AsyncIterator[tuple[LabAgent, La
     (folder / "relay").mkdir()
     serving = ("relay", "--topics", "agent", "--listen", "/ip4/0.0.0.0/tcp/4001")
     async with DaemonProcess(lab, RELAY, folder / "relay", *serving) as relay:
-        settings = SETTINGS.format(relay=f"/ip4/{RELAY_IP}/tcp/4001/p2p/{relay.peer}")
+        settings: Settings = {"relay": {"relays": [f"/ip4/{RELAY_IP}/tcp/4001/p2p/{relay.peer}"]}}
         alice = LabAgent(lab, "homeA", folder / "alice", settings, "Alice")
         bob = LabAgent(lab, "homeB", folder / "bob", settings, "Bob")
         async with alice.running(), bob.running():

@@ -16,6 +16,7 @@ module                what it is
 ``way``               what became of one message, as `why` tells it
 ``presence``          this agent among others, put together from the following
 ``announcing``        this agent's announcements: at start, when something changes, for newcomers, every 5 minutes
+``finding``           other agents at rendezvous points, where no pubsub reaches them
 ``status_sharing``    this node's status, every minute, and the last one of every other
 ``directory``         who announced what, until 15 minutes after we heard it
 ``topics``            the topics by name, in the code's spelling and in the README's; who may say what in them

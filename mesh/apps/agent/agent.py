@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from mesh.apps.agent.event_stream import EventStream
+from mesh.apps.agent.finding import Finding
 from mesh.apps.agent.housekeeping import keep_house
 from mesh.apps.agent.mail import Mail, now_ms
 from mesh.apps.agent.messenger import ask_ping
@@ -108,6 +109,10 @@ class Agent:
             await self.waking.start()
         self._presence.start()
         self._scope.spawn(keep_house(self._store, self.settings.agent), "housekeeping")
+        section = self.settings.agent
+        if section.rendezvous:
+            finding = Finding(self.node, section.rendezvous, section.rendezvous_interval_s)
+            self._scope.spawn(finding.run(), "finding")
 
     async def stop(self) -> None:
         """End everything in order; safe to call twice."""
