@@ -51,7 +51,7 @@ class Options:
 
 class Attempt:
     """``rng`` is the only randomness; ``identity`` is who the harness is. ``serves``: what it answers on streams that the
-    target opens, by protocol; identify lists them."""
+    target opens, by protocol; identify lists them. ``accepts`` False: those streams get no answer at all."""
 
     def __init__(self, case: Case, target: Target, options: Options) -> None:
         self.case = case
@@ -61,6 +61,7 @@ class Attempt:
         self.rng = random.Random(f"{options.seed}/{case.id}")
         self.identity = PrivateKey.from_seed(self.rng.randbytes(32))
         self.log = WireLog()
+        self.accepts = True
         self.about_us: Identify | None = None
         self.serves: dict[str, services.Serve] = {
             services.PUSH: services.take_everything,
@@ -155,7 +156,7 @@ class Attempt:
             names = (services.IDENTIFY, *serves)
             message = self.about_us or services.identify_message(identity or self.identity, names)
             serves[services.IDENTIFY] = services.answering_identify(message)
-        session = Session(channel, lambda stream: self.spawn(services.respond(stream, serves)))
+        session = Session(channel, lambda stream: self.spawn(services.respond(stream, serves)), self.accepts)
         self._sessions.append(session)
         return session
 

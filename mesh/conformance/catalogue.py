@@ -18,6 +18,11 @@ from mesh.conformance.cases import (
     tls_certificates,
     tls_handshake,
     tls_records,
+    yamux_closing,
+    yamux_frames,
+    yamux_liveness,
+    yamux_opening,
+    yamux_windows,
 )
 from mesh.errors import UsageError
 
@@ -33,6 +38,11 @@ MODULES = (
     tls_handshake,
     tls_certificates,
     tls_records,
+    yamux_frames,
+    yamux_opening,
+    yamux_windows,
+    yamux_closing,
+    yamux_liveness,
 )
 
 

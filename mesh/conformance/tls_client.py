@@ -123,7 +123,11 @@ class TlsChannel(ByteFlow):
         """The data, at most 16 KiB, encrypted and not sent."""
         if self._forger is not None:
             return self._forger.data(data)
-        self._connection.send(data)
+        try:
+            self._connection.send(data)
+        except SSL.Error as error:
+            self.end(f"TLS: {_words(error)}")
+            return b""
         self._records_sent += 1
         return self._drain()
 

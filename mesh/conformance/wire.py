@@ -22,6 +22,7 @@ class Wire(ByteFlow, asyncio.Protocol):
     def __init__(self, log: WireLog, limit_s: float) -> None:
         super().__init__("connection", log, limit_s)
         self._transport: asyncio.Transport | None = None
+        self._finished = False
 
     # -- asyncio's side ----------------------------------------------------------------------------------------------
 
@@ -48,13 +49,14 @@ class Wire(ByteFlow, asyncio.Protocol):
         return self._transport
 
     def send(self, data: bytes) -> None:
-        if not self.transport.is_closing():
+        if not self.transport.is_closing() and not self._finished:
             self.log.sent("tcp", data)
             self.transport.write(data)
 
     def finish(self) -> None:
         """End our side: a half close."""
         if not self.transport.is_closing() and self.transport.can_write_eof():
+            self._finished = True
             self.log.note("tcp", "FIN sent")
             self.transport.write_eof()
 

@@ -43,6 +43,8 @@ class Stream(ByteFlow):
         self.id = stream_id
         self.credit_bytes = INITIAL_WINDOW_BYTES
         self.acknowledged = False
+        self.updates = 0
+        self.frames_taken = 0
         self.grants = True
 
     def send(self, payload: bytes, flags: int = 0) -> None:
@@ -86,6 +88,7 @@ class Stream(ByteFlow):
 
     def take(self, frame: Frame) -> None:
         """A frame of this stream came."""
+        self.frames_taken += 1
         if frame.flags & ACK:
             self.acknowledged = True
         if frame.flags & RST:
@@ -93,6 +96,7 @@ class Stream(ByteFlow):
             return
         if frame.type == WINDOW_UPDATE:
             self.credit_bytes += frame.length
+            self.updates += bool(frame.length)
         elif frame.body:
             self.feed(frame.body)
             if self.grants:
@@ -108,13 +112,13 @@ class Session(Awaited):
     ``accepts``: acknowledge streams the target opens and hand them to ``on_stream``; ``answers_pings`` likewise.
     """
 
-    def __init__(self, below: ByteFlow, on_stream: Callable[[Stream], None]) -> None:
+    def __init__(self, below: ByteFlow, on_stream: Callable[[Stream], None], accepts: bool = True) -> None:
         super().__init__("session", below.log, below.limit_s)
         self.below = below
         self.frames: list[Frame] = []
         self.streams: dict[int, Stream] = {}
         self.go_away: int | None = None
-        self.accepts = True
+        self.accepts = accepts
         self.answers_pings = True
         self._on_stream = on_stream
         self._ids = itertools.count(1, 2)

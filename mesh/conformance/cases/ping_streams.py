@@ -1,0 +1,69 @@
+"""Streams of the ping protocol as a means to an end: whoever serves it reads, and writes back what it has read."""
+
+from __future__ import annotations
+
+import asyncio
+
+from mesh.codecs.ping import PING_BYTES
+from mesh.conformance import services
+from mesh.conformance.attempt import Attempt
+from mesh.conformance.verdict import Deviation
+from mesh.conformance.yamux_session import Session, Stream
+
+STALL_S = 1.0
+"""Without a frame for so long, a target is taken to have stopped."""
+
+
+async def ping_stream(attempt: Attempt, *, grants: bool = True) -> tuple[Session, Stream]:
+    """A ping stream on a fresh session; with ``grants`` False the target gets no credit beyond the first window."""
+    attempt.need(services.PING)
+    session = await attempt.session()
+    return session, await another(attempt, session, grants=grants)
+
+
+async def another(attempt: Attempt, session: Session, *, grants: bool = True) -> Stream:
+    """A further ping stream."""
+    stream = session.start()
+    stream.grants = grants
+    await attempt.prepared(stream.negotiate(services.PING), "ping stream")
+    return stream
+
+
+async def echoed(attempt: Attempt, stream: Stream, what: str = "echo") -> None:
+    """One ping there and back."""
+    payload = attempt.rng.randbytes(PING_BYTES)
+    stream.send(payload)
+    await echo_of(stream, payload, what)
+
+
+async def echo_of(stream: Stream, payload: bytes, what: str = "echo") -> None:
+    """The next bytes are these."""
+    if await stream.exactly(len(payload), what) != payload:
+        raise Deviation(f"{what} came back altered")
+
+
+async def settled(stream: Stream) -> None:
+    """Wait until nothing more comes on the stream."""
+    before = -1
+    while before != stream.total_bytes + stream.frames_taken:
+        before = stream.total_bytes + stream.frames_taken
+        await asyncio.sleep(STALL_S)
+
+
+async def stuffed(attempt: Attempt, size: int) -> tuple[Session, Stream, int]:
+    """A ping stream on which the target was sent up to ``size`` bytes within its window, and granted nothing for its
+    answers; the number of bytes it took, with all its credit used up unless that is ``size``."""
+    session, stream = await ping_stream(attempt, grants=False)
+    sent = 0
+    while sent < size:
+        room = min(size - sent, max(0, stream.credit_bytes))
+        if not room:
+            await settled(stream)
+            if stream.credit_bytes <= 0:
+                break
+            continue
+        stream.send(attempt.rng.randbytes(room))
+        sent += room
+        await asyncio.sleep(0)
+    await settled(stream)
+    return session, stream, sent
