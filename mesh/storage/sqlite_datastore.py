@@ -13,13 +13,13 @@ import contextlib
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
 from mesh.errors import StorageError, UsageError
-from mesh.storage.datastore import after_prefix, check_change
+from mesh.storage.datastore import MAX_KEY_BYTES, MAX_VALUE_BYTES, after_prefix, check_change
 from mesh.storage.sqlite_file import SqliteFile
 
 WRITES_AT_ONCE: Final = 64
@@ -33,8 +33,8 @@ _ENTRY_BYTES: Final = 256
 _APPLICATION: Final = int.from_bytes(b"mshd", "big")
 _VERSION: Final = 1
 _SCHEMA: Final = "CREATE TABLE entries (key BLOB PRIMARY KEY, value BLOB NOT NULL)"
-_PUT: Final = "INSERT INTO entries VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
-_DELETE: Final = "DELETE FROM entries WHERE key = ?"
+CHANGED_AT_ONCE: Final = 200
+"""Rows in one statement, which holds up Python only while it is prepared."""
 _SIZE: Final = "SELECT length(value) FROM entries WHERE key = ?"
 _GET: Final = "SELECT value FROM entries WHERE key = ?"
 
@@ -187,8 +187,10 @@ class SqliteDatastore:
         """See `Datastore.write`. Writes are committed in the order in which they were asked for."""
         size = 0
         for key, value in changes.items():
-            check_change(key, value)
-            size += len(key) + len(value or b"") + _ENTRY_BYTES
+            length = 0 if value is None else len(value)
+            if not 1 <= len(key) <= MAX_KEY_BYTES or length > MAX_VALUE_BYTES:
+                check_change(key, value)
+            size += len(key) + length + _ENTRY_BYTES
         async with self._turns:
             while self._reader is not None and self.waiting_bytes >= MAX_WAITING_BYTES:
                 self._room.clear()
@@ -248,14 +250,14 @@ class SqliteDatastore:
             self._tell(self._settle, writes, error)
 
     def _commit(self, writer: sqlite3.Connection, writes: list[_Write]) -> StorageError | None:
-        changes: dict[bytes, bytes | None] = {}
-        for write in writes:
-            changes.update(write.changes)
+        changes = writes[0].changes
+        if len(writes) > 1:
+            changes = {key: value for write in writes for key, value in write.changes.items()}
         try:
             with writer:
                 writer.execute("BEGIN IMMEDIATE")
-                writer.executemany(_PUT, [each for each in changes.items() if each[1] is not None])
-                writer.executemany(_DELETE, [(key,) for key, value in changes.items() if value is None])
+                _put(writer, [each for each in changes.items() if each[1] is not None])
+                _delete(writer, [key for key, value in changes.items() if value is None])
         except sqlite3.Error as cause:
             self.failures += 1
             return self._file.unwritable(cause)
@@ -267,6 +269,22 @@ class SqliteDatastore:
         """Have the loop call something; a loop that was closed first hears nothing."""
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(call, *arguments)  # type: ignore[arg-type]
+
+
+def _put(writer: sqlite3.Connection, rows: Sequence[tuple[bytes, bytes | None]]) -> None:
+    for start in range(0, len(rows), CHANGED_AT_ONCE):
+        some = rows[start : start + CHANGED_AT_ONCE]
+        places = ",".join(["(?,?)"] * len(some))
+        statement = (
+            f"INSERT INTO entries VALUES {places} ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+        )
+        writer.execute(statement, [part for row in some for part in row])
+
+
+def _delete(writer: sqlite3.Connection, keys: Sequence[bytes]) -> None:
+    for start in range(0, len(keys), CHANGED_AT_ONCE):
+        some = keys[start : start + CHANGED_AT_ONCE]
+        writer.execute(f"DELETE FROM entries WHERE key IN ({','.join('?' * len(some))})", some)
 
 
 def _bound(prefix: bytes) -> tuple[str, tuple[bytes, ...]]:

@@ -50,4 +50,6 @@ def read_block(block: Block) -> Change:
 
 def clean_key(key: str) -> str:
     """A key as datastores of the original have it: one leading slash, no empty, `.` or `..` parts."""
+    if key[:1] == "/" and "//" not in key and "/." not in key and key[-1] != "/":
+        return key
     return posixpath.normpath("/" + key.lstrip("/"))

@@ -8,7 +8,6 @@ is then never lost, and a crash between two steps costs nothing but work done tw
 
 from __future__ import annotations
 
-from base64 import b32decode
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -17,10 +16,9 @@ from mesh.codecs.crdt import MAX_HEADS, MAX_KEY_BYTES, Broadcast, Delta, Element
 from mesh.errors import DecodeError, StorageError, UsageError
 from mesh.ipld.block import Block, store_name
 from mesh.multiformats.cid import DAG_PB, Cid
-from mesh.multiformats.multihash import Multihash
 from mesh.protocols.crdt.branches import Branches, Source, canonical
 from mesh.protocols.crdt.delta import Change, clean_key, make_block, read_block
-from mesh.protocols.crdt.layout import ADOPTED, WANTED, Layout, read_number, write_number
+from mesh.protocols.crdt.layout import ADOPTED, WANTED, Layout, multihash_of, read_number, write_number
 from mesh.protocols.crdt.state import Draft, State
 from mesh.protocols.crdt.values import Mapping
 
@@ -65,7 +63,7 @@ Event = Changed | Refused
 
 class Replica:
     """A replica whose state is `state` below `namespace`; `find` reads a block of the own store. Heads that nobody
-    mentioned are told every `rebroadcast_s`.
+    mentioned are told every `rebroadcast_s`. `events` tells of changed keys while it is `watched`.
 
     Raises StorageError when the state cannot be read, and so may every method.
     """
@@ -85,7 +83,7 @@ class Replica:
         self._draft = Draft(state)
         self._find = find
         self._random = random
-        self._mapping = Mapping(self._draft, self._layout, self._delta_of)
+        self._mapping = Mapping(self._draft, self._layout)
         self._branches = Branches(self.is_merged)
         self._blocks: dict[Cid, Block] = {}
         self._told: list[Cid] = []
@@ -95,6 +93,7 @@ class Replica:
         self._heads = self._read_heads()
         self._rebroadcast_at = now + self._interval()
         self.counts = dict.fromkeys(COUNTERS, 0)
+        self.watched = True
         for _, value in self._draft.below(self._layout.all_wanted):
             tip = Cid.from_bytes(value[1:])
             if value[:1] == ADOPTED:
@@ -209,8 +208,8 @@ class Replica:
         """Nodes to fetch that were not named before; `arrived` or `unobtainable` answers each."""
         return self._branches.asked()
 
-    def arrived(self, block: Block, now: float) -> None:
-        """A wanted block has come; others are passed over."""
+    def arrived(self, block: Block, now: float, *, kept: bool = False) -> None:
+        """A wanted block has come, from the own store if it is `kept`; others are passed over."""
         cid = canonical(block.cid)
         if not self._branches.wants(cid):
             return
@@ -220,7 +219,8 @@ class Replica:
         except DecodeError as error:
             self._refuse(branch.tip, branch.source, f"{cid}: {error}", now)
             return
-        self._blocks[cid] = block
+        if not kept:
+            self._blocks[cid] = block
         if branch.tip == cid and not self._heads:
             self._adopt(change)
         if not self._branches.add(change, len(block.data), now):
@@ -251,7 +251,7 @@ class Replica:
     def _merge(self, change: Change) -> None:
         cid = canonical(change.cid)
         block = store_name(cid)
-        touched = self._mapping.merge(change.delta, block)
+        touched = self._mapping.merge(change)
         self._draft.put(self._layout.processed(block))
         for link in map(canonical, change.links):
             self._remove_head(link)
@@ -262,7 +262,8 @@ class Replica:
         if self._branches.merged(cid):
             self._draft.delete(self._layout.wanted(block))
         self.counts["merged"] += 1
-        self._events += [Changed(key, self._mapping.get(key)) for key in touched]
+        if self.watched:
+            self._events += [Changed(key, self._mapping.get(key)) for key in touched]
 
     def _refuse(self, tip: Cid, source: Source, reason: str, now: float) -> None:
         self.counts["branches_refused"] += 1
@@ -289,7 +290,7 @@ class Replica:
     def _read_heads(self) -> dict[Cid, int]:
         start = len(self._layout.heads)
         return {
-            _cid(key[start:].decode()): read_number(value)
+            Cid(1, DAG_PB, multihash_of(key[start - 1 :].decode())): read_number(value)
             for key, value in self._draft.below(self._layout.heads)
         }
 
@@ -343,9 +344,6 @@ class Replica:
 
     # -- blocks ------------------------------------------------------------------------------------------------------
 
-    def _delta_of(self, block: str) -> Delta:
-        return read_block(self._block(_cid(block[1:]))).delta
-
     def _block(self, cid: Cid) -> Block:
         found = self._blocks.get(cid) or self._find(cid)
         if found is None:
@@ -370,9 +368,3 @@ def read_broadcast(data: bytes) -> Sequence[Cid]:
 def write_broadcast(heads: Iterable[Cid]) -> bytes:
     """The message that tells of heads."""
     return Broadcast(heads=[Head(cid=each.to_bytes()) for each in heads]).encode()
-
-
-def _cid(block: str) -> Cid:
-    """The CID of a block's name without its slash."""
-    padded = block + "=" * (-len(block) % 8)
-    return Cid(1, DAG_PB, Multihash.from_bytes(b32decode(padded)))

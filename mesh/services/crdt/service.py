@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Protocol, Self
-from urllib.parse import quote
 
 from mesh.codecs.crdt import MAX_HEADS
 from mesh.errors import Closed, DecodeError, LimitError, MeshError, StorageError, UsageError
@@ -29,6 +28,7 @@ from mesh.protocols.crdt.replica import (
     write_broadcast,
 )
 from mesh.protocols.gossip import Verdict
+from mesh.services.crdt.kept import namespace_of, open_generation
 from mesh.services.crdt.pending import PendingState
 from mesh.services.crdt.watch import Watch
 from mesh.services.gossip import Message, Pubsub, Topic
@@ -87,7 +87,6 @@ class Crdt:
         source: BlockSource,
         counters: Counters,
         *,
-        namespace: str | None = None,
         rebroadcast_s: float = REBROADCAST_S,
     ) -> None:
         self.topic = topic
@@ -96,8 +95,8 @@ class Crdt:
         self._state = PendingState(blocks.datastore)
         self._source = source
         self._counters = counters
-        self._namespace = namespace or f"/crdt/{quote(topic, safe='')}"
         self._rebroadcast_s = rebroadcast_s
+        self._generation = 0
         self._replica: Replica | None = None
         self._joined: Topic | None = None
         self._scope: Scope | None = None
@@ -116,10 +115,11 @@ class Crdt:
     async def start(self, scope: Scope) -> None:
         """Read what is stored, join the topic, catch up. Raises StorageError, UsageError."""
         loop = asyncio.get_running_loop()
+        self._generation = await open_generation(self._blocks.datastore, self.topic)
         self._replica = Replica(
             self._state,
             self._blocks.get,
-            namespace=self._namespace,
+            namespace=namespace_of(self.topic, self._generation),
             rebroadcast_s=self._rebroadcast_s,
             random=random.random,
             now=loop.time(),
@@ -195,6 +195,7 @@ class Crdt:
 
     def watch(self, prefix: str = "/") -> Watch:
         """Changes at or below a key, from now on, of whoever made them."""
+        self._running().watched = True
         return Watch(clean_key(prefix), self._watches)
 
     def hear(self, broadcast: bytes) -> None:
@@ -341,6 +342,7 @@ class Crdt:
     def _step(self) -> bool:
         """Look up what is wanted, and merge; whether there is more to do at once."""
         replica, now = self._running(), asyncio.get_running_loop().time()
+        replica.watched = bool(self._watches)
         self._to_fetch += replica.wanted()
         looked_up = 0
         while self._to_fetch and looked_up < STEPS_AT_ONCE and self._fetching < FETCHES_AT_ONCE:
@@ -348,7 +350,8 @@ class Crdt:
             looked_up += 1
             block = self._blocks.get(cid)
             if block is not None:
-                replica.arrived(block, now)
+                replica.arrived(block, now, kept=True)
+                self._to_fetch += replica.wanted()
             elif self._scope is not None:
                 self._fetching += 1
                 self._scope.spawn(self._fetch(cid), "crdt block")
@@ -356,12 +359,18 @@ class Crdt:
         return more or looked_up > 0
 
     async def _fetch(self, cid: Cid) -> None:
+        """Get a block, and then what it alone leads to, without a detour through the disk and the other task."""
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(FETCH_S):
-                block = await self._source.get(cid)
-            await self._blocks.put(block)
-            self._running().arrived(block, loop.time())
+            while True:
+                async with asyncio.timeout(FETCH_S):
+                    block = await self._source.get(cid)
+                replica = self._running()
+                replica.arrived(block, loop.time())
+                self._to_fetch += replica.wanted()
+                if len(self._to_fetch) != 1 or self._blocks.has(self._to_fetch[0]):
+                    return
+                cid = self._to_fetch.popleft()
         except (MeshError, TimeoutError) as error:
             self._counters.count("crdt.unobtainable")
             log.debug("block %s of %s: %s", cid, self.topic, error)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from mesh.ipld.block import Block
+from mesh.multiformats import varint
 from mesh.multiformats.cid import Cid
+from mesh.protocols.crdt.layout import KNOWN, Shown, block_name
 from mesh.protocols.crdt.replica import Event, Replica
 
 
@@ -93,8 +95,30 @@ class Host:
         return dict(self.replica.below())
 
     def dump(self) -> list[dict[str, Any]]:
-        """The whole state as the vectors have it."""
-        return [
-            {"key": key.decode(), "value_hex": value.hex()}
-            for key, value in sorted(self.state.entries.items())
-        ]
+        """The whole state as the original would have it, and the vectors do."""
+        rows = original_rows(self.namespace, self.state.entries)
+        return [{"key": key, "value_hex": value.hex()} for key, value in sorted(rows.items())]
+
+
+def original_rows(namespace: str, entries: Mapping[bytes, bytes]) -> dict[str, bytes]:
+    """What the original keeps for the same knowledge (specification, section 5.9)."""
+    found: dict[str, bytes] = {}
+    for stored, row in entries.items():
+        kind, name = stored.decode()[len(namespace) + 1], stored.decode()[len(namespace) + 2 :]
+        key, _, block = name.rpartition("\0")
+        sets = f"{namespace}/s"
+        if kind in "hbw":
+            found[f"{namespace}/{kind}{name}"] = row
+        elif kind == "t":
+            found[f"{sets}/t{key}{block}"] = b""
+            if row == KNOWN:
+                found[f"{sets}/s{key}{block}"] = b""
+        elif kind == "e":
+            found[f"{sets}/s{key}{block}"] = b""
+        elif kind == "k":
+            shown = Shown.read(row)
+            if shown.visible is not None:
+                found[f"{sets}/s{name}{block_name(shown.block)}"] = b""
+                found[f"{sets}/k{name}/v"] = shown.visible
+                found[f"{sets}/k{name}/p"] = varint.encode(shown.height + 1)
+    return found

@@ -6,7 +6,7 @@ import pytest
 
 from mesh.codecs.crdt import MAX_KEY_BYTES, Delta, Element
 from mesh.errors import StorageError, UsageError
-from mesh.ipld.block import Block
+from mesh.ipld.block import Block, store_name
 from mesh.ipld.dag_pb import Link, Node
 from mesh.multiformats.cid import RAW, Cid
 from mesh.protocols.crdt import branches
@@ -144,15 +144,20 @@ def test_limits_of_local_changes() -> None:
     assert len(host.mapping) == 4
 
 
-def test_a_store_without_its_blocks_says_so() -> None:
+def test_merging_asks_for_no_block_of_the_past() -> None:
     host = Host()
     change(host, "/a", b"1")
     change(host, "/a", b"2")
     host.store.clear()
-    tombstone = Element(key="/a", id=host.replica._mapping.removal("/a")[0].id)
-    told(host, make_block(Delta(tombstones=[tombstone], priority=1), []))
-    with pytest.raises(StorageError, match="not in the store any more"):
-        host.replica.merge()
+    (newest,) = host.replica.heads
+    told(host, make_block(Delta(tombstones=[Element(key="/a", id=store_name(newest))], priority=1), []))
+    host.fetch()
+    assert host.mapping == {"/a": b"1"}
+
+
+def test_a_damaged_store_says_so() -> None:
+    host = Host()
+    change(host, "/a", b"1")
     damaged = {
         **host.state.entries,
         b"/crdt/h/CIQA4LLD3IBDYKHMMV7W3SG3V3QLKNNKLHUFJM25QMR3IAK4EHGEVCY": b"\x80",
@@ -160,3 +165,7 @@ def test_a_store_without_its_blocks_says_so() -> None:
     host.state.entries = damaged
     with pytest.raises(StorageError, match="damaged"):
         Replica(host.state, host.store.get, random=lambda: 0.5, now=0.0)
+    for row in (b"", b"\x09\x01\x00", b"\x00\x01\x22a", b"\x00"):
+        host.state.entries[b"/crdt/k/a"] = row
+        with pytest.raises(StorageError, match="damaged"):
+            host.replica.get("/a")

@@ -70,7 +70,7 @@ def test_every_step_of_two_replicas() -> None:
     hosts = {name: Host(namespace="/marketplace") for name in "AB"}
     for host in hosts.values():
         replica = host.replica
-        replica._mapping = Ordered(replica._draft, replica._layout, replica._delta_of)
+        replica._mapping = Ordered(replica._draft, replica._layout)
     for step in RECORDED["steps"]:
         host = hosts[step.get("replica") or step["to"]]
         if step["op"] == "deliver":

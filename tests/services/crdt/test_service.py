@@ -10,11 +10,13 @@ import pytest
 
 from mesh.codecs.crdt import Delta, Element
 from mesh.errors import LimitError, StorageError, UsageError
+from mesh.ipld.block import store_name
 from mesh.network.scope import Scope
 from mesh.protocols.crdt.delta import make_block
 from mesh.protocols.crdt.replica import Changed, write_broadcast
 from mesh.services.crdt import Crdt
 from mesh.services.crdt import watch as watching
+from mesh.services.crdt.kept import kept_heads
 from tests.network.live import PATIENCE_S, Nodes, eventually
 from tests.services.crdt.network import TOPIC, Replicas
 from tests.services.gossip.network import gossip_node, meshed
@@ -170,3 +172,21 @@ async def test_a_failed_write_ends_it(replicas: Replicas, monkeypatch: pytest.Mo
         await crdt.put("/a", b"1")
     with pytest.raises(StorageError, match="start it again"):
         crdt.get("/a")
+
+
+async def test_a_store_of_the_first_layout_is_merged_anew(replicas: Replicas) -> None:
+    old = await replicas.start("old")
+    for number in range(5):
+        await old.put(f"/{number}", b"1")
+    (head,) = old.status().heads
+    await old.stop()
+    datastore = replicas.stores[0].datastore
+    rows = {key: row async for key, row in datastore.scan(f"/crdt/{TOPIC}/".encode())}
+    first = {f"/crdt/{TOPIC}/h{store_name(head)}".encode(): b"\x05", f"/crdt/{TOPIC}/s/x".encode(): b""}
+    await datastore.write({**dict.fromkeys(rows), **first})
+    assert await kept_heads(datastore) == [head]
+    await old.start(Scope("again"))
+    await eventually(lambda: len(old.below()) == 5, "all is merged again")
+    assert list(old.status().heads) == [head]
+    assert not [key for key in first if datastore.get_now(key) is not None]
+    await old.stop()
