@@ -7,6 +7,9 @@ from functools import cache
 
 from mesh.conformance.case import Case, Section
 from mesh.conformance.cases import (
+    kademlia_limits,
+    kademlia_queries,
+    kademlia_storing,
     multistream_framing,
     multistream_header,
     multistream_proposals,
@@ -43,6 +46,9 @@ MODULES = (
     yamux_windows,
     yamux_closing,
     yamux_liveness,
+    kademlia_queries,
+    kademlia_storing,
+    kademlia_limits,
 )
 
 
