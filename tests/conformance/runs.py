@@ -22,15 +22,27 @@ SCALE = 3.0
 @asynccontextmanager
 async def node_under_test(*serve: str) -> AsyncIterator[Node]:
     """A node on TCP and QUIC of loopback with its default settings, and what ``serve`` names."""
-    config = Config()
-    listen = ("/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1")
+    config = _on_loopback(Config())
+    async with Node(replace(config, services=replace(config.services, serve=serve))) as node:
+        yield node
+
+
+@asynccontextmanager
+async def serving_node() -> AsyncIterator[Node]:
+    """The same with every protocol that the catalogue is about."""
+    config = _on_loopback(Config())
     config = replace(
         config,
-        network=replace(config.network, listen=listen),
-        services=replace(config.services, serve=serve),
+        kademlia=replace(config.kademlia, mode="server", addresses="all"),
+        services=replace(config.services, serve=("perf",)),
     )
     async with Node(config) as node:
         yield node
+
+
+def _on_loopback(config: Config) -> Config:
+    listen = ("/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1")
+    return replace(config, network=replace(config.network, listen=listen))
 
 
 def musts(*prefixes: str) -> list[Case]:

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from mesh.conformance.catalogue import select
+from mesh.conformance.runner import Report
 from mesh.conformance.verdict import Verdict
-from tests.conformance.runs import conform, musts, node_under_test, told
+from tests.conformance.runs import conform, musts, node_under_test, serving_node, told
+
+NOT_SERVED = ("multistream/4.7", "kad/3.8")
+"""About protocols that a node does not serve."""
 
 
-async def test_we_keep_every_must() -> None:
-    async with node_under_test("perf") as node:
-        report = await conform(str(node.listen_addrs[0]), musts())
+def all_pass(report: Report) -> None:
+    """Nothing else than passes, and a living node."""
     assert report.survived
     bad = [each for each in report.results if each.verdict is not Verdict.PASS]
     assert not bad, told(bad)
+
+
+async def test_we_keep_every_must() -> None:
+    cases = [each for each in musts() if each.id not in NOT_SERVED]
+    async with serving_node() as node:
+        all_pass(await conform(str(node.listen_addrs[0]), cases))
+
+
+async def test_we_keep_every_must_about_what_is_not_served() -> None:
+    async with node_under_test() as node:
+        all_pass(await conform(str(node.listen_addrs[0]), select(NOT_SERVED)))

@@ -59,7 +59,7 @@ async def empty(attempt: Attempt) -> str:
         await stream.ended("end of the stream", within_s=QUIET_S)
     except Deviation:
         await session.alive()
-    return f"{stream.total_bytes} bytes came; {stream.state}"
+    return f"{len(stream.buffer)} bytes came; {stream.state}"
 
 
 @SECTION.should(

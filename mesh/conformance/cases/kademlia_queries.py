@@ -80,9 +80,7 @@ async def no_id(attempt: Attempt) -> str:
     return await refused(*await opened(attempt), delimited.encode(find_node(b"").encode()))
 
 
-@SECTION.must(
-    5, "GET_VALUE unknown key", "no record, closerPeers", limit_s=5, source="kad-dht: GET_VALUE"
-)
+@SECTION.must(5, "GET_VALUE unknown key", "no record, closerPeers", limit_s=5, source="kad-dht: GET_VALUE")
 async def unknown_value(attempt: Attempt) -> None:
     _, stream = await opened(attempt)
     answer = await ask(stream, get_value(b"/pk/" + id_of(attempt.fresh_identity())))
@@ -105,9 +103,7 @@ async def providers(attempt: Attempt) -> str:
     return f"{len(peer_ids(answer.closer_peers, 'closerPeers'))} closer peers"
 
 
-@SECTION.may(
-    8, "GET_PROVIDERS key of 81 bytes", "reset or empty answer", limit_s=5, source="implementation"
-)
+@SECTION.may(8, "GET_PROVIDERS key of 81 bytes", "reset or empty answer", limit_s=5, source="implementation")
 async def long_key(attempt: Attempt) -> str:
     session, stream = await opened(attempt)
     stream.send(delimited.encode(get_providers(attempt.rng.randbytes(81)).encode()))
@@ -181,5 +177,3 @@ def distance(key: bytes, peer: PeerId) -> int:
     """The exclusive or of the hashes, as a number."""
     ours, theirs = (hashlib.sha256(each).digest() for each in (key, peer.to_bytes()))
     return int.from_bytes(ours, "big") ^ int.from_bytes(theirs, "big")
-
-

@@ -81,9 +81,7 @@ async def good_again(attempt: Attempt) -> None:
         raise Deviation("the value that was put does not come back")
 
 
-@SECTION.must(
-    3, "PUT_VALUE with wrong key for /pk/", "refused", limit_s=5, source="kad-dht: validation"
-)
+@SECTION.must(3, "PUT_VALUE with wrong key for /pk/", "refused", limit_s=5, source="kad-dht: validation")
 async def wrong_key(attempt: Attempt) -> str:
     key, _ = public_key_record(attempt.fresh_identity())
     _, value = public_key_record(attempt.identity)
@@ -110,7 +108,9 @@ async def no_namespace(attempt: Attempt) -> str:
     return await refused(session, stream, delimited.encode(request.encode()))
 
 
-def name_record(attempt: Attempt, identity: PrivateKey, sequence: int, expires_s: float) -> tuple[bytes, bytes]:
+def name_record(
+    attempt: Attempt, identity: PrivateKey, sequence: int, expires_s: float
+) -> tuple[bytes, bytes]:
     """Key and value of `/ipns/`; ``expires_s`` from now. Skips unless the target keeps such records at all."""
     value = b"/ipfs/bafkqaaa"
     record = ipns.create(identity, value, sequence, round(time.time()) + expires_s)
@@ -198,9 +198,7 @@ async def provide_for_another(attempt: Attempt) -> str:
     session, stream = await opened(attempt)
     key, other = multihash(attempt.rng.randbytes(16)), id_of(attempt.fresh_identity())
     twin = await session.open(protocol_of(attempt))
-    twin.send(
-        delimited.encode(add_provider(key, id_of(attempt.identity), [our_address(attempt)]).encode())
-    )
+    twin.send(delimited.encode(add_provider(key, id_of(attempt.identity), [our_address(attempt)]).encode()))
     await ask(twin, get_providers(key), "answer to GET_PROVIDERS")
     stream.send(delimited.encode(add_provider(key, other, [our_address(attempt)]).encode()))
     stream.finish()
@@ -231,9 +229,7 @@ async def provide_without_address(attempt: Attempt) -> str:
 async def provide_broken_address(attempt: Attempt) -> None:
     session, stream = await opened(attempt)
     key, us = multihash(attempt.rng.randbytes(16)), id_of(attempt.identity)
-    stream.send(
-        delimited.encode(add_provider(key, us, [BROKEN_ADDRESS, our_address(attempt)]).encode())
-    )
+    stream.send(delimited.encode(add_provider(key, us, [BROKEN_ADDRESS, our_address(attempt)]).encode()))
     stream.finish()
     await stream.ended("end of the stream")
     if us not in await providers_of(session, attempt, key):
