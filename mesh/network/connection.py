@@ -342,8 +342,9 @@ class Connection:
         if state.dead:
             resources.close()
             return
-        for token in negotiation.output():
-            session.send(state, token)
+        if not state.queued_bytes:  # else the header leaves with the answer to what has come
+            for token in negotiation.output():
+                session.send(state, token)
         self._watch_negotiation(stream)
         self._environment.counters.count("stream.inbound")
 
@@ -423,8 +424,7 @@ class Connection:
         """A closed stream waits for the peer's end."""
         if self._lingering is None:
             self._lingering = {}
-        self._lingering.setdefault(stream, time.monotonic() + LINGER_S)
-        self._driver.arm()
+        self._driver.arm_by(self._lingering.setdefault(stream, time.monotonic() + LINGER_S))
 
     def stream_finished(self, stream: Stream) -> None:
         """Nothing about this stream is timed any more."""
@@ -454,8 +454,8 @@ class Connection:
     def _watch_negotiation(self, stream: Stream) -> None:
         if self._negotiating is None:
             self._negotiating = {}
-        self._negotiating[stream] = time.monotonic() + self._environment.negotiate_timeout_s
-        self._driver.arm()
+        deadline = self._negotiating[stream] = time.monotonic() + self._environment.negotiate_timeout_s
+        self._driver.arm_by(deadline)
 
     async def _serve(self, handler: Handler, stream: Stream) -> None:
         try:

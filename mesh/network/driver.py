@@ -308,6 +308,11 @@ class Driver(Pump, asyncio.BufferedProtocol):
         if self.paused and self.transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
             self.abort(NetworkError("the peer does not read: too many answers wait for it"))
 
+    def arm_by(self, deadline: float) -> None:
+        """The owner has a deadline more."""
+        if self._timer is None or deadline < self._timer_at:
+            self.arm()
+
     def arm(self) -> None:
         """Set the timer to the stack's next deadline, if that is before the one it is set to."""
         if self._ending is not None:

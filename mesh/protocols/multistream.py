@@ -32,7 +32,13 @@ def opening(protocol: str) -> bytes:
     return codec.encode_token(HEADER) + codec.encode_token(protocol)
 
 
+@lru_cache(maxsize=1024)
+def _token(protocol: str) -> bytes:
+    return codec.encode_token(protocol)
+
+
 _HEADER_TOKEN = codec.encode_token(HEADER)
+_HEADER_BYTES = len(_HEADER_TOKEN)
 _NOT_AVAILABLE_TOKEN = codec.encode_token(NOT_AVAILABLE)
 
 
@@ -109,7 +115,8 @@ class _Negotiation:
 class Initiator(_Negotiation):
     """Proposes protocols in order of liking until one is accepted.
 
-    ``protocols`` must not be empty. Refusal of all ends in `Failed` with `ProtocolNotSupported`.
+    ``protocols`` must not be empty. Refusal of all ends in `Failed` with `ProtocolNotSupported`. An answer that agrees
+    and comes in one piece is not taken apart.
     """
 
     __slots__ = ("_proposed", "_protocols")
@@ -121,6 +128,15 @@ class Initiator(_Negotiation):
         self._protocols = protocols
         self._proposed = 0
         self._output.append(opening(protocols[0]))
+
+    def receive(self, data: Buffer) -> None:
+        if not self._header_seen and not self._buffer and type(data) is bytes:
+            protocol = self._protocols[0]
+            agreed = opening(protocol)
+            if data.startswith(agreed):
+                self.outcome = Selected(protocol, data[len(agreed) :])
+                return
+        super().receive(data)
 
     def _take(self, token: str, offset: int) -> None:
         proposal = self._protocols[self._proposed]
@@ -137,8 +153,23 @@ class Initiator(_Negotiation):
             self.outcome = Failed(error)
 
 
+def _opened(data: bytes | bytearray) -> tuple[str, int]:
+    """The proposal of an opening that is whole, and its end; end 0 where it is not, or where it has to be looked at."""
+    if not data.startswith(_HEADER_TOKEN) or len(data) == _HEADER_BYTES:
+        return "", 0
+    start = _HEADER_BYTES + 1
+    end = start + data[_HEADER_BYTES]
+    if not start < end <= min(len(data), start + 127) or data[end - 1] != 0x0A:
+        return "", 0
+    try:
+        return data[start : end - 1].decode(), end
+    except UnicodeDecodeError:
+        return "", 0
+
+
 class Responder(_Negotiation):
-    """Accepts the first proposal for which ``supports`` holds and answers `na` to others."""
+    """Accepts the first proposal for which ``supports`` holds and answers `na` to others. An opening that comes in one
+    piece is not taken apart."""
 
     __slots__ = ("_refused", "_supports")
 
@@ -148,9 +179,18 @@ class Responder(_Negotiation):
         self._refused = 0
         self._output.append(_HEADER_TOKEN)
 
+    def receive(self, data: Buffer) -> None:
+        if not self._header_seen and not self._buffer and type(data) is not memoryview:
+            proposal, end = _opened(data)
+            if end and self._supports(proposal):
+                self._output.append(_token(proposal))
+                self.outcome = Selected(proposal, bytes(data[end:]))
+                return
+        super().receive(data)
+
     def _take(self, token: str, offset: int) -> None:
         if self._supports(token):
-            self._output.append(codec.encode_token(token))
+            self._output.append(_token(token))
             self._select(token, offset)
             return
         self._refused += 1

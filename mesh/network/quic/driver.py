@@ -241,6 +241,11 @@ class QuicDriver(Pump):
             self._ending = error
         self._finish()
 
+    def arm_by(self, deadline: float) -> None:
+        """The owner has a deadline more."""
+        if self._timer is None or deadline < self._timer_at:
+            self.arm()
+
     def arm(self) -> None:
         """Set the timer to the next deadline, if that is before the one it is set to."""
         if self._lost:
