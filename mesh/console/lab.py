@@ -130,7 +130,8 @@ def matrix(
     markdown: Annotated[bool, typer.Option("--markdown", help="The table in Markdown.")] = False,
     json: JsonOption = False,
 ) -> int:
-    """Run COMMAND for every pair of kinds of NAT, in a new laboratory each time.
+    """Run COMMAND for every pair of kinds of NAT, in a new laboratory each time. SIGINT and SIGTERM end it with the
+    tries under way.
 
     The last line of its output may be a word for how it ended, and seconds: the table has how often, and the median.
     """
@@ -140,13 +141,17 @@ def matrix(
     )
     _need(delay=delay > 0)
     trials = [each for each in recorded(record) if each.name in set(wanted.names())] if record else []
-    for trial in run_matrix(wanted, jobs=jobs, done={each.name for each in trials}):
-        trials.append(trial)
-        if record is not None:
-            add_record(record, trial)
-        if not json:
-            say(_line(trial))
-            sys.stdout.flush()
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        for trial in run_matrix(wanted, jobs=jobs, done={each.name for each in trials}):
+            trials.append(trial)
+            if record is not None:
+                add_record(record, trial)
+            if not json:
+                say(_line(trial))
+                sys.stdout.flush()
+    finally:
+        signal.signal(signal.SIGTERM, before)
     if json:
         say_json({"trials": [asdict(each) for each in trials]})
     else:

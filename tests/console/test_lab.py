@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,6 +59,21 @@ def test_up_exec_and_term() -> None:
 def test_exec_names_the_places_there_are(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["lab", "exec", "homeZ", "true"]) == 2
     assert "0 places are called 'homeZ'" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("laboratory")
+def test_a_matrix_that_is_terminated_leaves_nothing(tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    words = [*MESH, "matrix", "--kinds", "b", "--tries", "5", "sh", "-c", f"echo > {begun}; sleep 1"]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as matrix:
+        deadline = time.monotonic() + 20
+        while not begun.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert any(f"meshlab{matrix.pid}-" in each for each in namespaces.named_ours())
+        matrix.terminate()
+        assert matrix.wait(20) == 130
+        assert not any(f"meshlab{matrix.pid}-" in each for each in namespaces.named_ours())
 
 
 @pytest.mark.usefixtures("laboratory")
