@@ -24,6 +24,8 @@ from mesh.conformance.yamux_session import Session, Stream
 from mesh.errors import DecodeError
 from mesh.framing.delimited import DelimitedReader
 from mesh.identity.keys import PrivateKey
+from mesh.multiformats.multiaddr import Multiaddr
+from mesh.network.addresses import tcp_address
 from mesh.protocols.multistream import HEADER
 from mesh.protocols.yamux import PROTOCOL_ID as YAMUX
 
@@ -115,6 +117,10 @@ class Attempt:
         """Skip unless the target speaks `noise` or `tls`, as ``name`` says."""
         if name not in self.target.securities:
             raise Skipped(f"the target does not speak {name}")
+
+    def own_address(self) -> Multiaddr:
+        """This end of the case's last TCP connection."""
+        return tcp_address(self._wires[-1].transport.get_extra_info("sockname"))
 
     async def wire(self) -> Wire:
         """A bare TCP connection."""

@@ -7,6 +7,8 @@ from functools import cache
 
 from mesh.conformance.case import Case, Section
 from mesh.conformance.cases import (
+    identify_answers,
+    identify_push,
     kademlia_limits,
     kademlia_queries,
     kademlia_storing,
@@ -18,6 +20,8 @@ from mesh.conformance.cases import (
     noise_identity,
     noise_muxers,
     noise_records,
+    perf_transfer,
+    ping_echo,
     tls_certificates,
     tls_handshake,
     tls_records,
@@ -46,6 +50,10 @@ MODULES = (
     yamux_windows,
     yamux_closing,
     yamux_liveness,
+    identify_answers,
+    identify_push,
+    ping_echo,
+    perf_transfer,
     kademlia_queries,
     kademlia_storing,
     kademlia_limits,
