@@ -25,6 +25,7 @@ How to write one:
 4. Accept every ending that the specification allows: `ended` takes FIN, RST and a go away frame alike.
 5. Flags: `harmful=True` floods or makes the target allocate, `slow=True` takes over ten seconds, `needs=(...)` are
    protocols without which the case is skipped, `hurts=True` asks for a health check behind it (negative cases).
+   Cases of one ``lane`` run one after another: those that share a topic of the target, or a limit of it.
    ``transport="quic"`` is for cases that need the target's QUIC address; all others get its TCP address.
 6. Draw all randomness from `attempt.rng`, so that a case can be repeated by its id and seed.
 7. Name the new module in `mesh.conformance.catalogue`.

@@ -34,6 +34,7 @@ class Case:
     transport: str = "tcp"
     security: str = ""
     mirrored: bool = False
+    lane: str = ""
 
     @property
     def suite(self) -> str:
@@ -62,6 +63,7 @@ class Section:
     security: str = ""
     needs: tuple[str, ...] = ()
     hurts: bool = False
+    lane: str = ""
     cases: list[Case] = field(default_factory=list)
 
     def must(
@@ -87,6 +89,7 @@ class Section:
             "transport": self.transport,
             "needs": self.needs,
             "hurts": self.hurts,
+            "lane": self.lane,
             "security": self.security,
         }
         settings |= flags

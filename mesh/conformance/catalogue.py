@@ -7,6 +7,10 @@ from functools import cache
 
 from mesh.conformance.case import Case, Section
 from mesh.conformance.cases import (
+    gossip_advisories,
+    gossip_mesh,
+    gossip_messages,
+    gossip_streams,
     identify_answers,
     identify_push,
     kademlia_limits,
@@ -53,10 +57,14 @@ MODULES = (
     identify_answers,
     identify_push,
     ping_echo,
-    perf_transfer,
     kademlia_queries,
     kademlia_storing,
     kademlia_limits,
+    gossip_streams,
+    gossip_messages,
+    gossip_mesh,
+    gossip_advisories,
+    perf_transfer,
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import struct
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -91,9 +91,8 @@ class Runner:
         alone = [each for each in self._plan.cases if each.harmful]
         together = [each for each in self._plan.cases if not each.harmful]
         together.sort(key=lambda each: not each.slow)
-        queue = iter(together)
         async with asyncio.TaskGroup() as group:
-            for _ in range(self._jobs):
+            for queue in self._queues(together):
                 group.create_task(self._work(queue))
         for case in alone:
             await self._take(case)
@@ -104,8 +103,17 @@ class Runner:
         report.seconds = time.monotonic() - began
         return report
 
-    async def _work(self, queue: object) -> None:
-        for case in queue:  # type: ignore[attr-defined]
+    def _queues(self, together: Sequence[Case]) -> list[Iterator[Case]]:
+        """What each worker takes from: a queue a lane, and one for all other cases; a single one for a single job."""
+        if self._jobs == 1:
+            return [iter(together)]
+        lanes = dict.fromkeys(each.lane for each in together if each.lane)
+        shared = iter([each for each in together if not each.lane])
+        own = [iter([each for each in together if each.lane == lane]) for lane in lanes]
+        return [*own, *[shared] * self._jobs]
+
+    async def _work(self, queue: Iterator[Case]) -> None:
+        for case in queue:
             await self._take(case)
 
     async def _take(self, case: Case) -> None:

@@ -33,10 +33,12 @@ async def serving_node() -> AsyncIterator[Node]:
     config = _on_loopback(Config())
     config = replace(
         config,
+        gossip=replace(config.gossip, enabled=True),
         kademlia=replace(config.kademlia, mode="server", addresses="all"),
         services=replace(config.services, serve=("perf",)),
     )
-    async with Node(config) as node:
+    async with Node(config) as node, node.pubsub.join("conform") as topic:
+        topic.subscribe()
         yield node
 
 

@@ -18,15 +18,13 @@ from mesh.conformance.kademlia_client import (
     opened,
     refused,
 )
+from mesh.conformance.protobuf_fields import NOT_PROTOBUF, UNKNOWN_FIELDS
 from mesh.conformance.verdict import Deviation, Skipped
 from mesh.framing import delimited
 from mesh.multiformats import varint
 from mesh.protocols.multistream import HEADER, NOT_AVAILABLE
 
 SECTION = Section("kad/3", "Limits", "kad-dht", hurts=True)
-UNKNOWN_FIELDS = b"\xf8\x7f\x07" + b"\xf2\x7f\x05hello"
-"""Field 2047 as a number, field 2046 as bytes."""
-NOT_PROTOBUF = b"\x0a\xff\xff\xff\xff\xff"
 MANY_REQUESTS = 1000
 PIECES = 20
 QUIET_S = 1.0
