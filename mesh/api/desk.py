@@ -20,15 +20,17 @@ from mesh.telemetry.reachability_metrics import ReachabilityReading
 from mesh.telemetry.relay_metrics import RelayReading
 
 if TYPE_CHECKING:
+    from mesh.apps.beam.beam import Beam
     from mesh.apps.lethean.service import LetheanService
 
 
 class Desk:
     """A running node as the routes see it."""
 
-    def __init__(self, node: Node, lethean: LetheanService | None = None) -> None:
+    def __init__(self, node: Node, lethean: LetheanService | None = None, beam: Beam | None = None) -> None:
         self.node = node
         self.lethean = lethean
+        self.beam = beam
         self.watch = Watch(node)
         self.diagnosis = Diagnosis(node, NodeHost(node).make_stranger)
         self.metrics = Metrics(self.readings)

@@ -25,6 +25,7 @@ from mesh.errors import UsageError
 from mesh.node import Node
 
 if TYPE_CHECKING:
+    from mesh.apps.beam.beam import Beam
     from mesh.apps.lethean.service import LetheanService
 
 FILE_NAME: Final = "api.json"
@@ -39,9 +40,14 @@ class ControlApi:
     anew. ``url`` and ``token`` hold from `start` to `stop`."""
 
     def __init__(
-        self, node: Node, listen: str, folder: Path | None = None, lethean: LetheanService | None = None
+        self,
+        node: Node,
+        listen: str,
+        folder: Path | None = None,
+        lethean: LetheanService | None = None,
+        beam: Beam | None = None,
     ) -> None:
-        self._desk = Desk(node, lethean)
+        self._desk = Desk(node, lethean, beam)
         self._listen = listen
         self._folder = folder
         self._metrics = node.config.api.metrics

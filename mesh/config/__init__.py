@@ -6,6 +6,7 @@
 """
 
 from mesh.config.agent import AgentSection
+from mesh.config.beam import BeamSection
 from mesh.config.blocks import BlocksSection
 from mesh.config.discovery import KeepingSection, MdnsSection, PexSection, RendezvousSection
 from mesh.config.lethean import LetheanSection
@@ -36,6 +37,7 @@ __all__ = [
     "AgentSection",
     "ApiSection",
     "AutonatSection",
+    "BeamSection",
     "BlocksSection",
     "Config",
     "ConnectionsSection",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from mesh.config.agent import AgentSection
+from mesh.config.beam import BeamSection
 from mesh.config.blocks import BlocksSection
 from mesh.config.discovery import KeepingSection, MdnsSection, PexSection, RendezvousSection
 from mesh.config.lethean import LetheanSection
@@ -421,6 +422,7 @@ class Config:
     lethean: LetheanSection = field(default_factory=LetheanSection)
     agent: AgentSection = field(default_factory=AgentSection)
     market: MarketSection = field(default_factory=MarketSection)
+    beam: BeamSection = field(default_factory=BeamSection)
     services: ServicesSection = field(default_factory=ServicesSection)
     api: ApiSection = field(default_factory=ApiSection)
     log: LogSection = field(default_factory=LogSection)
@@ -455,6 +457,7 @@ SECTIONS: dict[str, type[Section]] = {
     "lethean": LetheanSection,
     "agent": AgentSection,
     "market": MarketSection,
+    "beam": BeamSection,
     "services": ServicesSection,
     "api": ApiSection,
     "log": LogSection,

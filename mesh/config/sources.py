@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from mesh.config.beam import ALIASES, IN_MILLISECONDS
 from mesh.config.profiles import profile_named
 from mesh.config.rules import settings_of
 from mesh.config.sections import SECTIONS, Config, every_setting, value_of
@@ -67,6 +68,7 @@ def load(
     layers = (
         _from_profile(profile),
         _from_file(file),
+        _from_aliases(environment),
         _from_environment(environment),
         _from_flags(flags or {}),
     )
@@ -173,6 +175,14 @@ def _from_environment(environ: Mapping[str, str]) -> Entries:
             yield names[variable], environ[variable], origin
         elif (hint := near(variable, list(names), alike=0.8)) or _names_a_section(variable):
             raise _fault(origin, f"unknown setting{hint}")
+
+
+def _from_aliases(environ: Mapping[str, str]) -> Entries:
+    """Beam's own variables; those of this program win over them."""
+    for variable, key in ALIASES.items():
+        text = environ.get(variable)
+        if text is not None:
+            yield key, f"{text} ms" if variable in IN_MILLISECONDS else text, Origin("environment", variable)
 
 
 def _from_flags(flags: Mapping[str, object]) -> Entries:

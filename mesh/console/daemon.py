@@ -15,6 +15,12 @@ ServeOption = Annotated[
 BlocksOption = Annotated[
     bool | None, typer.Option("--blocks/--no-blocks", help="Keep blocks and exchange them with peers. [no]")
 ]
+PubsubOption = Annotated[
+    bool | None, typer.Option("--pubsub/--no-pubsub", help="Speak pubsub with peers that do. [no]")
+]
+BeamOption = Annotated[
+    bool | None, typer.Option("--beam/--no-beam", help="Take part in Beam's service network. [no]")
+]
 
 
 def daemon(
@@ -39,9 +45,7 @@ def daemon(
     dht: Annotated[
         str | None, typer.Option(metavar="MODE", help="Part in the DHT: off, client, server or auto. [off]")
     ] = None,
-    pubsub: Annotated[
-        bool | None, typer.Option("--pubsub/--no-pubsub", help="Speak pubsub with peers that do. [no]")
-    ] = None,
+    pubsub: PubsubOption = None,
     blocks: BlocksOption = None,
     agent: Annotated[
         bool | None,
@@ -52,6 +56,7 @@ def daemon(
     agent_api: Annotated[
         str | None, typer.Option(metavar="HOST:PORT|off", help="Address of the agent API. [127.0.0.1:4003]")
     ] = None,
+    beam: BeamOption = None,
     serve: ServeOption = None,
     log_level: Annotated[
         str | None, typer.Option(metavar="LEVEL", help="debug, info, warning, error or critical.")
@@ -71,6 +76,7 @@ def daemon(
             "blocks.exchange": blocks,
             "agent.enabled": agent,
             "agent.api": agent_api,
+            "beam.enabled": beam,
             "services.serve": serve,
             "log.level": log_level,
             "log.format": log_format,

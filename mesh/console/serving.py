@@ -17,6 +17,7 @@ from mesh.errors import AddressInUse
 
 if TYPE_CHECKING:
     from mesh.api.agent_server import AgentApi
+    from mesh.apps.beam.beam import Beam
     from mesh.apps.lethean.service import LetheanService
     from mesh.config import Loaded
     from mesh.identity.keys import PrivateKey
@@ -30,7 +31,7 @@ API_LISTEN = "127.0.0.1:4003"
 API_LISTEN_BESIDE_AGENT = "127.0.0.1:4004"
 """The same for an agent daemon, whose own API is at that port by its protocol's custom."""
 
-StartControl = Callable[[AsyncExitStack, "Node", "LetheanService | None"], Awaitable[str]]
+StartControl = Callable[[AsyncExitStack, "Node", "LetheanService | None", "Beam | None"], Awaitable[str]]
 
 
 async def serve(loaded: Loaded, key: PrivateKey) -> int:
@@ -39,7 +40,7 @@ async def serve(loaded: Loaded, key: PrivateKey) -> int:
 
     stop = StopSignal()
     stop.install()
-    loaded = _with_pubsub(loaded)
+    loaded = _with_beam(_with_pubsub(loaded))
     try:
         async with AsyncExitStack() as stack:
             log.info("up to %d descriptors may be open", raise_descriptor_limit())
@@ -47,8 +48,9 @@ async def serve(loaded: Loaded, key: PrivateKey) -> int:
             node = await _started(stack, loaded, key)
             lethean = await _start_lethean(stack, loaded, node)
             agent_api = await _start_agent(stack, loaded, node)
+            beam = await _start_beam(stack, node)
             _pass_on_topics(stack, node)
-            url = await control(stack, node, lethean) if control is not None else ""
+            url = await control(stack, node, lethean, beam) if control is not None else ""
             _announce(node, lethean, agent_api, url)
             await stop.wait()
     except asyncio.CancelledError:
@@ -94,6 +96,32 @@ def _with_pubsub(loaded: Loaded) -> Loaded:
     return replace(loaded, config=replace(config, gossip=replace(config.gossip, enabled=True)))
 
 
+def _with_beam(loaded: Loaded) -> Loaded:
+    """What taking part in Beam's network turns on, where nobody chose otherwise: its DHT, and what its level of
+    participation does for others."""
+    section = loaded.config.beam
+    if not section.enabled:
+        return loaded
+    from mesh.apps.beam.levels import defaults_of
+    from mesh.config.sources import updated
+
+    config = loaded.config
+    for key, value in defaults_of(section.participation).items():
+        if loaded.is_default(key):
+            config = updated(config, key, value)
+    return replace(loaded, config=config)
+
+
+async def _start_beam(stack: AsyncExitStack, node: Node) -> Beam | None:
+    """Beam's service network, if the settings want it."""
+    section = node.config.beam
+    if not section.enabled:
+        return None
+    from mesh.apps.beam.beam import Beam
+
+    return await stack.enter_async_context(Beam(node, section))
+
+
 async def _start_agent(stack: AsyncExitStack, loaded: Loaded, node: Node) -> AgentApi | None:
     """The agent daemon and its API, if the settings want them."""
     section = loaded.config.agent
@@ -129,15 +157,17 @@ def _control_of(loaded: Loaded) -> StartControl | None:
         return None
     from mesh.api.server import ControlApi
 
-    async def start(stack: AsyncExitStack, node: Node, lethean: LetheanService | None) -> str:
+    async def start(
+        stack: AsyncExitStack, node: Node, lethean: LetheanService | None, beam: Beam | None
+    ) -> str:
         folder = loaded.config.node.path
         try:
-            return (await stack.enter_async_context(ControlApi(node, listen, folder, lethean))).url
+            return (await stack.enter_async_context(ControlApi(node, listen, folder, lethean, beam))).url
         except AddressInUse as error:
             if not by_default:
                 raise
             warn(f"{error}; using a free port (choose one with --api)")
-        return (await stack.enter_async_context(ControlApi(node, "127.0.0.1:0", folder, lethean))).url
+        return (await stack.enter_async_context(ControlApi(node, "127.0.0.1:0", folder, lethean, beam))).url
 
     return start
 

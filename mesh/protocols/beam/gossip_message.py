@@ -50,7 +50,9 @@ SPELLINGS: Final = {
 }
 HOPS: Final = 8
 MAX_AGE_S: Final = 120.0
-"""As long as ids are remembered: what is older is refused, so that nothing is said twice."""
+"""What is older, or so far ahead of our clock, is refused."""
+SEEN_S: Final = 3 * MAX_AGE_S
+"""Digests are remembered for longer than a message can be fresh, so that nothing is said twice."""
 MAX_SERVICES: Final = 256
 MAX_LINKS: Final = 256
 MAX_ID_CHARACTERS: Final = 64
@@ -95,7 +97,7 @@ class GossipMessage:
 
     @property
     def digest(self) -> bytes:
-        return hashlib.sha256(self.envelope).digest()
+        return digest_of(self.envelope)
 
     @property
     def topic(self) -> str:
@@ -107,6 +109,11 @@ class GossipMessage:
     def fresh(self, now_s: float) -> bool:
         """Whether it is neither too old nor from the future to be passed on."""
         return abs(now_s - self.ts_ms / 1000) <= MAX_AGE_S
+
+
+def digest_of(envelope: bytes) -> bytes:
+    """By what a message is known again: a changed one is another one, so no forgery keeps out what it imitates."""
+    return hashlib.sha256(envelope).digest()
 
 
 def sign_message(

@@ -17,7 +17,6 @@ from mesh.errors import DecodeError, Malformed, UsageError
 from mesh.identity.envelope import open_envelope, seal
 from mesh.identity.keys import PrivateKey
 from mesh.identity.peer_id import PeerId
-from mesh.multiformats.ip_ranges import is_loopback, is_private
 from mesh.multiformats.multiaddr import Multiaddr
 from mesh.protocols.beam.record_keys import check_service
 
@@ -53,16 +52,6 @@ class ServiceRecord:
     def counts(self, now_s: float) -> bool:
         """Whether it has neither expired nor comes from the future."""
         return self.created_ms / 1000 - MAX_SKEW_S <= now_s < self.expires_s
-
-    def endpoints_for(self, asker: Multiaddr | None) -> tuple[Multiaddr, ...]:
-        """Those that somebody at an address can use: private ones are for who is in a private network itself, loopback
-        ones for this machine. None is this node itself."""
-        if asker is None or is_loopback(asker):
-            return self.endpoints
-        near = is_private(asker)
-        return tuple(
-            each for each in self.endpoints if not is_loopback(each) and (near or not is_private(each))
-        )
 
     def document(self, last_seen_s: float = 0.0) -> dict[str, Any]:
         """Beam's JSON, in its seed's spelling."""

@@ -64,6 +64,11 @@ class Validators:
             raise UsageError(f"the namespace {namespace!r} has a validator already")
         self._namespaces[namespace] = validator
 
+    def remove(self, namespace: str, validator: Validator) -> None:
+        """Judge a namespace no more; nothing happens unless this very validator does."""
+        if self._namespaces.get(namespace) is validator:
+            del self._namespaces[namespace]
+
     def knows(self, key: bytes) -> bool:
         """Whether the key is well formed and has a namespace that is registered."""
         try:

@@ -55,6 +55,8 @@ class Server:
         self._clock = clock
         self._counters = counters
         self._max_request_bytes = min(max_request_bytes, Message.MAX_BYTES)
+        self.put_observers: list[Callable[[PeerId], None]] = []
+        """Called with who asks for a value to be kept, whatever becomes of it."""
         self._answers = {
             MessageType.FIND_NODE: self._find_node,
             MessageType.GET_VALUE: self._get_value,
@@ -107,6 +109,8 @@ class Server:
         return answer(MessageType.GET_VALUE, self._closer(asker, message.key), key=message.key, record=record)
 
     async def _put_value(self, asker: PeerId, message: Message) -> bytes:
+        for observe in self.put_observers:
+            observe(asker)
         if not message.key:
             raise _refusal("PUT_VALUE without a key")
         stored = await self._values.update(

@@ -120,6 +120,7 @@ class Kademlia:
             counters,
             settings.record_value_bytes + REQUEST_ROOM_BYTES,
         )
+        self.put_observers = self._server.put_observers
         self._sweep = ReprovideSweep()
         self._upkeep: Upkeep | None = None
         self._public: bool | None = None

@@ -83,15 +83,6 @@ def test_metadata_is_an_object(data: bytes) -> None:
         open_service(made)
 
 
-def test_private_endpoints_are_for_private_askers() -> None:
-    texts = ("/ip4/8.8.8.8/tcp/1", "/ip4/10.0.0.1/tcp/1", "/ip4/127.0.0.1/tcp/1")
-    public, private, own = (Multiaddr.parse(each) for each in texts)
-    record = service(endpoints=(public, private, own))
-    assert record.endpoints_for(None) == record.endpoints_for(own) == (public, private, own)
-    assert record.endpoints_for(private) == (public, private)
-    assert record.endpoints_for(public) == (public,)
-
-
 @pytest.mark.parametrize(
     ("text", "service_id", "label"),
     [

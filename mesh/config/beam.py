@@ -1,0 +1,75 @@
+"""The settings of Beam's service network."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+from mesh.config.rules import Section, count, seconds, switch
+from mesh.config.values import Setting
+
+PARTICIPATION: Final = ("light", "medium", "full")
+LONGEST_TTL_S: Final = 172_800
+_SUFFIX: Final = re.compile(r"(?:\.[a-z0-9]+)?")
+
+ALIASES: Final = {
+    "BEAM_NETWORK_MAX_PEERS": "keeping.high",
+    "BEAM_NETWORK_BOOTSTRAP_PEERS": "network.bootstrap",
+    "BEAM_NETWORK_DISCOVERY_INTERVAL": "pex.interval_s",
+    "BEAM_MAX_CONNECTIONS": "network.max_connections",
+    "BEAM_TIMEOUT": "network.dial_timeout_s",
+    "BEAM_DOMAIN_TTL": "beam.name_ttl_s",
+    "BEAM_DEFAULT_DOMAIN_SUFFIX": "beam.suffix",
+    "BEAM_CACHE_SIZE": "beam.cache_entries",
+    "BEAM_PEER_MODE": "beam.participation",
+}
+"""Beam's environment variables and the setting of each."""
+IN_MILLISECONDS: Final = frozenset({"BEAM_TIMEOUT"})
+
+
+def _shape_of_suffix(text: str) -> str:
+    return "" if _SUFFIX.fullmatch(text) else "is not empty or a dot and one word, such as .local"
+
+
+def _ttl(text: str) -> Setting:
+    return Setting(text, "count", minimum=10, maximum=LONGEST_TTL_S)
+
+
+@dataclass(frozen=True, slots=True)
+class BeamSection(Section):
+    """Beam: services under names, found without a server, and tunnels to them."""
+
+    enabled: Annotated[
+        bool, switch("Take part in Beam's service network, with a DHT of its own: /beam/kad/1.0.0.")
+    ] = False
+    participation: Annotated[
+        str,
+        Setting(
+            "What this node does for others, where other settings do not say: light asks the DHT, medium serves it, full "
+            "also relays and speaks pubsub.",
+            choices=PARTICIPATION,
+        ),
+    ] = "medium"
+    suffix: Annotated[
+        str, Setting("What the service of a name ends in: myapp becomes myapp.local.", shape=_shape_of_suffix)
+    ] = ".local"
+    service_ttl_s: Annotated[
+        int, _ttl("A service counts for so long, in seconds; announced again after half.")
+    ] = 3600
+    name_ttl_s: Annotated[int, _ttl("A name counts for so long, in seconds; announced again after half.")] = (
+        86_400
+    )
+    heartbeat_s: Annotated[float, seconds("Time between two heartbeats to others.")] = 30.0
+    probe_s: Annotated[float, seconds("Time between two probes of the providers in use.")] = 30.0
+    cache_s: Annotated[float, seconds("What was found of a service is not looked up again for so long.")] = (
+        60.0
+    )
+    cache_entries: Annotated[int, count("Services of which that is remembered.", maximum=100_000)] = 1024
+    query_s: Annotated[
+        float, seconds("Wait for answers of others where the DHT knows nothing of a service.")
+    ] = 5.0
+    max_tunnels: Annotated[
+        int, count("Connections that others may have through tunnels.", maximum=65_536)
+    ] = 256
+    max_tunnels_per_peer: Annotated[int, count("Of those, of one peer.", maximum=65_536)] = 64

@@ -1,0 +1,61 @@
+"""Beam's settings, and its own environment variables as aliases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mesh.config import BeamSection, Config, load
+from mesh.errors import ConfigError
+
+
+def test_everything_is_off_until_configured() -> None:
+    assert Config().beam == BeamSection()
+    assert not Config().beam.enabled
+
+
+def test_beams_variables_are_understood(tmp_path: Path) -> None:
+    variables = {
+        "BEAM_NETWORK_MAX_PEERS": "100",
+        "BEAM_NETWORK_BOOTSTRAP_PEERS": "/ip4/192.0.2.1/tcp/4000",
+        "BEAM_NETWORK_DISCOVERY_INTERVAL": "30",
+        "BEAM_MAX_CONNECTIONS": "1000",
+        "BEAM_TIMEOUT": "30000",
+        "BEAM_DOMAIN_TTL": "3600",
+        "BEAM_DEFAULT_DOMAIN_SUFFIX": ".beam",
+        "BEAM_CACHE_SIZE": "10",
+        "BEAM_PEER_MODE": "full",
+        "BEAM_REGION": "nobody reads this",
+    }
+    loaded = load(tmp_path, environ=variables)
+    config = loaded.config
+    assert config.keeping.high == 100
+    assert config.network.bootstrap == ("/ip4/192.0.2.1/tcp/4000",)
+    assert config.pex.interval_s == 30.0
+    assert config.network.max_connections == 1000
+    assert config.network.dial_timeout_s == 30.0
+    assert (config.beam.name_ttl_s, config.beam.suffix, config.beam.cache_entries) == (3600, ".beam", 10)
+    assert config.beam.participation == "full"
+    assert str(loaded.origins["network.dial_timeout_s"]) == "BEAM_TIMEOUT"
+    assert not config.beam.enabled
+
+
+def test_the_programs_own_variables_win(tmp_path: Path) -> None:
+    loaded = load(tmp_path, environ={"BEAM_TIMEOUT": "30000", "MESH_NETWORK_DIAL_TIMEOUT_S": "5"})
+    assert loaded.config.network.dial_timeout_s == 5.0
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("BEAM_TIMEOUT", "soon"), ("BEAM_PEER_MODE", "bootstrap"), ("BEAM_DOMAIN_TTL", "1")],
+)
+def test_a_wrong_value_names_its_variable(tmp_path: Path, variable: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=variable):
+        load(tmp_path, environ={variable: value})
+
+
+@pytest.mark.parametrize("suffix", ["local", ".a.b", ".A", "."])
+def test_a_suffix_is_a_dot_and_a_word(suffix: str) -> None:
+    with pytest.raises(ConfigError):
+        BeamSection(suffix=suffix)
