@@ -76,6 +76,7 @@ class MarketSection(Section):
     facilitator_url: Annotated[
         str, Setting("Facilitator that settles payments; empty: no payments.", shape=_shape_of_web)
     ] = ""
+    chain_id: Annotated[int, count("Id of that chain.", maximum=2**53)] = 84532
     wallet_file: Annotated[
         Path | None, Setting("File of the wallet's key; by default wallet.key of the data folder.", "path")
     ] = None
@@ -88,13 +89,13 @@ class MarketSection(Section):
             "Ids of chains that are not on this machine where money may move.", "list", shape=_shape_of_chain
         ),
     ] = ()
-    max_per_call: Annotated[
+    call_cap: Annotated[
         str, Setting("USDC that one call may cost; empty for its listing's price.", shape=_shape_of_money)
     ] = ""
-    max_per_peer_day: Annotated[
+    peer_day_cap: Annotated[
         str, Setting("USDC that one seller may be paid a day; empty for no limit.", shape=_shape_of_money)
     ] = ""
-    max_per_day: Annotated[
+    day_cap: Annotated[
         str,
         Setting(
             "USDC that may be spent a day; without it none is spent on another machine's chain.",

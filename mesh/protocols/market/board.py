@@ -7,6 +7,7 @@ is left as it is: only what is shown and bought follows these rules.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
@@ -18,6 +19,8 @@ from mesh.protocols.market.naming import is_owned
 from mesh.protocols.market.signing import is_proven
 
 MAX_LISTINGS: Final = 50_000
+MAX_OF_A_SELLER: Final = 1000
+"""Listings that are verified, of one seller; hearsay cannot use up what a seller may list."""
 MAX_WITHDRAWN: Final = 10_000
 STALE_S: Final = 300.0
 """A seller's unsigned word that it did not repeat for so long gives way to newer hearsay of the same seller."""
@@ -72,6 +75,7 @@ class Board:
 
     def __init__(self) -> None:
         self._entries: dict[str, Entry] = {}
+        self._sellers: Counter[str] = Counter()
         self._withdrawn: dict[str, tuple[str, int]] = {}
         self.refused = 0
         """Words that did not count against what was known."""
@@ -102,18 +106,21 @@ class Board:
             listing = replace(listing, timestamp=0, signature="")
         trust = _trust_of(listing, said_by)
         old = self._entries.get(listing.id)
-        if not self._counts(listing, trust, old, now_s):
+        full = trust > Trust.HEARSAY and self._sellers[listing.seller_id] >= MAX_OF_A_SELLER
+        if not self._counts(listing, trust, old, now_s) or (full and (old is None or not old.verified)):
             self.refused += 1
             return False
-        self._entries.pop(listing.id, None)
-        self._entries[listing.id] = Entry(listing, trust, now_s)
+        self._remove(listing.id)
+        self._entries[listing.id] = entry = Entry(listing, trust, now_s)
+        if entry.verified:
+            self._sellers[listing.seller_id] += 1
         if len(self._entries) > MAX_LISTINGS:
             self._make_room()
         return old is None or not same_offer(old.listing, listing) or old.trust != trust
 
     def drop(self, agent_id: str) -> bool:
         """Forget a listing that left the replicated mapping."""
-        return self._entries.pop(agent_id, None) is not None
+        return self._remove(agent_id)
 
     def find(self, query: Query) -> list[Entry]:
         """Those wanted, in order."""
@@ -145,12 +152,19 @@ class Board:
         if old is None or older or (old.verified and not proven):
             self.refused += old is not None
             return False
-        del self._entries[listing.id]
-        return True
+        return self._remove(listing.id)
 
     def _make_room(self) -> None:
         hearsay = (name for name, entry in self._entries.items() if not entry.verified)
-        del self._entries[next(hearsay, next(iter(self._entries)))]
+        self._remove(next(hearsay, next(iter(self._entries))))
+
+    def _remove(self, agent_id: str) -> bool:
+        entry = self._entries.pop(agent_id, None)
+        if entry is not None and entry.verified:
+            self._sellers[entry.listing.seller_id] -= 1
+            if not self._sellers[entry.listing.seller_id]:
+                del self._sellers[entry.listing.seller_id]
+        return entry is not None
 
 
 def _trust_of(listing: Listing, said_by: str) -> Trust:

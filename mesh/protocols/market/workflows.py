@@ -92,7 +92,7 @@ def begin_step(workflow: Workflow, index: int, input_text: str, now_ns: int) -> 
 def finish_step(
     workflow: Workflow, index: int, output: str, payment: StepPayment | None, now_ns: int
 ) -> Workflow:
-    """The step has its output; with the last one the workflow is complete."""
+    """The step has its output; with the last one the workflow is complete, unless it was cancelled meanwhile."""
     step = replace(
         steps_of(workflow)[index],
         status=COMPLETED,
@@ -101,7 +101,7 @@ def finish_step(
         completed_at=write_instant(now_ns),
     )
     changed = _with_step(workflow, step, now_ns)
-    if index + 1 < len(steps_of(workflow)):
+    if index + 1 < len(steps_of(workflow)) or workflow.status in ENDED:
         return changed
     return _end(replace(changed, output=output), COMPLETED, now_ns)
 
@@ -117,7 +117,8 @@ def fail_step(
         payment=payment,
         completed_at=write_instant(now_ns),
     )
-    return _end(_with_step(workflow, step, now_ns), FAILED, now_ns)
+    changed = _with_step(workflow, step, now_ns)
+    return changed if workflow.status in ENDED else _end(changed, FAILED, now_ns)
 
 
 def cancel(workflow: Workflow, now_ns: int) -> Workflow:

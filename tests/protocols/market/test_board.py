@@ -145,6 +145,19 @@ def test_the_board_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(board._withdrawn) == 2
 
 
+def test_one_seller_does_not_fill_the_board(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(boards, "MAX_OF_A_SELLER", 2)
+    board = Board()
+    for number in range(5):
+        board.put(sign_listing(offer(f"n{number}"), KEY), "", NOW)
+        board.put(offer(f"h{number}"), STRANGER, NOW)
+    assert len(board.find(Query(verified=True))) == 2
+    assert len(board) == 7
+    assert board.hear(announce(DELIST, offer("n0", timestamp=int(NOW) + 1)), SELLER, NOW)
+    assert board.put(sign_listing(offer("n4"), KEY), "", NOW)
+    assert board.put(sign_listing(offer("n1", price=0.1, timestamp=int(NOW) + 1), KEY), "", NOW)
+
+
 def test_search_and_order() -> None:
     board = Board()
     tea = sign_listing(offer("Tea", price=2.0, capabilities=("brew", "Pour")), KEY)
