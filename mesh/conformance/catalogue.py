@@ -26,6 +26,8 @@ from mesh.conformance.cases import (
     noise_records,
     perf_transfer,
     ping_echo,
+    relay_hop,
+    relay_stop,
     tls_certificates,
     tls_handshake,
     tls_records,
@@ -64,6 +66,8 @@ MODULES = (
     gossip_messages,
     gossip_mesh,
     gossip_advisories,
+    relay_hop,
+    relay_stop,
     perf_transfer,
 )
 

@@ -33,8 +33,11 @@ async def serving_node() -> AsyncIterator[Node]:
     config = _on_loopback(Config())
     config = replace(
         config,
+        autonat=replace(config.autonat, serve=True),
+        dcutr=replace(config.dcutr, enabled=True),
         gossip=replace(config.gossip, enabled=True),
         kademlia=replace(config.kademlia, mode="server", addresses="all"),
+        relay=replace(config.relay, serve=True, auto=True, always=True),
         services=replace(config.services, serve=("perf",)),
     )
     async with Node(config) as node, node.pubsub.join("conform") as topic:
