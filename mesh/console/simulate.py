@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal, Protocol
@@ -128,6 +129,25 @@ def gossip(
         scores=scores,
     )
     _give(run(parameters, tell=None if json else _tell), report, json)
+
+
+@app.command("market")
+def market(
+    runs: Annotated[int, typer.Option(help="Runs, each with the next seed.", min=1)] = 1000,
+    seed: Annotated[int, typer.Option(help="The first seed; the same ones give the same figures.")] = 1,
+    report: ReportOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Buy under faults: crashes at any step, late, lost and doubled answers, lies and cheats; needs the extra market."""
+    from mesh.simulation.market.report import MarketReport
+    from mesh.simulation.market.runs import run_seeds
+
+    started = time.monotonic()
+    tally = run_seeds(range(seed, seed + runs))
+    done = MarketReport(runs, seed, tally, time.monotonic() - started)
+    _give(done, report, json)
+    if not done.sound:
+        raise typer.Exit(1)
 
 
 @app.command("push")
