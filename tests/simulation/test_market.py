@@ -13,8 +13,8 @@ import pytest
 from mesh.apps.market.payments import purchases, sales
 from mesh.console.application import run
 from mesh.protocols.x402 import buyer as buyer_machine
+from mesh.protocols.x402 import evidence, settling
 from mesh.protocols.x402 import seller as seller_machine
-from mesh.protocols.x402 import settling
 from mesh.protocols.x402.challenges import Challenges, OpenChallenge
 from mesh.protocols.x402.evidence import Finding, Verdict
 from mesh.protocols.x402.records import Purchase, PurchaseState, Sale, SaleState
@@ -67,7 +67,7 @@ def used_is_paid(*arguments: Any) -> Finding:
     return found
 
 
-evidence_found = settling.found
+evidence_found = evidence.found
 
 
 def heard_as_unpaid(machine: buyer_machine.Buyer, purchase: Purchase, answer: Any) -> Purchase:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from mesh.errors import ConfigError
+from mesh.extras import load_signing
 from mesh.protocols.x402.amounts import checksummed
 from mesh.protocols.x402.seller import Crypto
 from mesh.storage.keystore import create_private, read_private
@@ -101,14 +102,12 @@ def keyless() -> Crypto:
 
 
 def _libraries() -> tuple[Callable[[bytes], bytes], Any]:
-    """Keccak, and the keys of eth-account. Raises `ConfigError` without them."""
-    try:
-        import coincurve  # noqa: F401 - eth-keys takes it where it is there; its own arithmetic takes 7 ms
-        from eth_hash.auto import keccak
-        from eth_keys.main import lazy_key_api as keys
-    except ImportError as error:
-        raise ConfigError(f"payments need the extra `market`: pip install 'mesh[market]' ({error})") from None
-    return keccak, keys
+    """Keccak, and the keys of eth-account. Raises `ConfigError` without the extra `market`."""
+    load_signing()
+    from eth_hash.auto import keccak
+    from eth_keys.main import lazy_key_api
+
+    return keccak, lazy_key_api
 
 
 def _random_key() -> int:
