@@ -71,3 +71,13 @@ async def pay(market: Market, paid: messages.PaidRequest, peer: PeerId = BUYER_P
     kind, data = await market.till.answer(messages.PAID_REQUEST, paid.write(), peer)
     reader = messages.ErrorMessage if kind == messages.ERROR else messages.Response
     return kind, reader.read(data)
+
+
+async def refused(market: Market, paid: messages.PaidRequest, code: int, reason: str) -> None:
+    """A payment is refused, nothing is paid, nothing is done."""
+    before, done = await market.paid(), len(market.shop.done)
+    kind, answer = await pay(market, paid)
+    assert (kind, answer.error_code) == (messages.ERROR, code), answer
+    assert reason in answer.message
+    assert await market.paid() == before
+    assert len(market.shop.done) == done
