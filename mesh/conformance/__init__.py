@@ -26,9 +26,10 @@ How to write one:
 5. Flags: `harmful=True` floods or makes the target allocate, `slow=True` takes over ten seconds, `needs=(...)` are
    protocols without which the case is skipped, `hurts=True` asks for a health check behind it (negative cases).
    Cases of one ``lane`` run one after another: those that share a topic of the target, or a limit of it.
-   ``transport="quic"`` is for cases that need the target's QUIC address; all others get its TCP address.
+   ``security="noise"`` or `"tls"` is for cases about one of them, ``transport="quic"`` for cases that need the target's
+   QUIC address; all others get its TCP address.
 6. Draw all randomness from `attempt.rng`, so that a case can be repeated by its id and seed.
-7. Name the new module in `mesh.conformance.catalogue`.
+7. A new module of `cases` with a `SECTION` is found by itself.
 
 While a case runs, the target's yamux pings and its identify, push and ping streams are answered (`services`); a case adds
 a protocol of its own with ``attempt.serves[protocol] = coroutine``, which identify then tells the target.

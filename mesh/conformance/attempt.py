@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -14,16 +15,21 @@ from mesh.codecs.multistream import encode_token
 from mesh.conformance import services
 from mesh.conformance.case import Case
 from mesh.conformance.noise_client import MAX_MESSAGE_BYTES, NoiseChannel, NoiseClient, framed
+from mesh.conformance.quic_client import ALPN, QuicSession, configuration
+from mesh.conformance.streams import StreamFlow
 from mesh.conformance.target import Target
 from mesh.conformance.tls_client import TlsChannel, TlsOptions
+from mesh.conformance.udp import Datagrams, open_socket
 from mesh.conformance.verdict import Deviation, Skipped, Unprepared
 from mesh.conformance.waiting import ByteFlow
 from mesh.conformance.wire import Wire, connect
 from mesh.conformance.wire_log import WireLog
 from mesh.conformance.yamux_session import Session, Stream
-from mesh.errors import DecodeError
+from mesh.errors import DecodeError, MeshError
 from mesh.framing.delimited import DelimitedReader
+from mesh.identity.certificate import verify
 from mesh.identity.keys import PrivateKey
+from mesh.identity.peer_id import PeerId
 from mesh.multiformats.multiaddr import Multiaddr
 from mesh.network.addresses import tcp_address
 from mesh.protocols.multistream import HEADER
@@ -71,6 +77,8 @@ class Attempt:
         }
         self._wires: list[Wire] = []
         self._sessions: list[Session] = []
+        self._quic_sessions: list[QuicSession] = []
+        self._sockets: list[Datagrams] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
@@ -88,12 +96,18 @@ class Attempt:
         """End every connection of the case."""
         for each in self._wires:
             each.close()
+        for session in self._quic_sessions:
+            session.close()
+        for datagrams in self._sockets:
+            datagrams.close()
 
     @property
     def ending(self) -> str:
         """How the last connection of the case stands, a go away frame included."""
         if self._sessions and self._sessions[-1].go_away is not None:
             return f"go away {self._sessions[-1].go_away}, {self._sessions[-1].below.state}"
+        if self._quic_sessions:
+            return self._quic_sessions[-1].state
         return self._wires[-1].state if self._wires else "none"
 
     # -- floors ------------------------------------------------------------------------------------------------------
@@ -157,11 +171,7 @@ class Attempt:
 
     def on_channel(self, channel: ByteFlow, identity: PrivateKey | None = None) -> Session:
         """A session over a channel on which the muxer is agreed."""
-        serves = dict(self.serves)
-        if services.IDENTIFY not in serves:
-            names = (services.IDENTIFY, *serves)
-            message = self.about_us or services.identify_message(identity or self.identity, names)
-            serves[services.IDENTIFY] = services.answering_identify(message)
+        serves = self._all_served(identity or self.identity)
         session = Session(channel, lambda stream: self.spawn(services.respond(stream, serves)), self.accepts)
         self._sessions.append(session)
         return session
@@ -172,9 +182,44 @@ class Attempt:
         session = await self.session()
         return await self.prepared(session.open(protocol), f"stream for {protocol}")
 
-    async def identify(self, session: Session) -> Identify:
+    async def udp(self) -> Datagrams:
+        """A UDP socket for the target's QUIC address."""
+        if self.target.quic is None:
+            raise Skipped("no QUIC address of the target is known")
+        datagrams = await open_socket(self.target.quic, self.log, self.limit_s)
+        self._sockets.append(datagrams)
+        return datagrams
+
+    async def quic_dialer(
+        self, options: TlsOptions | None = None, alpn: tuple[str, ...] = (ALPN,)
+    ) -> QuicSession:
+        """A QUIC connection that has sent nothing yet; its streams from the target are answered as a session's are."""
+        serves = self._all_served(self.identity)
+        session = QuicSession(
+            await self.udp(),
+            configuration(options or TlsOptions.of(self.identity), alpn),
+            lambda stream: self.spawn(services.respond(stream, serves)),
+        )
+        self._quic_sessions.append(session)
+        return session
+
+    async def quic_session(
+        self, options: TlsOptions | None = None, alpn: tuple[str, ...] = (ALPN,)
+    ) -> QuicSession:
+        """The same behind its handshake, and the target is who was dialed."""
+        session = await self.quic_dialer(options, alpn)
+        await session.handshake()
+        try:
+            shown = PeerId.from_public_key(verify(session.remote_chain, time.time()))
+        except MeshError as error:
+            raise Deviation(f"the target's certificate: {error}") from None
+        if shown != self.target.peer:
+            raise Deviation(f"{self.target.peer} was dialed, the certificate proves {shown}")
+        return session
+
+    async def identify(self, session: Session | QuicSession) -> Identify:
         """What the target says of itself, its parts merged."""
-        stream = await session.open(services.IDENTIFY)
+        stream: StreamFlow = await session.open(services.IDENTIFY)
         return merged_identify(await stream.rest("identify message"))
 
     def spawn(self, work: Awaitable[None]) -> None:
@@ -182,6 +227,14 @@ class Attempt:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _all_served(self, identity: PrivateKey) -> dict[str, services.Serve]:
+        serves = dict(self.serves)
+        if services.IDENTIFY not in serves:
+            names = (services.IDENTIFY, *serves)
+            message = self.about_us or services.identify_message(identity, names)
+            serves[services.IDENTIFY] = services.answering_identify(message)
+        return serves
 
     # -- pieces ------------------------------------------------------------------------------------------------------
 

@@ -1,81 +1,49 @@
-"""All cases there are, and the choice of them by id."""
+"""All cases there are, and the choice of them by id.
+
+A case is found by standing in a module of `mesh.conformance.cases` that has a `SECTION`: there is no list to add it to.
+"""
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Iterable, Sequence
 from functools import cache
+from importlib import import_module
 
+from mesh.conformance import cases as package
 from mesh.conformance.case import Case, Section
-from mesh.conformance.cases import (
-    gossip_advisories,
-    gossip_mesh,
-    gossip_messages,
-    gossip_streams,
-    identify_answers,
-    identify_push,
-    kademlia_limits,
-    kademlia_queries,
-    kademlia_storing,
-    multistream_framing,
-    multistream_header,
-    multistream_proposals,
-    multistream_streams,
-    noise_handshake,
-    noise_identity,
-    noise_muxers,
-    noise_records,
-    perf_transfer,
-    ping_echo,
-    relay_hop,
-    relay_stop,
-    tls_certificates,
-    tls_handshake,
-    tls_records,
-    yamux_closing,
-    yamux_frames,
-    yamux_liveness,
-    yamux_opening,
-    yamux_windows,
-)
 from mesh.errors import UsageError
 
-MODULES = (
-    multistream_header,
-    multistream_proposals,
-    multistream_framing,
-    multistream_streams,
-    noise_handshake,
-    noise_identity,
-    noise_muxers,
-    noise_records,
-    tls_handshake,
-    tls_certificates,
-    tls_records,
-    yamux_frames,
-    yamux_opening,
-    yamux_windows,
-    yamux_closing,
-    yamux_liveness,
-    identify_answers,
-    identify_push,
-    ping_echo,
-    kademlia_queries,
-    kademlia_storing,
-    kademlia_limits,
-    gossip_streams,
-    gossip_messages,
-    gossip_mesh,
-    gossip_advisories,
-    relay_hop,
-    relay_stop,
-    perf_transfer,
+SUITES = (
+    "multistream",
+    "noise",
+    "tls",
+    "yamux",
+    "identify",
+    "ping",
+    "kad",
+    "gossipsub",
+    "relay",
+    "dcutr",
+    "autonat",
+    "quic",
+    "perf",
 )
+"""In the order of the catalogue."""
 
 
 @cache
 def sections() -> tuple[Section, ...]:
     """Every section, in the order of the catalogue."""
-    return tuple(each.SECTION for each in MODULES)
+    names = [each.name for each in pkgutil.iter_modules(package.__path__)]
+    modules = [import_module(f"{package.__name__}.{name}") for name in names]
+    found: list[Section] = [module.SECTION for module in modules if hasattr(module, "SECTION")]
+    return tuple(sorted(found, key=_place))
+
+
+def _place(section: Section) -> tuple[int, int]:
+    suite, _, number = section.id.partition("/")
+    return SUITES.index(suite), int(number)
 
 
 @cache

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
 
 from mesh.codecs.identify import Identify
 from mesh.codecs.multistream import encode_token
 from mesh.codecs.ping import PING_BYTES
+from mesh.conformance.streams import StreamFlow
 from mesh.conformance.verdict import Deviation
-from mesh.conformance.yamux_session import Stream
 from mesh.framing import delimited
 from mesh.identity.keys import PrivateKey
 from mesh.protocols.multistream import HEADER, NOT_AVAILABLE
@@ -20,7 +21,8 @@ PERF = "/perf/1.0.0"
 AGENT_VERSION = "mesh-conform"
 MAX_PINGS = 1000
 
-Serve = Callable[[Stream], Awaitable[None]]
+Serve = Callable[[Any], Awaitable[None]]
+"""Takes a stream of the kind that its connection has."""
 
 
 def identify_message(identity: PrivateKey, protocols: Iterable[str]) -> Identify:
@@ -39,26 +41,26 @@ def identify_message(identity: PrivateKey, protocols: Iterable[str]) -> Identify
 def answering_identify(message: Identify) -> Serve:
     """Serve identify with this message."""
 
-    async def serve(stream: Stream) -> None:
+    async def serve(stream: StreamFlow) -> None:
         stream.send(delimited.encode(message.encode()))
         stream.finish()
 
     return serve
 
 
-async def echo_pings(stream: Stream) -> None:
+async def echo_pings(stream: StreamFlow) -> None:
     """Serve ping until the target has enough."""
     for _ in range(MAX_PINGS):
         stream.send(await stream.exactly(PING_BYTES))
 
 
-async def take_everything(stream: Stream) -> None:
+async def take_everything(stream: StreamFlow) -> None:
     """Read a stream to its end, then end it too."""
     await stream.rest()
     stream.finish()
 
 
-async def respond(stream: Stream, serves: dict[str, Serve]) -> None:
+async def respond(stream: StreamFlow, serves: dict[str, Serve]) -> None:
     """Negotiate a stream that the target opened, and serve it. What goes wrong on it ends it and nothing else."""
     try:
         header = await stream.token()

@@ -9,9 +9,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 
-from mesh.codecs.multistream import encode_token
 from mesh.codecs.yamux import ACK, FIN, RST, SYN
-from mesh.conformance.verdict import Deviation
+from mesh.conformance.streams import StreamFlow
 from mesh.conformance.waiting import Awaited, ByteFlow
 from mesh.conformance.yamux_frames import (
     DATA,
@@ -24,14 +23,14 @@ from mesh.conformance.yamux_frames import (
     data,
     window,
 )
-from mesh.protocols.multistream import HEADER, NOT_AVAILABLE
+from mesh.protocols.multistream import NOT_AVAILABLE
 
 MAX_FRAMES = 20_000
 PIECE_BYTES = 64 * 1024
 MAX_STREAMS = 4096
 
 
-class Stream(ByteFlow):
+class Stream(StreamFlow):
     """One stream. ``credit_bytes``: what the target still takes; ``grants``: give back credit for all that arrives.
 
     Endings: `end of stream`, `reset <code>`, or that of the session.
@@ -71,20 +70,6 @@ class Stream(ByteFlow):
 
     def reset(self, code: int = 0) -> None:
         self.session.send_frame(window(self.id, code, RST))
-
-    async def negotiate(self, protocol: str) -> None:
-        """Agree on a protocol as the opener. Raises `Deviation` for any answer but the echo."""
-        self.send(encode_token(HEADER) + encode_token(protocol))
-        await self.agreed(protocol)
-
-    async def agreed(self, protocol: str) -> None:
-        """Wait for the header and the echo of a proposal that was sent."""
-        header = await self.token("multistream header")
-        if header != HEADER:
-            raise Deviation(f"the stream's first token is {header[:64]!r}")
-        answer = await self.token(f"answer to {protocol}")
-        if answer != protocol:
-            raise Deviation(f"answer to {protocol} is {answer[:64]!r}")
 
     def take(self, frame: Frame) -> None:
         """A frame of this stream came."""

@@ -1,0 +1,208 @@
+"""A QUIC dialer on aioquic, its configuration and its datagrams in the case's hands."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from typing import Any, cast
+
+from aioquic.quic import events
+from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.connection import QuicConnection
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from mesh.conformance.streams import StreamFlow
+from mesh.conformance.tls_client import TlsOptions
+from mesh.conformance.udp import Datagrams
+from mesh.conformance.verdict import Deviation
+from mesh.conformance.waiting import Awaited
+
+ALPN = "libp2p"
+WINDOW_BYTES = 1 << 20
+
+
+class QuicStream(StreamFlow):
+    """One stream of a QUIC connection."""
+
+    def __init__(self, session: QuicSession, stream_id: int) -> None:
+        super().__init__(f"stream {stream_id}", session.log, session.limit_s)
+        self.session = session
+        self.id = stream_id
+
+    def send(self, data: bytes) -> None:
+        self.log.sent("quic", data, f"stream {self.id}: {data[:64].hex()} [{len(data)}]")
+        self.session.quic.send_stream_data(self.id, data)
+        self.session.flush()
+
+    async def write(self, payload: bytes) -> None:
+        self.send(payload)
+
+    def finish(self) -> None:
+        self.session.quic.send_stream_data(self.id, b"", end_stream=True)
+        self.session.flush()
+
+    def reset(self, code: int = 0) -> None:
+        self.session.quic.reset_stream(self.id, code)
+        self.session.flush()
+
+    def stop(self, code: int = 0) -> None:
+        """Say that nothing more is read: STOP_SENDING."""
+        self.session.quic.stop_stream(self.id, code)
+        self.session.flush()
+
+
+class QuicSession(Awaited):
+    """A QUIC connection as the dialer. ``terminated`` holds the code it ended with, ``chosen`` what ALPN agreed on."""
+
+    def __init__(
+        self,
+        datagrams: Datagrams,
+        configuration: QuicConfiguration,
+        on_stream: Callable[[QuicStream], None],
+    ) -> None:
+        super().__init__("connection", datagrams.log, datagrams.limit_s)
+        self.datagrams = datagrams
+        self.quic = QuicConnection(configuration=configuration)
+        self.streams: dict[int, QuicStream] = {}
+        self.chosen: str | None = None
+        self.complete = False
+        self.terminated: int | None = None
+        self._pings = 0
+        self._pongs: set[int] = set()
+        self._on_stream = on_stream
+        self._timer: asyncio.TimerHandle | None = None
+        datagrams.on_datagram = self._take
+
+    # -- life --------------------------------------------------------------------------------------------------------
+
+    def connect(self) -> None:
+        """Send the first flight."""
+        self.quic.connect(self.datagrams.remote, self._now())
+        self.flush()
+
+    async def handshake(self) -> None:
+        """Go through the handshake. A refusal of our certificate may come only behind it."""
+        self.connect()
+        await self.until(lambda: self.complete or None, "QUIC handshake")
+
+    def close(self) -> None:
+        """Leave, telling the target as far as that is possible."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.terminated is None and self.ending is None:
+            self.quic.close()
+            self.flush()
+        if self._timer is not None:
+            self._timer.cancel()
+        self.datagrams.close()
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
+    def flush(self) -> None:
+        """Send what waits, and set the timer."""
+        now = self._now()
+        for datagram, _ in self.quic.datagrams_to_send(now):
+            self.datagrams.send(datagram)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        deadline = self.quic.get_timer()
+        if deadline is not None:
+            self._timer = asyncio.get_running_loop().call_at(deadline, self._wake)
+
+    def _wake(self) -> None:
+        self.quic.handle_timer(self._now())
+        self._tell()
+        self.flush()
+
+    def _take(self, datagram: bytes) -> None:
+        self.quic.receive_datagram(datagram, self.datagrams.remote, self._now())
+        self._tell()
+        self.flush()
+
+    # -- events ------------------------------------------------------------------------------------------------------
+
+    def _tell(self) -> None:
+        while (event := self.quic.next_event()) is not None:
+            self._take_event(event)
+        self.changed()
+
+    def _take_event(self, event: events.QuicEvent) -> None:
+        if isinstance(event, events.HandshakeCompleted):
+            self.complete, self.chosen = True, event.alpn_protocol
+        elif isinstance(event, events.ConnectionTerminated):
+            self.terminated = event.error_code
+            self.ending = f"QUIC code {event.error_code:#x} {event.reason_phrase}".rstrip()
+            self.log.note("quic", self.ending)
+            for stream in self.streams.values():
+                stream.end(self.ending)
+        elif isinstance(event, events.StreamDataReceived):
+            stream = self._stream(event.stream_id)
+            self.log.received(
+                "quic", event.data, f"stream {stream.id}: {event.data[:64].hex()} [{len(event.data)}]"
+            )
+            if event.data:
+                stream.feed(event.data)
+            if event.end_stream:
+                stream.end("end of stream")
+        elif isinstance(event, events.StreamReset):
+            self._stream(event.stream_id).end(f"reset {event.error_code:#x}")
+        elif isinstance(event, events.PingAcknowledged):
+            self._pongs.add(event.uid)
+
+    def _stream(self, stream_id: int) -> QuicStream:
+        if stream_id not in self.streams:
+            stream = self.streams[stream_id] = QuicStream(self, stream_id)
+            if stream_id & 3 == 1:
+                self._on_stream(stream)
+        return self.streams[stream_id]
+
+    # -- the case's side ---------------------------------------------------------------------------------------------
+
+    def start(self, *, unidirectional: bool = False) -> QuicStream:
+        """A new stream, nothing negotiated."""
+        stream_id = self.quic.get_next_available_stream_id(is_unidirectional=unidirectional)
+        stream = self.streams[stream_id] = QuicStream(self, stream_id)
+        self.quic.send_stream_data(stream_id, b"")
+        return stream
+
+    async def open(self, protocol: str) -> QuicStream:
+        """A new stream with the protocol agreed."""
+        stream = self.start()
+        await stream.negotiate(protocol)
+        return stream
+
+    async def alive(self) -> None:
+        """The connection answers a PING frame. Raises `Deviation` when it does not."""
+        self._pings += 1
+        uid = self._pings
+        self.quic.send_ping(uid)
+        self.flush()
+        await self.until(lambda: (uid in self._pongs) or None, "acknowledgement of a PING frame")
+
+    @property
+    def remote_chain(self) -> list[bytes]:
+        """The target's certificate in DER."""
+        certificate = cast(Any, self.quic.tls)._peer_certificate
+        if certificate is None:
+            raise Deviation("the target showed no certificate")
+        return [certificate.public_bytes(Encoding.DER)]
+
+
+def configuration(options: TlsOptions, alpn: tuple[str, ...] = (ALPN,)) -> QuicConfiguration:
+    """Of a dialer with these certificates, or none."""
+    made = QuicConfiguration(
+        is_client=True,
+        alpn_protocols=list(alpn),
+        verify_mode=ssl.CERT_NONE,
+        max_data=WINDOW_BYTES,
+        max_stream_data=WINDOW_BYTES,
+        supported_versions=[1],
+    )
+    if options.chain:
+        made.certificate, *made.certificate_chain = options.chain
+        made.private_key = options.key
+    return made
