@@ -13,6 +13,7 @@ from protocol_specs import (
     car,
     cid,
     crdt,
+    crdt_snapshot,
     dag_pb,
     dcutr,
     envelope,
@@ -90,6 +91,7 @@ MODULES = (
     dag_pb.MODULE,
     unixfs.MODULE,
     crdt.MODULE,
+    crdt_snapshot.MODULE,
     bitswap.MODULE,
     car.MODULE,
 )

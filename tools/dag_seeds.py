@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mesh.codecs import bitswap, crdt, dag_pb, unixfs
+from mesh.codecs import bitswap, crdt, crdt_snapshot, dag_pb, unixfs
 from mesh.codecs.car import encode_section
 from mesh.codecs.wire import Record
 from tests.vectors import load
@@ -36,6 +36,15 @@ def dag_seeds() -> dict[str, list[bytes]]:
         ],
         "crdt.head": [crdt.Head(cid=CID, dag_name="shard-1"), crdt.Head()],
         "crdt.element": [crdt.Element(key="/a", value=b"b"), crdt.Element(key="/a", id="/CIQABC")],
+        "crdt_snapshot.request": [crdt_snapshot.Request(topic="prices", nonce=bytes(32))],
+        "crdt_snapshot.row": [crdt_snapshot.Row(key=b"k/a", value=b"\x00\x01\x00b"), crdt_snapshot.Row()],
+        "crdt_snapshot.part": [
+            crdt_snapshot.Part(rows=[crdt_snapshot.Row(key=b"k/a", value=b"b")], statement=b"signed"),
+            crdt_snapshot.Part(status=crdt_snapshot.Status.NOT_WHOLE),
+        ],
+        "crdt_snapshot.statement": [
+            crdt_snapshot.Statement(topic="prices", nonce=bytes(32), rows=300, digest=bytes(32))
+        ],
         "bitswap.entry": [bitswap.Entry(block=CID, priority=1, send_dont_have=True)],
         "bitswap.wantlist": [bitswap.Wantlist(entries=[bitswap.Entry(block=CID, cancel=True)], full=True)],
         "bitswap.block": [bitswap.Block(prefix=CID[:4], data=b"hello betar")],

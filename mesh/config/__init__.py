@@ -8,6 +8,7 @@
 from mesh.config.agent import AgentSection
 from mesh.config.beam import BeamSection
 from mesh.config.blocks import BlocksSection
+from mesh.config.crdt import CrdtSection
 from mesh.config.discovery import KeepingSection, MdnsSection, PexSection, RendezvousSection
 from mesh.config.lethean import LetheanSection
 from mesh.config.market import MarketSection
@@ -41,6 +42,7 @@ __all__ = [
     "BlocksSection",
     "Config",
     "ConnectionsSection",
+    "CrdtSection",
     "DcutrSection",
     "GossipSection",
     "IdentifySection",

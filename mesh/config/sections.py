@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from mesh.config.agent import AgentSection
 from mesh.config.beam import BeamSection
 from mesh.config.blocks import BlocksSection
+from mesh.config.crdt import CrdtSection
 from mesh.config.discovery import KeepingSection, MdnsSection, PexSection, RendezvousSection
 from mesh.config.lethean import LetheanSection
 from mesh.config.market import MarketSection
@@ -419,6 +420,7 @@ class Config:
     pex: PexSection = field(default_factory=PexSection)
     keeping: KeepingSection = field(default_factory=KeepingSection)
     blocks: BlocksSection = field(default_factory=BlocksSection)
+    crdt: CrdtSection = field(default_factory=CrdtSection)
     lethean: LetheanSection = field(default_factory=LetheanSection)
     agent: AgentSection = field(default_factory=AgentSection)
     market: MarketSection = field(default_factory=MarketSection)
@@ -454,6 +456,7 @@ SECTIONS: dict[str, type[Section]] = {
     "pex": PexSection,
     "keeping": KeepingSection,
     "blocks": BlocksSection,
+    "crdt": CrdtSection,
     "lethean": LetheanSection,
     "agent": AgentSection,
     "market": MarketSection,

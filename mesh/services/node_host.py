@@ -41,6 +41,11 @@ class NodeHost:
     def addresses_of(self, peer: PeerId) -> tuple[Multiaddr, ...]:
         return self._node.addresses.of(peer)
 
+    def agent_of(self, peer: PeerId) -> str:
+        """The program that a peer said it is; empty when it is not known."""
+        found = self._node.addresses.details(peer)
+        return "" if found is None else found.agent
+
     @property
     def own_addresses(self) -> list[Multiaddr]:
         return self._node.own_addresses

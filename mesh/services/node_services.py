@@ -26,6 +26,8 @@ from mesh.telemetry.counters import Counters
 if TYPE_CHECKING:
     from mesh.services.bitswap import Bitswap
     from mesh.services.crdt import Crdt
+    from mesh.services.crdt.catching_up import CatchingUp
+    from mesh.services.crdt.snapshots import Snapshots
     from mesh.services.dcutr import HolePunching
     from mesh.services.files import Files
     from mesh.services.gossip import Pubsub
@@ -57,6 +59,7 @@ class NodeServices:
         self._stores: list[LocalDatastore] = []
         self._scope: Scope | None = None
         self._replicas: dict[str, Crdt] = {}
+        self._snapshots: Snapshots | None = None
         self._identified: list[Callable[[Connection], None]] = []
         self._identified_directly: list[Callable[[Connection], None]] = []
         self._disconnected: list[Callable[[PeerId], None]] = []
@@ -101,7 +104,9 @@ class NodeServices:
     async def close(self) -> None:
         """Forget the services and close the stores; nothing uses them any more."""
         self.dht = self.relaying = self.punching = self.datastore = self.blockstore = None
-        self.bitswap = self._scope = None
+        if self._snapshots is not None:
+            self._snapshots.unregister(self._registry)
+        self.bitswap = self._scope = self._snapshots = None
         self._replicas.clear()
         for listeners in (self._identified, self._identified_directly, self._disconnected):
             listeners.clear()
@@ -165,6 +170,8 @@ class NodeServices:
         blocks = self.running_blocks()
         stored = await kept_heads(blocks.datastore)
         running = [each for each in self._replicas.values() if each.running]
+        for each in running:
+            await each.drop_history()
         return await blocks.collect(lambda: [*stored, *(cid for each in running for cid in each.keep())])
 
     async def replica(self, topic: str, rebroadcast_s: float) -> Crdt:
@@ -178,11 +185,31 @@ class NodeServices:
         if self.pubsub is None:
             raise UsageError("a replicated mapping needs pubsub: set gossip.enabled to true")
         assert self._scope is not None
-        replica = Crdt(topic, self.pubsub, blocks, bitswap, self._counters, rebroadcast_s=rebroadcast_s)
+        replica = Crdt(
+            topic,
+            self.pubsub,
+            blocks,
+            bitswap,
+            self._counters,
+            rebroadcast_s=rebroadcast_s,
+            catching_up=self._catching_up(blocks, bitswap),
+        )
         await replica.start(self._scope)
         self._replicas[topic] = replica
         self._running.append(replica)
         return replica
+
+    def _catching_up(self, blocks: Blockstore, bitswap: Bitswap) -> CatchingUp:
+        from mesh.services.crdt.catching_up import CatchingUp
+        from mesh.services.crdt.snapshots import Snapshots
+
+        settings = self._config.crdt
+        if self._snapshots is None:
+            self._snapshots = Snapshots(
+                settings, self._key, self._host, blocks.datastore, self._replicas.get, self._counters
+            )
+            self._snapshots.register(self._registry)
+        return CatchingUp(settings, self._host, blocks, bitswap, self._snapshots, self._counters)
 
     # -- within ------------------------------------------------------------------------------------------------------
 

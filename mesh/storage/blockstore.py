@@ -126,6 +126,16 @@ class Blockstore:
         await self._remove({_key(cid): len(block.data)})
         return True
 
+    async def discard(self, cids: Iterable[Cid]) -> int:
+        """Remove those of these blocks that are here and that no pin names; how many that were."""
+        found = {
+            _key(each): self.size_of(each) for each in cids if self.datastore.get_now(_pin_key(each)) is None
+        }
+        sizes = {name: size for name, size in found.items() if size is not None}
+        if sizes:
+            await self._remove(sizes)
+        return len(sizes)
+
     # -- pins --------------------------------------------------------------------------------------------------------
 
     async def pin(self, cid: Cid, *, recursive: bool = True, name: str = "") -> None:
@@ -162,7 +172,7 @@ class Blockstore:
         while left:
             cid = left.pop()
             yield cid
-            for link in self._links(cid):
+            for link in self.links(cid):
                 if _key(link) not in seen:
                     seen.add(_key(link))
                     left.append(link)
@@ -197,7 +207,7 @@ class Blockstore:
             live.add(name)
             if self.get(cid) is None:
                 missing += 1
-            left += self._links(cid)
+            left += self.links(cid)
             steps += 1
             if not steps % REMOVED_AT_ONCE:
                 await asyncio.sleep(0)
@@ -228,7 +238,8 @@ class Blockstore:
         finally:
             self._going.difference_update(sizes)
 
-    def _links(self, cid: Cid) -> list[Cid]:
+    def links(self, cid: Cid) -> list[Cid]:
+        """What a block here links to; nothing for one that is not here, or no dag-pb node."""
         block = self.get(cid) if cid.codec == DAG_PB else None
         if block is None:
             return []

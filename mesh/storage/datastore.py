@@ -6,13 +6,17 @@ it is seen by every later read, and survives the sudden death of the process.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import Final, Protocol
 
 from mesh.errors import UsageError
 
 MAX_KEY_BYTES: Final = 8192
 MAX_VALUE_BYTES: Final = 4 * 1024 * 1024
+
+
+Scan = Callable[[bytes], AsyncIterator[tuple[bytes, bytes]]]
 
 
 class Datastore(Protocol):
@@ -67,6 +71,10 @@ class LocalDatastore(Datastore, Protocol):
 
     def scan_now(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """As `scan`; for few entries, since nothing else runs meanwhile."""
+        ...
+
+    def frozen(self) -> AbstractContextManager[Scan]:
+        """`scan` as of this instant, whatever is written meanwhile; for minutes, since it holds space."""
         ...
 
     def measure(self, prefix: bytes) -> tuple[int, int]:

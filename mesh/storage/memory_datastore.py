@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 from mesh.errors import StorageError
-from mesh.storage.datastore import after_prefix, check_change
+from mesh.storage.datastore import Scan, after_prefix, check_change
 
 
 class MemoryDatastore:
@@ -63,6 +64,13 @@ class MemoryDatastore:
         names, end = self._names, after_prefix(prefix)
         last = len(names) if end is None else bisect_left(names, end)
         return ((key, self._entries[key]) for key in names[bisect_left(names, prefix) : last])
+
+    @contextmanager
+    def frozen(self) -> Iterator[Scan]:
+        self._check()
+        copy = MemoryDatastore()
+        copy._entries, copy._names = dict(self._entries), list(self._names)
+        yield copy.scan
 
     def measure(self, prefix: bytes) -> tuple[int, int]:
         sizes = [len(value) for _, value in self.scan_now(prefix)]

@@ -13,13 +13,13 @@ import contextlib
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
 from mesh.errors import StorageError, UsageError
-from mesh.storage.datastore import MAX_KEY_BYTES, MAX_VALUE_BYTES, after_prefix, check_change
+from mesh.storage.datastore import MAX_KEY_BYTES, MAX_VALUE_BYTES, Scan, after_prefix, check_change
 from mesh.storage.sqlite_file import SqliteFile
 
 WRITES_AT_ONCE: Final = 64
@@ -153,17 +153,24 @@ class SqliteDatastore:
 
     async def scan(self, prefix: bytes) -> AsyncIterator[tuple[bytes, bytes]]:
         """See `Datastore.scan`. Lets the loop go on after every 64 rows, and holds no lock meanwhile."""
-        bound, above = _bound(prefix)
-        start, order = prefix, ">="
-        while True:
-            query = f"SELECT key, value FROM entries WHERE key {order} ? {bound} ORDER BY key LIMIT {ROWS_AT_ONCE}"
-            rows = self._read(query, (start, *above))
-            for key, value in rows:
-                yield key, value
-            if len(rows) < ROWS_AT_ONCE:
-                return
-            start, order = rows[-1][0], ">"
-            await asyncio.sleep(0)
+        async for each in _scan(self._read, prefix):
+            yield each
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[Scan]:
+        """See `LocalDatastore.frozen`. The file's log grows meanwhile."""
+        self._read(_GET, (b"\0",))
+        with contextlib.closing(self._file.reader()) as reader:
+            reader.execute("BEGIN")
+
+            def read(query: str, parameters: tuple[bytes, ...]) -> list[tuple[Any, ...]]:
+                try:
+                    return reader.execute(query, parameters).fetchall()
+                except sqlite3.Error as error:
+                    raise self._file.damaged(str(error)) from None
+
+            read(_GET, (b"\0",))
+            yield lambda prefix: _scan(read, prefix)
 
     def _read(self, query: str, parameters: tuple[bytes, ...]) -> list[tuple[Any, ...]]:
         if self._reader is None:
@@ -269,6 +276,24 @@ class SqliteDatastore:
         """Have the loop call something; a loop that was closed first hears nothing."""
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(call, *arguments)  # type: ignore[arg-type]
+
+
+async def _scan(
+    read: Callable[[str, tuple[bytes, ...]], list[tuple[Any, ...]]], prefix: bytes
+) -> AsyncIterator[tuple[bytes, bytes]]:
+    bound, above = _bound(prefix)
+    start, order = prefix, ">="
+    while True:
+        query = (
+            f"SELECT key, value FROM entries WHERE key {order} ? {bound} ORDER BY key LIMIT {ROWS_AT_ONCE}"
+        )
+        rows = read(query, (start, *above))
+        for key, value in rows:
+            yield key, value
+        if len(rows) < ROWS_AT_ONCE:
+            return
+        start, order = rows[-1][0], ">"
+        await asyncio.sleep(0)
 
 
 def _put(writer: sqlite3.Connection, rows: Sequence[tuple[bytes, bytes | None]]) -> None:

@@ -18,6 +18,7 @@ from mesh.config import (
     BlocksSection,
     Config,
     ConnectionsSection,
+    CrdtSection,
     DcutrSection,
     IdentifySection,
     KademliaSection,
@@ -127,6 +128,7 @@ def configured(*listen: str, serve: tuple[str, ...] = (), **settings: Any) -> Co
         "dcutr": (DcutrSection, {}),
         "keeping": (KeepingSection, {}),
         "blocks": (BlocksSection, {}),
+        "crdt": (CrdtSection, {}),
     }
     renamed = {"identify_timeout_s": ("identify", "timeout_s"), "ping_timeout_s": ("ping", "timeout_s")}
     renamed["connection_held_bytes"] = ("yamux", "max_held_bytes")

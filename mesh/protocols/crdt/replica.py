@@ -94,6 +94,7 @@ class Replica:
         self._rebroadcast_at = now + self._interval()
         self.counts = dict.fromkeys(COUNTERS, 0)
         self.watched = True
+        self._highest = 0
         for _, value in self._draft.below(self._layout.all_wanted):
             tip = Cid.from_bytes(value[1:])
             if value[:1] == ADOPTED:
@@ -111,6 +112,17 @@ class Replica:
     def behind(self) -> int:
         """Nodes that are known to be missing or to wait for such; 0 when everything heard of is merged."""
         return self._branches.waiting
+
+    @property
+    def gap(self) -> int:
+        """How much higher the highest node that came is than what is merged."""
+        merged = max((height for cid, height in self._heads.items() if cid not in self._adopted), default=0)
+        return max(0, self._highest - merged) if self.behind else 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether everything that the heads build on is merged."""
+        return not self._adopted
 
     @property
     def unwritten(self) -> int:
@@ -221,6 +233,7 @@ class Replica:
             return
         if not kept:
             self._blocks[cid] = block
+        self._highest = max(self._highest, change.height)
         if branch.tip == cid and not self._heads:
             self._adopt(change)
         if not self._branches.add(change, len(block.data), now):

@@ -2,7 +2,8 @@
 
 Tombstones come first, then elements, and each half is compared with what was there before it: of one key twice in a
 delta the later is seen if both beat what was there, and the greater counts once others are gone. An element without
-bytes is never the best of those that remain.
+bytes is never the best of those that remain. Of two equal ones the block that is last in order is seen, so that the rows
+are the same whatever came first.
 """
 
 from __future__ import annotations
@@ -154,6 +155,9 @@ class Mapping:
             return
         beating = [each for each in values if (height, each) > (old.height, old.value)]
         greatest = max(values)
+        same = (height, greatest) == (old.height, old.value) and not old.flags & HIDDEN
+        if same and store_name(cid) > block_name(old.block):
+            beating = [greatest]
         if beating:
             if not old.flags & HIDDEN:
                 self._stand_back(key, old)
@@ -189,6 +193,6 @@ class Mapping:
 
 
 def _best(elements: Elements) -> tuple[str, int, bytes]:
-    """The block with the greatest value among the highest, its height and that value."""
-    block = max(elements, key=elements.__getitem__)
+    """The block with the greatest value among the highest, its height and that value; the last in order of such."""
+    block = max(elements, key=lambda each: (*elements[each], each))
     return block, *elements[block]

@@ -9,7 +9,8 @@ Broadcasts go over pubsub, missing blocks come from a `BlockSource`. A change ha
 it is told to others after that. The machine is `mesh.protocols.crdt`.
 """
 
-from mesh.services.crdt.service import BlockSource, Crdt, Status
+from mesh.services.crdt.service import Crdt, Status
+from mesh.services.crdt.source import BlockSource
 from mesh.services.crdt.watch import Watch
 
 __all__ = ["BlockSource", "Crdt", "Status", "Watch"]

@@ -7,18 +7,19 @@ import contextlib
 import logging
 import random
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Self
 
 from mesh.codecs.crdt import MAX_HEADS
 from mesh.errors import Closed, DecodeError, LimitError, MeshError, StorageError, UsageError
 from mesh.identity.peer_id import PeerId
-from mesh.ipld.block import Block
+from mesh.ipld.block import Block, store_name
 from mesh.multiformats.cid import Cid
 from mesh.network.scope import Scope
 from mesh.protocols.crdt.delta import clean_key
+from mesh.protocols.crdt.layout import WANTED, Layout
 from mesh.protocols.crdt.replica import (
     REBROADCAST_S,
     Changed,
@@ -28,8 +29,10 @@ from mesh.protocols.crdt.replica import (
     write_broadcast,
 )
 from mesh.protocols.gossip import Verdict
-from mesh.services.crdt.kept import namespace_of, open_generation
+from mesh.services.crdt.catching_up import CatchingUp
+from mesh.services.crdt.kept import becomes_current, heads_in, namespace_of, open_generation
 from mesh.services.crdt.pending import PendingState
+from mesh.services.crdt.source import BlockSource
 from mesh.services.crdt.watch import Watch
 from mesh.services.gossip import Message, Pubsub, Topic
 from mesh.storage.blockstore import Blockstore
@@ -51,14 +54,6 @@ SHUNNED_S: Final = 600.0
 MAX_SHUNNED: Final = 1024
 _OVERHEAD_BYTES: Final = 64 * 1024
 """What a node may take besides the keys and values in it."""
-
-
-class BlockSource(Protocol):
-    """Where blocks come from that are not in the own store."""
-
-    async def get(self, cid: Cid) -> Block:
-        """A block, verified, however long it takes. Raises a `MeshError` when it cannot be had."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +83,7 @@ class Crdt:
         counters: Counters,
         *,
         rebroadcast_s: float = REBROADCAST_S,
+        catching_up: CatchingUp | None = None,
     ) -> None:
         self.topic = topic
         self._pubsub = pubsub
@@ -97,6 +93,7 @@ class Crdt:
         self._counters = counters
         self._rebroadcast_s = rebroadcast_s
         self._generation = 0
+        self._catching_up = catching_up
         self._replica: Replica | None = None
         self._joined: Topic | None = None
         self._scope: Scope | None = None
@@ -114,21 +111,15 @@ class Crdt:
 
     async def start(self, scope: Scope) -> None:
         """Read what is stored, join the topic, catch up. Raises StorageError, UsageError."""
-        loop = asyncio.get_running_loop()
         self._generation = await open_generation(self._blocks.datastore, self.topic)
-        self._replica = Replica(
-            self._state,
-            self._blocks.get,
-            namespace=namespace_of(self.topic, self._generation),
-            rebroadcast_s=self._rebroadcast_s,
-            random=random.random,
-            now=loop.time(),
-        )
+        self._replica = self._made(self._generation)
         self._joined = self._pubsub.join(self.topic, self._judge)
         self._joined.newcomers.append(self._greet)
         self._scope = Scope(f"crdt {self.topic}", scope)
         self._scope.spawn(self._listen(self._joined), "crdt broadcasts", on_error=self._fail)
         self._scope.spawn(self._run(), "crdt", on_error=self._fail)
+        if self._catching_up is not None:
+            self._catching_up.start(self, self._scope)
 
     async def stop(self) -> None:
         """Write what has been merged and leave the topic. Safe to call twice."""
@@ -225,6 +216,84 @@ class Crdt:
         if usage.bytes + size + _OVERHEAD_BYTES > usage.max_bytes:
             raise LimitError("blocks", "bytes", usage.max_bytes, "blocks.max_bytes")
 
+    @property
+    def namespace(self) -> str:
+        """Where the rows of this replica are."""
+        return namespace_of(self.topic, self._generation)
+
+    @property
+    def whole(self) -> bool:
+        """Whether it runs, and lacks nothing that its heads build on."""
+        return self.running and self._replica is not None and self._replica.whole
+
+    @property
+    def gap(self) -> int:
+        """How much higher the highest node that came is than what is merged."""
+        return self._running().gap
+
+    def wake(self) -> None:
+        """Go on with what waits."""
+        self._wake.set()
+
+    def peers(self) -> list[PeerId]:
+        """Connected peers in the topic."""
+        return [] if self._joined is None else self._joined.peers()
+
+    @property
+    def generation(self) -> int:
+        """Which set of rows is in use; see `mesh.services.crdt.kept`."""
+        return self._generation
+
+    async def replace(self, generation: int, besides: Mapping[bytes, bytes | None]) -> None:
+        """Go on with the rows of another generation, and write other entries with that. What was merged or heard of so
+        far and is not part of it is merged again."""
+        try:
+            async with self._writing:
+                old = self._running()
+                blocks, changes = old.blocks(), old.changes()
+                while blocks or changes:
+                    await self._write(blocks, changes)
+                    blocks, changes = old.blocks(), old.changes()
+                layout = Layout(namespace_of(self.topic, generation))
+                heard = heads_in(self._blocks.datastore, self.namespace)
+                again = {
+                    layout.wanted(store_name(each)): WANTED + each.to_bytes()
+                    for each in heard
+                    if self._state.get(layout.processed(store_name(each))) is None
+                }
+                changes = {**again, **becomes_current(self.topic, generation), **besides}
+                self._state.pend(changes)
+                self._generation, self._replica = generation, self._made(generation)
+                self._to_fetch.clear()
+                await self._write([], changes)
+        except MeshError as error:
+            self._fail(error)
+            raise
+        for data in old.broadcasts():
+            await self._publish(data)
+        self._wake.set()
+
+    def _made(self, generation: int) -> Replica:
+        return Replica(
+            self._state,
+            self._blocks.get,
+            namespace=namespace_of(self.topic, generation),
+            rebroadcast_s=self._rebroadcast_s,
+            random=random.random,
+            now=asyncio.get_running_loop().time(),
+        )
+
+    async def drop_history(self) -> int:
+        """Remove blocks that are older than `crdt.history_kept`, if that is wanted for this topic and nobody else may ask
+        for them; how many that were."""
+        if self._catching_up is None:
+            return 0
+        try:
+            return await self._catching_up.drop_history()
+        except UsageError as error:
+            log.debug("%s", error)
+            return 0
+
     # -- writing -----------------------------------------------------------------------------------------------------
 
     async def _flush(self) -> None:
@@ -234,13 +303,11 @@ class Crdt:
             blocks, changes = replica.blocks(), replica.changes()
             broadcasts, events = replica.broadcasts(), replica.events()
             if blocks or changes:
-                self._state.pend(changes)
                 try:
-                    await self._blocks.put(*blocks, besides=changes)
+                    await self._write(blocks, changes)
                 except MeshError as error:
                     self._fail(error)
                     raise
-                self._state.settle()
         for event in events:
             if isinstance(event, Changed):
                 for watch in list(self._watches):
@@ -249,6 +316,11 @@ class Crdt:
                 self._shun(event)
         for data in broadcasts:
             await self._publish(data)
+
+    async def _write(self, blocks: Iterable[Block], changes: Mapping[bytes, bytes | None]) -> None:
+        self._state.pend(changes)
+        await self._blocks.put(*blocks, besides=changes)
+        self._state.settle()
 
     def _flush_behind(self) -> None:
         """Have it written while more is merged."""
@@ -298,11 +370,15 @@ class Crdt:
         loop = asyncio.get_running_loop()
         with topic.subscribe() as subscription:
             async for message in subscription:
+                if self._catching_up is not None and message.author is not None:
+                    self._catching_up.met(message.author)
                 self._running().receive(message.data, message.sender or b"", loop.time())
                 self._wake.set()
 
-    def _greet(self, _peer: PeerId) -> None:
+    def _greet(self, peer: PeerId) -> None:
         """A peer came into the topic: it is told the heads a little later, with all others that come meanwhile."""
+        if self._catching_up is not None:
+            self._catching_up.met(peer)
         if (
             self._scope is not None
             and not self._scope.closing
@@ -345,6 +421,8 @@ class Crdt:
         replica.watched = bool(self._watches)
         self._to_fetch += replica.wanted()
         looked_up = 0
+        if self._waits():
+            return replica.merge(STEPS_AT_ONCE)
         while self._to_fetch and looked_up < STEPS_AT_ONCE and self._fetching < FETCHES_AT_ONCE:
             cid = self._to_fetch.popleft()
             looked_up += 1
@@ -358,6 +436,10 @@ class Crdt:
         more = replica.merge(STEPS_AT_ONCE)
         return more or looked_up > 0
 
+    def _waits(self) -> bool:
+        """Whether no nodes are fetched because a snapshot is on its way."""
+        return self._catching_up is not None and self._catching_up.look()
+
     async def _fetch(self, cid: Cid) -> None:
         """Get a block, and then what it alone leads to, without a detour through the disk and the other task."""
         loop = asyncio.get_running_loop()
@@ -368,7 +450,7 @@ class Crdt:
                 replica = self._running()
                 replica.arrived(block, loop.time())
                 self._to_fetch += replica.wanted()
-                if len(self._to_fetch) != 1 or self._blocks.has(self._to_fetch[0]):
+                if len(self._to_fetch) != 1 or self._blocks.has(self._to_fetch[0]) or self._waits():
                     return
                 cid = self._to_fetch.popleft()
         except (MeshError, TimeoutError) as error:
