@@ -13,7 +13,7 @@ import hmac
 import ipaddress
 import re
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import ClassVar, Final
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers
@@ -38,6 +38,9 @@ class AgentGuard:
     """An ASGI application around another. ``hosts`` are names in the Host header besides loopback's, with ``any_address``
     every IP address as well (which no foreign page can go by); ``origins`` are those of web pages besides the API's own;
     ``all_need_token``, or only who is not on loopback; ``open_paths`` need none."""
+
+    token_file: ClassVar[str] = "agent.token"
+    origins_key: ClassVar[str] = "agent.api_origins"
 
     def __init__(
         self,
@@ -96,12 +99,13 @@ class AgentGuard:
         if not self._knows_host(headers):
             return 403, "the Host header does not name this API"
         if origin is not None and origin not in self._origins and not _own_origin(origin, headers):
-            return 403, "pages of this origin may not use this API (agent.api_origins)"
+            return 403, f"pages of this origin may not use this API ({self.origins_key})"
         preflight = scope.get("method") == "OPTIONS"
         if preflight or scope["path"] in self._open_paths or self._needs_no_token(scope):
             return None
         if not self._shows_token(scope, headers):
-            return 401, "send the token of the data folder's agent.token: Authorization: Bearer <token>"
+            shown = "Authorization: Bearer <token>"
+            return 401, f"send the token of the data folder's {self.token_file}: {shown}"
         return None
 
     def _knows_host(self, headers: Headers) -> bool:

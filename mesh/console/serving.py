@@ -7,9 +7,9 @@ import logging
 import re
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mesh.console.output import abandon, say, warn
@@ -17,8 +17,11 @@ from mesh.errors import AddressInUse
 
 if TYPE_CHECKING:
     from mesh.api.agent_server import AgentApi
+    from mesh.api.market_server import MarketApi
     from mesh.apps.beam.beam import Beam
     from mesh.apps.lethean.service import LetheanService
+    from mesh.apps.market.agents import Offer
+    from mesh.apps.market.work import Worker
     from mesh.config import Loaded
     from mesh.identity.keys import PrivateKey
     from mesh.node import Node
@@ -34,13 +37,21 @@ API_LISTEN_BESIDE_AGENT = "127.0.0.1:4004"
 StartControl = Callable[[AsyncExitStack, "Node", "LetheanService | None", "Beam | None"], Awaitable[str]]
 
 
-async def serve(loaded: Loaded, key: PrivateKey) -> int:
+@dataclass(frozen=True, slots=True)
+class MarketPlan:
+    """What the settings do not say of a node in the marketplace: agents with who does their work, the wallet's key."""
+
+    offered: Sequence[tuple[Offer, Worker]] = ()
+    wallet_key: str = ""
+
+
+async def serve(loaded: Loaded, key: PrivateKey, plan: MarketPlan | None = None) -> int:
     """Start the node and wait; the first signal ends it in order, a second one cuts that short."""
     from mesh.network.machine_size import raise_descriptor_limit
 
     stop = StopSignal()
     stop.install()
-    loaded = _with_beam(_with_pubsub(loaded))
+    loaded = _with_market(_with_beam(_with_pubsub(loaded)))
     try:
         async with AsyncExitStack() as stack:
             log.info("up to %d descriptors may be open", raise_descriptor_limit())
@@ -49,9 +60,10 @@ async def serve(loaded: Loaded, key: PrivateKey) -> int:
             lethean = await _start_lethean(stack, loaded, node)
             agent_api = await _start_agent(stack, loaded, node)
             beam = await _start_beam(stack, node)
+            market_api = await _start_market(stack, loaded, node, plan or MarketPlan())
             _pass_on_topics(stack, node)
             url = await control(stack, node, lethean, beam) if control is not None else ""
-            _announce(node, lethean, agent_api, url)
+            _announce(node, lethean, agent_api, market_api, url)
             await stop.wait()
     except asyncio.CancelledError:
         if not stop.count:
@@ -94,6 +106,45 @@ def _with_pubsub(loaded: Loaded) -> Loaded:
     if not wanted or not loaded.is_default("gossip.enabled"):
         return loaded
     return replace(loaded, config=replace(config, gossip=replace(config.gossip, enabled=True)))
+
+
+def _with_market(loaded: Loaded) -> Loaded:
+    """The marketplace needs pubsub and blocks that are exchanged: they are on then, unless turned off by hand."""
+    config = loaded.config
+    if not config.market.enabled:
+        return loaded
+    if loaded.is_default("gossip.enabled"):
+        config = replace(config, gossip=replace(config.gossip, enabled=True))
+    if loaded.is_default("blocks.enabled") and loaded.is_default("blocks.exchange"):
+        config = replace(config, blocks=replace(config.blocks, enabled=True, exchange=True))
+    return replace(loaded, config=config)
+
+
+async def _start_market(
+    stack: AsyncExitStack, loaded: Loaded, node: Node, plan: MarketPlan
+) -> MarketApi | None:
+    """The marketplace and its API, if the settings want them."""
+    section = loaded.config.market
+    if not section.enabled:
+        return None
+    from mesh.apps.market.market import Market
+
+    market = Market(node, loaded.config, wallet_key=plan.wallet_key)
+    await stack.enter_async_context(market)
+    for offer, worker in plan.offered:
+        await market.register(offer, worker)
+    if section.api == "off":
+        return None
+    from mesh.api.market_server import MarketApi
+
+    folder = loaded.config.node.path
+    try:
+        return await stack.enter_async_context(MarketApi(market, section.api, folder))
+    except AddressInUse as error:
+        if not loaded.is_default("market.api"):
+            raise
+        warn(f"{error}; using a free port (choose one with --market-api)")
+    return await stack.enter_async_context(MarketApi(market, "127.0.0.1:0", folder))
 
 
 def _with_beam(loaded: Loaded) -> Loaded:
@@ -176,7 +227,13 @@ def _with_free_port(address: str) -> str:
     return re.sub(r"/(tcp|udp)/[0-9]+", r"/\1/0", address)
 
 
-def _announce(node: Node, lethean: LetheanService | None, agent_api: AgentApi | None, url: str) -> None:
+def _announce(
+    node: Node,
+    lethean: LetheanService | None,
+    agent_api: AgentApi | None,
+    market_api: MarketApi | None,
+    url: str,
+) -> None:
     """Tell whoever started us; a reader that has gone does not end the node."""
     lines = [
         f"peer {node.peer_id}",
@@ -199,6 +256,8 @@ def _announce(node: Node, lethean: LetheanService | None, agent_api: AgentApi | 
         lines += [f"{name} listening {address}" for name, address in opened if address]
     if agent_api is not None:
         lines.append(f"agent api {agent_api.url}")
+    if market_api is not None:
+        lines.append(f"market api {market_api.url}")
     lines += [f"api {url}", "ready"] if url else ["ready"]
     try:
         for line in lines:

@@ -181,6 +181,12 @@ class Market:
         self._check_running()
         return await self.calls.execute(agent_id, input_text, limit, purchase_id)
 
+    async def sales(self, at_most: int = 100) -> list[Sale]:
+        """What was sold for pay, the newest first. Raises `StorageError`."""
+        self._check_running()
+        assert self._till is not None
+        return await self._till.sales(at_most)
+
     # -- streams -----------------------------------------------------------------------------------------------------
 
     async def _answer(self, kind: str, data: bytes, remote: PeerId) -> bytes:
