@@ -27,6 +27,7 @@ class Gossip(Generic[PeerT]):
         self._settings = neighbourhood.settings.gossip
         self._cache = cache
         self._seen = seen
+        neighbourhood.recent = cache.ids
         self.promises: dict[bytes, dict[PeerState[PeerT], None]] = {}
         """Ids asked for and not come yet, with who said to have them."""
         self._due: deque[tuple[float, bytes, PeerState[PeerT]]] = deque()
@@ -69,6 +70,15 @@ class Gossip(Generic[PeerT]):
         variants = self._variants(members.name, ids)
         for turn, state in enumerate(told):
             state.gossip += variants[turn % len(variants)]
+
+    def brief(self, topic: TopicState[PeerT], low: Container[PeerState[PeerT]]) -> None:
+        """The same for those who came into a mesh since the last beat: recent messages of before went past them, and
+        members of a mesh are told of none otherwise."""
+        missed, topic.missed = topic.missed, {}
+        for state, ids in missed.items():
+            if state not in low:
+                self._all.counts["announced"] += 1
+                state.gossip += self._variants(topic.name, list(ids))[0]
 
     def _variants(self, topic: str, ids: list[bytes]) -> list[tuple[bytes, ...]]:
         """IHAVE of all ids; if there are too many, of several random stretches of them, for one peer after another."""

@@ -428,6 +428,7 @@ class Router(Generic[PeerT]):
         low = gossip.low_scored(now)
         for topic in everybody.joined.values():
             meshes.maintain(topic, now)
+            gossip.brief(topic, low)
             gossip.announce(topic.members, topic.mesh, low)
         meshes.maintain_fanouts(now)
         for name, fanout in everybody.fanouts.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic
 
@@ -124,12 +124,14 @@ class Members(Generic[PeerT]):
 class TopicState(Generic[PeerT]):
     """One joined topic."""
 
-    __slots__ = ("members", "mesh", "name")
+    __slots__ = ("members", "mesh", "missed", "name")
 
     def __init__(self, members: Members[PeerT]) -> None:
         self.name = members.name
         self.members = members
         self.mesh: dict[PeerState[PeerT], None] = {}
+        self.missed: dict[PeerState[PeerT], Sequence[bytes]] = {}
+        """Who came into the mesh since the last beat, with the recent messages of before."""
 
 
 @dataclass(slots=True, eq=False)
@@ -157,6 +159,8 @@ class Neighbourhood(Generic[PeerT]):
         self.admits: TopicFilter | None = None
         self.counts: dict[str, int] = dict.fromkeys(COUNTS, 0)
         self.beat = 0
+        self.recent: Callable[[str], Sequence[bytes]] = lambda _topic: ()
+        """Ids of a topic's messages that peers are told of."""
         self._topic_bytes = 0
 
     def score(self, state: PeerState[PeerT], now: float) -> float:
@@ -223,6 +227,8 @@ class Neighbourhood(Generic[PeerT]):
     def graft(self, topic: TopicState[PeerT], state: PeerState[PeerT], now: float) -> None:
         """It is in our mesh."""
         topic.mesh[state] = None
+        if missed := self.recent(topic.name):
+            topic.missed[state] = missed
         self.counts["grafts"] += 1
         if self.scores is not None:
             self.scores.grafted(state.peer, topic.name, now)
@@ -231,6 +237,7 @@ class Neighbourhood(Generic[PeerT]):
     def prune(self, topic: TopicState[PeerT], state: PeerState[PeerT], now: float) -> None:
         """It is in our mesh no more."""
         del topic.mesh[state]
+        topic.missed.pop(state, None)
         if self.scores is not None:
             self.scores.pruned(state.peer, topic.name, now)
         self.events.append(Pruned(state.peer, topic.name))

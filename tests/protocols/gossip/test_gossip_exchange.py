@@ -43,6 +43,26 @@ class TestTelling:
         assert len(told) == 6
         assert min(told) >= 20
 
+    def test_who_comes_into_the_mesh_is_told_of_what_went_past_it(self) -> None:
+        """Once, at the next beat: of its messages since it was in, a member of a mesh is told of none."""
+        alone = Alone()
+        alone.peers(2, outbound=True, grafted=True)
+        alone.beat()
+        before, after = message(50, 1), message(50, 2)
+        alone.accept(1, before[1])
+        alone.peer(20)
+        alone.peers(1, first=21, grafted=True)
+        alone.accept(1, after[1])
+        alone.said()
+        alone.beat()
+        said = alone.said()
+        assert TOPIC in said[20].grafts
+        assert said[20].told == [before[0], after[0]]
+        assert said[21].told == [before[0]]
+        assert not [peer for peer, each in said.items() if each.told and peer not in (20, 21)]
+        alone.beat()
+        assert not [peer for peer, each in alone.said().items() if each.told]
+
     def test_a_quarter_of_many(self) -> None:
         alone = Alone()
         alone.peers(6, outbound=True, grafted=True)
