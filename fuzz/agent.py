@@ -17,6 +17,7 @@ from mesh.protocols.agent_delivery.taking import Offered, PieceCame, Taking
 from mesh.protocols.openclaw import ping
 from mesh.protocols.openclaw.announcement import read_announcement, read_status
 from mesh.protocols.openclaw.attestation import Attestation
+from mesh.protocols.openclaw.listing import read_listing, write_listing
 from mesh.protocols.openclaw.message import check_sender, read_message
 from tests.vectors import load
 
@@ -48,6 +49,7 @@ def live_message(parts: Sequence[bytes]) -> object:
         lambda given: ping.answer(given, own, 1),
         lambda given: read_announcement(given, own).encode(),
         lambda given: read_status(given, own).encode(),
+        lambda given: write_listing(read_listing(given, own)),
         lambda given: str(Attestation.parse(given.decode("latin-1"))),
     )
     for read in readers:

@@ -221,6 +221,8 @@ class FoundPeerShape(BaseModel):
     services: list[ServiceShape]
     bsvIdentityKey: str
     lastSeen: int
+    attested: bool = False
+    heardFrom: str = ""
 
 
 class Discovered(BaseModel):

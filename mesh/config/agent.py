@@ -67,7 +67,7 @@ class AgentSection(Section):
     topics: Annotated[
         tuple[str, ...],
         Setting(
-            "Names of the topics: those that stock daemons use (code), those of their README (readme).",
+            "Names of the topics: of stock daemons (code), of their README (readme, with one for directories).",
             "list",
             choices=("code", "readme"),
         ),

@@ -24,11 +24,12 @@ def discover(
     path: FolderOption = None,
     json: JsonOption = False,
 ) -> None:
-    """List agents that announced themselves in the last 15 minutes."""
+    """List agents that announced themselves in the last 15 minutes, then those that others say did."""
     found = agent_of(path).get("/discover", {"service": service, "text": text, "peerId": peer})
     lines = []
     for each in found["peers"]:
-        lines.append(f"{each['peerId']}  heard {instant(each['lastSeen'])}")
+        hearsay = f" by {each['heardFrom']}, who says so" if each.get("heardFrom") else ""
+        lines.append(f"{each['peerId']}  heard {instant(each['lastSeen'])}{hearsay}")
         lines += [f"  {service_line(one)}" for one in each["services"]]
     tell(json, found, lines or ["nobody announced that; announcements come every five minutes"])
 

@@ -170,7 +170,10 @@ async def _discover(api: AgentApi, given: Mapping[str, Any]) -> str:
         return "No peers found. Announcements come every five minutes; try again later."
     lines = [f"Found {len(peers)} peer(s):"]
     for peer in peers[:MOST]:
-        lines += ["", f"Peer: {_name(peer['peerId'])}", "Services:"]
+        lines += ["", f"Peer: {_name(peer['peerId'])}"]
+        if peer.get("heardFrom"):
+            lines.append(f"Told of by {_name(peer['heardFrom'])}, not heard itself")
+        lines.append("Services:")
         lines += [_service(each) for each in peer["services"]] or ["  none"]
     return "\n".join(lines)
 

@@ -1,4 +1,5 @@
-"""This agent's announcements: at start, when services or addresses change, for newcomers, and every few minutes."""
+"""This agent's announcements: at start, when services or addresses change, for newcomers, and every few minutes; and what
+it heard from others, for newcomers and as often."""
 
 from __future__ import annotations
 
@@ -75,3 +76,27 @@ class Announcing:
         if tuple(self._addresses()) != self._told or neighbours - self._neighbours:
             self._pulse.hurry()
         self._neighbours = neighbours
+
+
+class Listing:
+    """Tells what this agent heard from others in the directory topics; ``make`` gives it as it is now, empty for nothing
+    to tell."""
+
+    def __init__(self, topics: Sequence[Topic], make: Callable[[], bytes], interval_s: float) -> None:
+        self._topics = topics
+        self._make = make
+        self._pulse = Pulse(interval_s, GAP_S)
+
+    def hurry(self) -> None:
+        """Somebody new was heard of: tell others soon."""
+        self._pulse.hurry()
+
+    async def run(self) -> None:
+        """Tell when it is time. For ever."""
+        while True:
+            if await self._pulse.due(LOOK_S) and (data := self._make()):
+                for topic in self._topics:
+                    try:
+                        await topic.publish(data)
+                    except MeshError as error:
+                        log.warning("the directory was not published: %s", error)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import random
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from mesh import __version__
-from mesh.apps.agent.announcing import Announcing
+from mesh.apps.agent.announcing import Announcing, Listing
 from mesh.apps.agent.directory import Directory
 from mesh.apps.agent.mail import now_ms
 from mesh.apps.agent.records import (
@@ -24,13 +25,14 @@ from mesh.apps.agent.records import (
 )
 from mesh.apps.agent.status_sharing import StatusSharing
 from mesh.apps.agent.store import AgentStore, address_book
-from mesh.apps.agent.topics import ANNOUNCE_TOPICS, STATUS_TOPICS, join
+from mesh.apps.agent.topics import ANNOUNCE_TOPICS, DIRECTORY_TOPICS, STATUS_TOPICS, join
 from mesh.config import AgentSection
 from mesh.errors import ConfigError, DecodeError, PeerError, UsageError
 from mesh.identity.elliptic import Secp256k1Private
 from mesh.network.scope import Scope
 from mesh.protocols.openclaw.announcement import Announcement, read_announcement, read_status
 from mesh.protocols.openclaw.attestation import Attestation
+from mesh.protocols.openclaw.listing import read_listing, write_listing
 from mesh.services.gossip.subscription import Message, Overflow
 from mesh.services.gossip.topic import Topic
 
@@ -70,6 +72,7 @@ class Presence:
         self._topics: list[Topic] = []
         self._announcing: Announcing | None = None
         self._sharing: StatusSharing | None = None
+        self._listing: Listing | None = None
         self.started_at = now_ms()
 
     @property
@@ -84,11 +87,19 @@ class Presence:
         names, pubsub, counters = self._settings.topics, self._node.pubsub, self._node.counters
         announce = [join(pubsub, ANNOUNCE_TOPICS[name], counters) for name in names]
         status = [join(pubsub, STATUS_TOPICS[name], counters) for name in names]
-        self._topics = [*announce, *status]
+        directory = [
+            join(pubsub, DIRECTORY_TOPICS[name], counters) for name in names if name in DIRECTORY_TOPICS
+        ]
+        self._topics = [*announce, *status, *directory]
         self._announcing = Announcing(
             announce, self._announcement, self.own_addresses, self._settings.announce_interval_s
         )
         self._sharing = StatusSharing(status, self.own_status, self._settings.status_interval_s, now_ms)
+        if directory:
+            self._listing = Listing(directory, self._told, self._settings.announce_interval_s)
+            self._scope.spawn(self._listing.run(), "listing")
+        for topic in directory:
+            self._scope.spawn(self._hear_listings(topic), "listings")
         for topic in announce:
             self._scope.spawn(self._hear_announcements(topic), "announcements")
         for topic in status:
@@ -103,7 +114,7 @@ class Presence:
         for topic in self._topics:
             await topic.leave()
         self._topics = []
-        self._announcing = self._sharing = None
+        self._announcing = self._sharing = self._listing = None
 
     # -- this agent --------------------------------------------------------------------------------------------------
 
@@ -172,8 +183,26 @@ class Presence:
             found, fresh = heard
             if fresh and self._announcing is not None:
                 self._announcing.greet(len(self.directory))
+            if fresh and self._listing is not None:
+                self._listing.hurry()
             await self._store.write(lambda database: _note(database, found))  # noqa: B023 - awaited here
             self._tell([DirectoryChanged(found.peer_id, found)])
+
+    def _told(self) -> bytes:
+        """What this agent heard from others; nothing while it heard nobody."""
+        peers = self.directory.listing(random.Random())
+        return write_listing(peers) if peers else b""
+
+    async def _hear_listings(self, topic: Topic) -> None:
+        async for message in self._messages(topic):
+            try:
+                listing = read_listing(message.data, message.author)
+            except (DecodeError, PeerError) as error:
+                log.debug("a listing slipped through: %s", error)
+                continue
+            own = str(self._node.peer_id)
+            others = [each for each in listing if each.peer_id != own]
+            self.directory.hear_of(str(message.author), others, now_ms())
 
     async def _hear_status(self, topic: Topic) -> None:
         async for message in self._messages(topic):

@@ -184,7 +184,8 @@ class TrackedPeer:
 @dataclass(frozen=True, slots=True)
 class FoundPeer:
     """A peer of the directory: what its last announcement said (section 4.1). ``last_seen`` is by our clock.
-    ``attested``: the BSV key vouches for the peer id, with a signature that holds (section 7.2)."""
+    ``attested``: the BSV key vouches for the peer id, with a signature that holds (section 7.2). ``heard_from`` is who
+    told of it, where that is hearsay (section 4.2); empty for what it said itself."""
 
     peer_id: str
     multiaddrs: tuple[str, ...]
@@ -192,6 +193,7 @@ class FoundPeer:
     bsv_identity_key: str
     last_seen: int
     attested: bool = False
+    heard_from: str = ""
 
     def document(self) -> dict[str, Any]:
         return {
@@ -201,6 +203,7 @@ class FoundPeer:
             "bsvIdentityKey": self.bsv_identity_key,
             "lastSeen": self.last_seen,
             **({"attested": True} if self.attested else {}),
+            **({"heardFrom": self.heard_from} if self.heard_from else {}),
         }
 
 

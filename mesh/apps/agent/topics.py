@@ -20,6 +20,7 @@ from mesh.protocols.openclaw.announcement import (
     read_announcement,
     read_status,
 )
+from mesh.protocols.openclaw.listing import README_DIRECTORY_TOPIC, read_listing
 from mesh.telemetry.counters import Counters
 
 if TYPE_CHECKING:
@@ -32,10 +33,12 @@ READERS: Final[Mapping[str, Callable[[bytes, PeerId | None], Any]]] = {
     README_ANNOUNCE_TOPIC: read_announcement,
     STATUS_TOPIC: read_status,
     README_STATUS_TOPIC: read_status,
+    README_DIRECTORY_TOPIC: read_listing,
 }
 ANNOUNCE_TOPICS: Final = {"code": ANNOUNCE_TOPIC, "readme": README_ANNOUNCE_TOPIC}
 STATUS_TOPICS: Final = {"code": STATUS_TOPIC, "readme": README_STATUS_TOPIC}
-"""The topics by the names of `agent.topics`."""
+DIRECTORY_TOPICS: Final = {"readme": README_DIRECTORY_TOPIC}
+"""The topics by the names of `agent.topics`. The stock daemon's code has none for directories."""
 
 
 def validator_of(topic: str, counters: Counters) -> Callable[[Message], Verdict]:
@@ -74,7 +77,8 @@ class TopicRelay:
     def start(self) -> None:
         """Join the topics that nobody else on this node has joined. Raises `UsageError`."""
         for name in self._names:
-            for topic in (ANNOUNCE_TOPICS[name], STATUS_TOPICS[name]):
+            named = (ANNOUNCE_TOPICS[name], STATUS_TOPICS[name], DIRECTORY_TOPICS.get(name))
+            for topic in filter(None, named):
                 if topic not in self._pubsub.topics():
                     self._topics.append(join(self._pubsub, topic, self._counters))
 

@@ -90,13 +90,13 @@ def read_announcement(data: bytes, author: PeerId | None) -> Announcement:
     if not isinstance(services, list) or len(services) > MAX_SERVICES:
         raise Malformed("announcement.services", None, f"not an array of at most {MAX_SERVICES}")
     for each in services:
-        _check_service(each)
+        check_service(each)
     return Announcement(
         str(author),
         _text(found, "bsvIdentityKey", MAX_ID_CHARACTERS),
         tuple(services),
-        _addresses(found),
-        _number(found, "timestamp"),
+        addresses_in(found),
+        number_in(found, "timestamp"),
         _text(found, "attestation", MAX_TEXT_CHARACTERS),
     )
 
@@ -107,12 +107,12 @@ def read_status(data: bytes, author: PeerId | None) -> Status:
     return Status(
         str(author),
         _text(found, "name", MAX_TEXT_CHARACTERS)[:256],
-        _addresses(found),
+        addresses_in(found),
         _texts(found, "services", MAX_SERVICES, MAX_ID_CHARACTERS),
         _text(found, "version", MAX_ID_CHARACTERS),
-        _number(found, "uptime"),
-        _number(found, "connectedPeers"),
-        _number(found, "timestamp"),
+        number_in(found, "uptime"),
+        number_in(found, "connectedPeers"),
+        number_in(found, "timestamp"),
     )
 
 
@@ -132,7 +132,8 @@ def _read(data: bytes, what: str, author: PeerId | None) -> dict[str, Any]:
     return found
 
 
-def _check_service(value: Any) -> None:
+def check_service(value: Any) -> None:
+    """Whether it is an object with an id and a name. Raises `Malformed`."""
     if not isinstance(value, dict):
         raise Malformed("announcement.services", None, "no object")
     for name, most in (("id", MAX_ID_CHARACTERS), ("name", MAX_TEXT_CHARACTERS)):
@@ -141,7 +142,8 @@ def _check_service(value: Any) -> None:
             raise Malformed(f"announcement.services.{name}", None, f"not a text of 1 to {most} characters")
 
 
-def _addresses(found: Mapping[str, Any]) -> tuple[str, ...]:
+def addresses_in(found: Mapping[str, Any]) -> tuple[str, ...]:
+    """Its `multiaddrs`, at most 64. Raises `Malformed`."""
     return _texts(found, "multiaddrs", MAX_ADDRESSES, MAX_ADDRESS_CHARACTERS)
 
 
@@ -162,7 +164,8 @@ def _text(found: Mapping[str, Any], name: str, most: int) -> str:
     return value
 
 
-def _number(found: Mapping[str, Any], name: str) -> int:
+def number_in(found: Mapping[str, Any], name: str) -> int:
+    """A whole number of 0 or more, a fraction cut off. Raises `Malformed`."""
     value = found.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_MS:
         raise Malformed(name, None, "no number of 0 or more")

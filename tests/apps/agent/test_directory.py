@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mesh.apps.agent.directory import MAX_PEERS, MAX_SKEW_MS, TTL_MS, Directory
+from mesh.apps.agent.directory import MAX_PEERS, MAX_SKEW_MS, MAX_TELLERS, TTL_MS, Directory
 from mesh.protocols.openclaw.announcement import Announcement
 from mesh.protocols.openclaw.attestation import Attestation
+from mesh.protocols.openclaw.listing import Listed
 from tests.vectors import load
 
+POEM = {"id": "poem", "name": "Poems", "price": 50, "currency": "bsv"}
 NOW = 1_795_198_842_588
 KNOWN: Any = load("attestation", "bsv")
 
@@ -52,6 +55,43 @@ def test_an_old_announcement_is_not_news_even_after_the_entry_has_gone() -> None
     directory.expire(NOW + 3 * MAX_SKEW_MS)
     assert directory.hear(said("a", NOW), NOW + 3 * MAX_SKEW_MS) is None, "too far from our clock by then"
     assert directory.refused == 4
+
+
+def listed(peer: str, at: int = NOW, services: tuple[dict[str, Any], ...] = ()) -> Listed:
+    return Listed(peer, ("/ip4/5.6.7.8/tcp/1",), services, at)
+
+
+def test_hearsay_stands_behind_what_a_peer_said_itself_and_is_not_told_on() -> None:
+    directory = Directory()
+    directory.hear_of("bob", [listed("alice"), listed("bob"), listed("carol", NOW - 5)], NOW)
+    directory.hear_of("dave", [listed("carol", NOW - 3, (POEM,)), listed("erin", NOW + 9)], NOW)
+    assert [(each.peer_id, each.heard_from) for each in directory.find()] == [
+        ("alice", "bob"),
+        ("erin", "dave"),
+        ("carol", "dave"),
+    ], "nobody is believed of itself here, and the latest of several counts"
+    assert [each.last_seen for each in directory.find(peer="erin")] == [NOW], "no clock ahead of ours"
+    assert [each.peer_id for each in directory.find(service="poem")] == ["carol"]
+    directory.hear(said("alice"), NOW)
+    assert directory.find(peer="alice")[0].heard_from == ""
+    assert directory.addresses_of("alice") == ("/ip4/1.2.3.4/tcp/1",)
+    assert directory.addresses_of("carol") == ("/ip4/5.6.7.8/tcp/1",)
+    assert [each.peer_id for each in directory.listing(Random(1))] == ["alice"]
+
+
+def test_hearsay_expires_by_both_clocks_and_a_teller_has_one_listing() -> None:
+    directory = Directory()
+    directory.hear_of("bob", [listed("old", NOW - TTL_MS), listed("alice")], NOW)
+    assert [each.peer_id for each in directory.find()] == ["alice"]
+    directory.hear_of("bob", [listed("carol")], NOW + 1)
+    assert [each.peer_id for each in directory.find()] == ["carol"]
+    directory.expire(NOW + TTL_MS)
+    assert directory.find()
+    directory.expire(NOW + TTL_MS + 1)
+    assert directory.find() == []
+    for number in range(MAX_TELLERS + 1):
+        directory.hear_of(str(number), [listed(f"of {number}")], NOW)
+    assert len(directory.find()) == MAX_TELLERS
 
 
 def test_a_clock_too_far_from_ours() -> None:

@@ -6,14 +6,16 @@ import asyncio
 import itertools
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mesh.apps.agent import announcing
 from mesh.apps.agent.agent import Agent
 from mesh.apps.agent.records import DeliveryState, DirectoryChanged, ServiceInfo
-from mesh.apps.agent.topics import ANNOUNCE_TOPICS, STATUS_TOPICS, TopicRelay
+from mesh.apps.agent.topics import ANNOUNCE_TOPICS, DIRECTORY_TOPICS, STATUS_TOPICS, TopicRelay
 from mesh.errors import ConfigError, UsageError
 from mesh.node import Node
 from mesh.protocols.openclaw.announcement import Announcement
@@ -21,6 +23,7 @@ from tests.apps.agent.agents import Agents, reaches, until, watched
 from tests.network.live import eventually
 from tests.vectors import load
 
+README_TOPICS = {"/bsv-p2p/announcements", "node_status", "/bsv-p2p/directory"}
 POEM = ServiceInfo("poem", "Poems", 50, "bsv", "about the sea", {"lines": 4})
 
 
@@ -152,7 +155,39 @@ async def test_a_forged_status_is_not_believed(agents: Agents) -> None:
 async def test_the_names_of_the_readme(agents: Agents) -> None:
     alice, bob = await met(agents, {"topics": ("code", "readme")}, {"topics": ("readme",)})
     await eventually(lambda: hears(alice, bob) and hears(bob, alice), "both")
-    assert set(bob.node.pubsub.topics()) == {"/bsv-p2p/announcements", "node_status"}
+    assert set(bob.node.pubsub.topics()) == README_TOPICS
+
+
+async def test_who_has_left_is_heard_of_from_others(agents: Agents, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Told in the directory topic of the README: hearsay, and shown as such."""
+    monkeypatch.setattr(announcing, "GAP_S", 0.1)
+    readme = {"topics": ("readme",)}
+    alice, bob = await met(agents, readme, readme)
+    await alice.register(POEM)
+    await eventually(lambda: bob.discover(service="poem"), "the service")
+    gone = str(alice.node.peer_id)
+    told = bob.discover(peer=gone)[0]
+    await agents.end(alice)
+    carol = await agents.agent(gossip=True, settings=readme)
+    await carol.node.connect(bob.node.listen_addrs[0])
+    await eventually(lambda: carol.discover(peer=gone), "the hearsay")
+    [found] = carol.discover(service="poem")
+    assert found == replace(told, heard_from=str(bob.node.peer_id))
+    assert found.document()["heardFrom"] == str(bob.node.peer_id)
+    assert carol.discover()[-1] == found
+    assert not carol.discover(peer=str(carol.node.peer_id)), "nobody is told of itself"
+    assert not bob.discover(peer=gone)[0].heard_from
+
+
+async def test_a_listing_that_is_none_is_not_passed_on(agents: Agents) -> None:
+    [bob] = await met(agents, {"topics": ("readme",)})
+    liar = await agents.agent(gossip=True)
+    await liar.node.connect(bob.node.listen_addrs[0])
+    joined = liar.node.pubsub.join(DIRECTORY_TOPICS["readme"])
+    await eventually(lambda: joined.peers(), "the topic")
+    await joined.publish(b'{"peers": [{"peerId": "nobody"}]}')
+    await eventually(lambda: bob.node.counters["agent.topic:malformed"] == 1, "the refusal")
+    assert bob.discover() == []
 
 
 async def test_a_relay_passes_on_and_reads_nothing(agents: Agents) -> None:
@@ -165,7 +200,7 @@ async def test_a_relay_passes_on_and_reads_nothing(agents: Agents) -> None:
     assert relay.discover() == []
     assert not alice.node.swarm.is_connected(bob.node.peer_id)
     await passing.stop()
-    assert set(relay.node.pubsub.topics()) == {"/bsv-p2p/announcements", "node_status"}
+    assert set(relay.node.pubsub.topics()) == README_TOPICS
 
 
 async def test_an_attested_key_is_shown_as_such(
