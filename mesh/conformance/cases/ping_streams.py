@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 
 from mesh.codecs.ping import PING_BYTES
+from mesh.codecs.yamux import ACK, HEADER_BYTES, SYN
 from mesh.conformance import services
 from mesh.conformance.attempt import Attempt
 from mesh.conformance.verdict import Deviation
+from mesh.conformance.yamux_frames import PING, Frame
 from mesh.conformance.yamux_session import Session, Stream
 
+FIRST_STREAMS_S = 1.0
 STALL_S = 1.0
 """Without a frame for so long, a target is taken to have stopped."""
 
@@ -48,6 +51,22 @@ async def settled(stream: Stream) -> None:
     while before != stream.total_bytes + stream.frames_taken:
         before = stream.total_bytes + stream.frames_taken
         await asyncio.sleep(STALL_S)
+
+
+async def send_in_two(session: Session, frame: Frame, pause_s: float) -> None:
+    """Send a frame's header, and its body so much later. Nothing of our own comes to lie between them: what the target
+    asks by itself has been answered before, and pings of the session wait for the body."""
+    await asyncio.sleep(FIRST_STREAMS_S)
+    session.answers_pings = session.accepts = False
+    before = len(session.frames)
+    encoded = frame.encode()
+    session.below.send(encoded[:HEADER_BYTES])
+    await asyncio.sleep(pause_s)
+    session.below.send(encoded[HEADER_BYTES:])
+    for each in session.frames[before:]:
+        if each.type == PING and each.has(SYN):
+            session.send_frame(Frame(PING, ACK, 0, each.length))
+    session.answers_pings = session.accepts = True
 
 
 async def stuffed(attempt: Attempt, size: int) -> tuple[Session, Stream, int]:

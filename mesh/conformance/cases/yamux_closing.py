@@ -9,7 +9,15 @@ from mesh.codecs.yamux import ACK, FIN, RST
 from mesh.conformance import services
 from mesh.conformance.attempt import Attempt
 from mesh.conformance.case import Section
-from mesh.conformance.cases.ping_streams import STALL_S, echo_of, echoed, ping_stream
+from mesh.conformance.cases.ping_streams import (
+    STALL_S,
+    echo_of,
+    echoed,
+    ping_stream,
+    send_in_two,
+    settled,
+    stuffed,
+)
 from mesh.conformance.verdict import Deviation
 from mesh.conformance.yamux_frames import data, window
 from mesh.conformance.yamux_session import Session, Stream
@@ -20,6 +28,9 @@ TRANSFER_PINGS = 4000
 UNKNOWN_STREAM = 9999
 RESET_CODE = 0x1234
 IN_TURN = 1000
+STUFFED_BYTES = 320_000
+"""More than a window, in whole pings: the target is still at the first of them when our side ends."""
+MOMENT_S = 0.2
 END = "end of stream"
 
 
@@ -60,11 +71,11 @@ async def request_and_fin(attempt: Attempt) -> None:
     hurts=True,
 )
 async def data_after_fin(attempt: Attempt) -> str:
-    session, stream = await ping_stream(attempt)
-    first, second = attempt.rng.randbytes(PING_BYTES), attempt.rng.randbytes(PING_BYTES)
-    session.send_frame(data(stream.id, first, FIN), data(stream.id, second))
-    await asyncio.sleep(STALL_S)
-    if second in stream.buffer:
+    session, stream, _ = await stuffed(attempt, STUFFED_BYTES)
+    late = attempt.rng.randbytes(PING_BYTES)
+    session.send_frame(window(stream.id, 0, FIN), data(stream.id, late), window(stream.id, 2 * STUFFED_BYTES))
+    await settled(stream)
+    if late in stream.buffer:
         raise Deviation("the data reached the application")
     return f"stream {stream.state}, session {session.state}"
 
@@ -119,16 +130,16 @@ async def reset_with_code(attempt: Attempt) -> None:
     await stops_sending(session, stream)
 
 
-@SECTION.must(8, "FIN on data and FIN on window update", "same meaning", limit_s=2)
+@SECTION.must(8, "FIN on data, its body a moment later, and FIN on window update", "same meaning", limit_s=2)
 async def both_fins(attempt: Attempt) -> None:
-    for on_data in (True, False):
+    for on_data in (False, True):
         session, stream = await ping_stream(attempt)
         payload = attempt.rng.randbytes(PING_BYTES)
         if on_data:
-            session.send_frame(data(stream.id, payload, FIN))
+            await send_in_two(session, data(stream.id, payload, FIN), MOMENT_S)
         else:
             session.send_frame(data(stream.id, payload), window(stream.id, 0, FIN))
-        await echo_of(stream, payload)
+        await echo_of(stream, payload, "echo of what came with FIN on data" if on_data else "echo")
         await orderly_end(stream)
 
 
@@ -144,7 +155,7 @@ async def many_in_turn(attempt: Attempt) -> None:
     for number in range(IN_TURN):
         stream = session.start()
         payload = attempt.rng.randbytes(PING_BYTES)
-        session.send_frame(data(stream.id, proposal(services.PING) + payload, FIN))
+        session.send_frame(data(stream.id, proposal(services.PING) + payload), window(stream.id, 0, FIN))
         try:
             await stream.agreed(services.PING)
             await echo_of(stream, payload)

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from mesh.codecs.ping import PING_BYTES
-from mesh.codecs.yamux import ACK, SYN
+from mesh.codecs.yamux import SYN
 from mesh.conformance import services
 from mesh.conformance.attempt import Attempt
 from mesh.conformance.case import Section
-from mesh.conformance.cases.ping_streams import echo_of, echoed, ping_stream
+from mesh.conformance.cases.ping_streams import echo_of, echoed, ping_stream, send_in_two
 from mesh.conformance.verdict import Deviation
 from mesh.conformance.yamux_frames import PING, Frame, data, window
 
 SECTION = Section("yamux/1", "Frames", "yamux: framing")
 PAUSE_S = 30.0
-FIRST_STREAMS_S = 1.0
-"""What the target asks by itself has been answered by then: an answer must not come to lie inside the frame."""
 UNKNOWN_FLAGS = 0xFF00
 
 
@@ -64,18 +60,7 @@ async def cut_header(attempt: Attempt) -> None:
 )
 async def late_body(attempt: Attempt) -> None:
     session, stream = await ping_stream(attempt)
-    payload = attempt.rng.randbytes(PING_BYTES)
-    frame = data(stream.id, payload).encode()
-    await asyncio.sleep(FIRST_STREAMS_S)
-    session.answers_pings = session.accepts = False
-    before = len(session.frames)
-    session.below.send(frame[:-PING_BYTES])
-    await asyncio.sleep(PAUSE_S)
-    session.below.send(frame[-PING_BYTES:])
-    for each in session.frames[before:]:
-        if each.type == PING and each.has(SYN):
-            session.send_frame(Frame(PING, ACK, 0, each.length))
-    session.answers_pings = True
+    await send_in_two(session, data(stream.id, attempt.rng.randbytes(PING_BYTES)), PAUSE_S)
     await session.alive()
 
 

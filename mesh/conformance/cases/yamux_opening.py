@@ -141,15 +141,13 @@ async def initial_credit(attempt: Attempt) -> None:
     await echoed(attempt, stream)
 
 
-@SECTION.should(9, "SYN and FIN together", "half-closed stream", limit_s=2, needs=(services.PING,))
+@SECTION.should(9, "SYN and FIN together", "half-closed stream, which ends; session lives", limit_s=2)
 async def syn_fin(attempt: Attempt) -> str:
     session = await attempt.session()
-    stream = session.watch(session.next_id())
-    payload = attempt.rng.randbytes(PING_BYTES)
-    session.send_frame(data(stream.id, proposal(services.PING) + payload, SYN | FIN))
-    await stream.agreed(services.PING)
-    await echo_of(stream, payload)
-    return await stream.ended("end of the stream")
+    stream = session.start(SYN | FIN)
+    ending = await stream.ended("end of the stream")
+    await session.alive()
+    return ending
 
 
 @SECTION.should(10, "SYN and RST together", "no stream left over", limit_s=2, hurts=True)
