@@ -8,6 +8,7 @@ from fastapi.security import HTTPBearer
 
 from mesh import __version__
 from mesh.api import (
+    beam_routes,
     block_routes,
     bootstrap_routes,
     crdt_routes,
@@ -23,6 +24,8 @@ from mesh.api import (
     state_routes,
     swarm_routes,
 )
+from mesh.api.beam_answers import PREFIX as BEAM_PREFIX
+from mesh.api.beam_answers import Gate
 from mesh.api.desk import Desk
 from mesh.api.problem import install
 from mesh.api.pubsub_exchange import Exchange
@@ -41,6 +44,7 @@ def make_application(desk: Desk) -> FastAPI:
     )
     app.state.desk = desk
     app.state.exchange = Exchange(desk.node)
+    app.state.beam_gate = Gate()
     install(app)
     scheme = HTTPBearer(auto_error=False, description="The token of the data folder's api.token.")
     routes = APIRouter(prefix=PREFIX, dependencies=[Security(scheme)])
@@ -63,6 +67,7 @@ def make_application(desk: Desk) -> FastAPI:
         routes.include_router(each.router)
     app.include_router(state_routes.health_router)
     app.include_router(routes)
+    app.include_router(beam_routes.router, prefix=BEAM_PREFIX, dependencies=[Security(scheme)])
     return app
 
 

@@ -14,6 +14,8 @@ from typing import Final
 from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mesh.api.beam_answers import PREFIX as BEAM_PREFIX
+from mesh.api.beam_answers import refused
 from mesh.api.problem import answer, problem
 
 MAX_BODY_BYTES: Final = 512 * 1024
@@ -117,6 +119,9 @@ class Guard:
         headers = {"connection": "close"}
         if status == 401:
             headers["www-authenticate"] = "Bearer"
+        if scope["path"].startswith(f"{BEAM_PREFIX}/"):
+            await refused(status, code, detail, headers)(scope, receive, send)
+            return
         await answer(problem(status, code, detail), headers)(scope, receive, send)
 
 

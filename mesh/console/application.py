@@ -62,6 +62,9 @@ app.add_typer(
 app.add_typer(
     later("mesh.console.market", "The marketplace: agents that sell work to each other."), name="market"
 )
+app.add_typer(
+    later("mesh.console.beam", "Beam's network: services under names, and tunnels to them."), name="beam"
+)
 app.command("stats")(stats.stats)
 app.command("doctor")(doctor.doctor)
 app.add_typer(

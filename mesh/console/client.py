@@ -53,13 +53,14 @@ class Daemon:
         body: dict[str, Any] | None = None,
         query: dict[str, str] | None = None,
         limit_s: float = ANSWER_S,
+        prefix: str = "/v0",
     ) -> dict[str, Any]:
         """The answer to one request. Raises `NoDaemon` and what the daemon reports."""
         import httpx
 
         limits = httpx.Timeout(limit_s, connect=CONNECT_S)
         with self._client() as client:
-            answer = client.request(method, f"/v0{path}", json=body, params=query, timeout=limits)
+            answer = client.request(method, f"{prefix}{path}", json=body, params=query, timeout=limits)
             _check(answer)
             return _object(answer.text)
 
@@ -165,6 +166,8 @@ def _object(text: str) -> dict[str, Any]:
 def _error_of(problem: object) -> MeshError:
     """The error that a problem body stands for."""
     body = problem if isinstance(problem, dict) else {}
+    if isinstance(said := body.get("error"), dict):
+        return _error_of_beam(said)
     code, message = str(body.get("code", "mesh")), str(body.get("detail", "the daemon gave no reason"))
     failures = body.get("failures")
     if code == DialError.code and isinstance(failures, list):
@@ -172,3 +175,17 @@ def _error_of(problem: object) -> MeshError:
             f"{message}:", [DialFailure(each["address"], each["stage"], each["cause"]) for each in failures]
         )
     return Refused(code, message)
+
+
+def _error_of_beam(said: dict[str, Any]) -> Refused:
+    """The error in Beam's shape; its own code is among the details, where it has one."""
+    details = said.get("details")
+    code = str(details.get("problem", "")) if isinstance(details, dict) else ""
+    message = str(said.get("message", "the daemon gave no reason"))
+    fields = details.get("fields") if isinstance(details, dict) else None
+    if isinstance(fields, list):
+        message += ": " + "; ".join(f"{each['field']}: {each['fault']}" for each in fields)
+    return Refused(code or _PLAIN.get(str(said.get("code")), str(said.get("code")).lower()), message)
+
+
+_PLAIN: Final = {"VALIDATION_ERROR": "usage", "RATE_LIMIT_EXCEEDED": "rate-limit"}

@@ -24,6 +24,11 @@ class Allowance:
         self._left -= 1.0
         return True
 
+    def left(self, now: float) -> float:
+        """How often it may happen at once now."""
+        gained = 0.0 if self._at is None else max(0.0, now - self._at) * self._per_s
+        return min(self._burst, self._left + gained)
+
     def full(self, now: float) -> bool:
         """Whether nothing is missing any more: an allowance that can be forgotten."""
         return self._at is None or self._left + max(0.0, now - self._at) * self._per_s >= self._burst

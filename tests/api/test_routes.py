@@ -18,20 +18,23 @@ from tests.api.test_guard import check_problem
 from tests.network.live import Nodes, connected, eventually, identified
 
 OPERATIONS = (
-    "add_bootstrap add_pin allow allow_lethean_key ask_lethean_stats check_bootstrap"
-    " collect_blocks connect connect_lethean delete_entry deny deploy_lethean_bundle"
-    " diagnose_bootstrap diagnose_mdns diagnose_nat diagnose_path disconnect"
-    " discover_at_point drop_allowed drop_denied examine find_closest find_peer"
-    " find_providers get_block get_entry get_file get_value identify list_addresses"
-    " list_allowed list_bootstrap list_denied list_directory list_entries"
-    " list_lethean_peers list_peers list_pins list_pubsub_peers list_topics measure_perf"
-    " ping ping_lethean provide publish publish_many put_block put_entry put_value"
-    " read_lethean_logs refresh_table register_at_point remove_block remove_bootstrap"
-    " remove_pin show_block show_conditions show_dht_status show_health show_id"
-    " show_kept show_lethean show_limits show_mapping show_mesh show_metrics show_nat"
-    " show_pubsub_stats show_punches show_repo show_scores show_stats show_table"
-    " start_lethean_miner stop_lethean_miner stream_events stream_rates subscribe"
-    " test_nat trace_query unregister_at_point watch_entries withdraw"
+    "accept_name add_bootstrap add_pin allow allow_lethean_key allow_provider"
+    " ask_lethean_stats check_bootstrap claim_name clear_cache close_tunnel collect_blocks"
+    " connect connect_lethean delete_entry deny deploy_lethean_bundle diagnose_bootstrap"
+    " diagnose_mdns diagnose_nat diagnose_path disconnect discover_at_point drop_allowed"
+    " drop_denied examine find_closest find_peer find_providers get_block get_entry"
+    " get_file get_value identify list_addresses list_alerts list_allowed list_bootstrap"
+    " list_denied list_directory list_entries list_lethean_peers list_names list_outbox"
+    " list_peers list_pins list_pubsub_peers list_services list_topics list_tunnels"
+    " measure_perf open_tunnel ping ping_lethean provide publish publish_many put_block"
+    " put_entry put_value read_lethean_logs refresh_table register_at_point"
+    " register_service remove_block remove_bootstrap remove_pin resolve_name"
+    " resolve_service revoke_name show_block show_conditions show_dht_status show_health"
+    " show_id show_kept show_lethean show_limits show_mapping show_mesh show_metrics"
+    " show_name show_nat show_network show_pubsub_stats show_punches show_repo show_scores"
+    " show_stats show_system show_table show_tunnel start_lethean_miner stop_lethean_miner"
+    " stream_events stream_rates subscribe test_nat trace_query transfer_name trust_owner"
+    " unregister_at_point watch_entries withdraw withdraw_service"
 )
 
 

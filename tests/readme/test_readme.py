@@ -25,6 +25,7 @@ EXPECTED = [
     "1\nb'hello' True\n",
     "bafybeidide6lpcdutn3we5vvypssfhlq2n265w6dygwj37fyeklhlmfi34\n1000000\n",
     "Changed(key='/tea/green', value=b'3')\n[('/tea/black', b'2'), ('/tea/green', b'3')] 0\n",
+    "b'hello'\n",
     "True <Allowance 120 s, 131072 bytes each way> b'heard: hello'\n",
     "public autonat-v2 2\n",
     "digger-1 12.5\n",

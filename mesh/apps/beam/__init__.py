@@ -17,6 +17,7 @@ module                what it is
 ``tunnel``            a local port that leads to a service at whichever provider answers
 ``carrying``          bytes between a stream and a TCP connection
 ``watchman``          probes of the providers in use
+``standing``          the figures of this node's part in the network
 ``paths``             by which connection a new stream to a peer goes: `Paths`, the seam for quality routing
 ``levels``             what taking part turns on, by level of participation
 ====================  ================================================================================================

@@ -20,6 +20,7 @@ from mesh.apps.beam.outbox_keeper import OutboxKeeper
 from mesh.apps.beam.ownership import Claimed, Ownership
 from mesh.apps.beam.paths import OrdinaryPaths, Paths
 from mesh.apps.beam.registry import Registered, Registry, Wanted
+from mesh.apps.beam.standing import Meter
 from mesh.apps.beam.store import HEARD, BeamStore
 from mesh.apps.beam.tunnel import Tunnel
 from mesh.apps.beam.tunnel_server import TunnelServer
@@ -72,6 +73,7 @@ class Beam:
         self._tunnels: dict[int, Tunnel] = {}
         self._numbers = 0
         self.started_s = 0.0
+        self.meter = Meter()
         self.store = BeamStore(node.config.node.path)
         self.table = ServiceTable()
         self.book = NameBook(node.peer_id, self.store)

@@ -1,0 +1,170 @@
+"""How this node and its part in Beam's network do: the figures of `status` and of `/v1/metrics/system`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from mesh.network.connection import Connection
+
+if TYPE_CHECKING:
+    from mesh.apps.beam.beam import Beam
+
+FEW_PEERS: Final = 3
+"""With fewer connections the network warns (Beam digest, section 7)."""
+_PAGE_BYTES: Final = 4096
+_STATM: Final = Path("/proc/self/statm")
+
+
+class Meter:
+    """What changes with time, measured since it was last asked for: share of a processor, bytes a second."""
+
+    def __init__(self) -> None:
+        self._at = time.monotonic()
+        self._busy_s = time.process_time()
+        self._in = self._out = 0
+
+    def read(self, received: int, sent: int) -> dict[str, float]:
+        """Since the last reading: `cpu_percent`, `bytes_in_s`, `bytes_out_s`. Connections that ended count nothing."""
+        now, busy_s = time.monotonic(), time.process_time()
+        span_s = max(now - self._at, 1e-6)
+        found = {
+            "cpu_percent": round(100 * (busy_s - self._busy_s) / span_s, 1),
+            "bytes_in_s": round(max(0, received - self._in) / span_s, 1),
+            "bytes_out_s": round(max(0, sent - self._out) / span_s, 1),
+        }
+        self._at, self._busy_s, self._in, self._out = now, busy_s, received, sent
+        return found
+
+
+def standing_of(beam: Beam) -> dict[str, Any]:
+    """Everything at this instant."""
+    node, now_s = beam.node, time.time()
+    connections = node.connections
+    received = sum(each.driver.received_bytes for each in connections)
+    sent = sum(each.driver.sent_bytes for each in connections)
+    rates = beam.meter.read(received, sent)
+    latency_ms = _latency_ms(connections)
+    own = beam.registry.own
+    return {
+        "timestamp": round(now_s * 1000),
+        "peer_id": str(node.peer_id),
+        "uptime_s": round(now_s - beam.started_s, 1),
+        "participation": beam.settings.participation,
+        "peers_online": len(node.swarm.peers),
+        "neighbours": len(beam.gossip.neighbours.peers()),
+        "dht": _dht(beam),
+        "latency_ms": latency_ms,
+        "bandwidth": {"bytes_in": received, "bytes_out": sent}
+        | {k: rates[k] for k in ("bytes_in_s", "bytes_out_s")},
+        "cpu_percent": rates["cpu_percent"],
+        "memory_bytes": _memory_bytes(),
+        "services": {"own": len(own), "known": sum(1 for _ in beam.table.offered(now_s))},
+        "domains": {
+            "own": len(beam.book.own),
+            "known": len(beam.book.names()),
+            "trusted": len(list(beam.book.pins)),
+        },
+        "cache": {
+            "lookups": beam.finder.lookups,
+            "hits": beam.finder.cache_hits,
+            "entries": beam.finder.remembered,
+        },
+        "lookups": {"failed": beam.finder.failures, "median_ms": _median_ms(beam.finder.lookup_s)},
+        "tunnels": {
+            "open": len(beam.tunnels),
+            "served": beam.server.opened,
+            "serving": beam.exposures.open,
+            "refused": beam.server.refused,
+            "bytes_in": beam.server.tally.in_bytes,
+            "bytes_out": beam.server.tally.out_bytes,
+        },
+        "outbox": len(beam.outbox.waiting),
+        "alerts": len(beam.abuse.alerts(time.monotonic())),
+    }
+
+
+def concerns_of(beam: Beam) -> list[dict[str, str]]:
+    """What stands between this node and a working network, each with what to do."""
+    found = []
+    peers = len(beam.node.swarm.peers)
+    if not peers:
+        found.append(_concern("no-peers", "no peer is connected", "name one with network.bootstrap"))
+    elif peers < FEW_PEERS:
+        found.append(
+            _concern("few-peers", f"{peers} peers are connected, {FEW_PEERS} are few", "name more peers")
+        )
+    if not beam.directory.on:
+        found.append(
+            _concern("no-dht", "the DHT is off: services are known by gossip alone", "set kademlia.mode")
+        )
+    elif not beam.directory.known_peers:
+        found.append(
+            _concern(
+                "empty-dht", "nobody is in the routing table", "connect to a node that serves Beam's DHT"
+            )
+        )
+    if not beam.gossip.neighbours.peers():
+        found.append(
+            _concern("no-neighbours", "no peer speaks Beam's gossip", "connect to a node of Beam's network")
+        )
+    if len(beam.outbox.waiting):
+        text = f"{len(beam.outbox.waiting)} registrations reached no majority yet"
+        found.append(_concern("outbox", text, "they are tried again by themselves"))
+    for alert in beam.abuse.alerts(time.monotonic())[:10]:
+        text = f"{alert.detector} ({alert.severity}): {alert.peer}: {alert.description}"
+        found.append(_concern("alert", text, f"mesh beam peer ban {alert.peer}"))
+    return found
+
+
+def contribution_of(beam: Beam) -> dict[str, Any]:
+    """What this node does for others: circuits and bytes relayed, tunnels served."""
+    relaying = beam.node.relaying
+    server = None if relaying is None else relaying.server
+    return {
+        "routes_provided": 0 if server is None else server.reservations.circuits,
+        "data_relayed": 0 if server is None else server.transferred_bytes,
+        "peers_helped": 0 if server is None else len(server.reservations),
+        "tunnels_served": beam.server.opened,
+        "uptime_s": round(time.time() - beam.started_s, 1),
+    }
+
+
+def _concern(code: str, text: str, remedy: str) -> dict[str, str]:
+    return {"code": code, "text": text, "remedy": remedy}
+
+
+def _dht(beam: Beam) -> dict[str, Any]:
+    """Health is the share of the routing table's members whose last answer did not fail, in percent."""
+    if not beam.directory.on:
+        return {"mode": "off", "peers": 0, "health_percent": None, "values": 0, "providers": 0}
+    dht = beam.node.dht
+    rows = dht.rows()
+    members = sum(len(each.entries) for each in rows)
+    failing = sum(each.failing for each in rows)
+    return {
+        "mode": dht.mode.value,
+        "peers": members,
+        "health_percent": round(100 * (1 - failing / members), 1) if members else None,
+        "values": len(dht.records),
+        "providers": len(dht.providers),
+    }
+
+
+def _latency_ms(connections: list[Connection]) -> float | None:
+    """The mean round trip of the connections that know theirs."""
+    known = [each.rtt_s for each in connections if each.rtt_s is not None]
+    return round(1000 * sum(known) / len(known), 3) if known else None
+
+
+def _median_ms(samples: list[float]) -> float | None:
+    return round(1000 * sorted(samples)[len(samples) // 2], 3) if samples else None
+
+
+def _memory_bytes() -> int | None:
+    """What this process holds in memory; None where the system does not tell."""
+    try:
+        return int(_STATM.read_text().split()[1]) * _PAGE_BYTES
+    except (OSError, ValueError, IndexError):
+        return None
