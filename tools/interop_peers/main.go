@@ -19,6 +19,7 @@ const usage = `usage:
   peer crdt [flags]        run a replica of go-ds-crdt, likewise
   peer crdt-bench [flags]  measure two replicas and print the figures
   peer bitswap [flags]     run a node with boxo's bitswap, likewise
+  peer market [flags]      run a node of the Betar marketplace, likewise
   peer version             print the go-libp2p version`
 
 func main() {
@@ -49,6 +50,8 @@ func run(args []string) error {
 		return benchCrdt(args[1:])
 	case "bitswap":
 		return serveBitswap(args[1:])
+	case "market":
+		return serveMarketNode(args[1:])
 	case "version":
 		fmt.Println("go-libp2p", versionOf(libp2pModule))
 		return nil
