@@ -89,13 +89,13 @@ class MarketSection(Section):
             "Ids of chains that are not on this machine where money may move.", "list", shape=_shape_of_chain
         ),
     ] = ()
-    call_cap: Annotated[
+    max_per_call: Annotated[
         str, Setting("USDC that one call may cost; empty for its listing's price.", shape=_shape_of_money)
     ] = ""
-    peer_day_cap: Annotated[
+    max_per_peer_day: Annotated[
         str, Setting("USDC that one seller may be paid a day; empty for no limit.", shape=_shape_of_money)
     ] = ""
-    day_cap: Annotated[
+    max_per_day: Annotated[
         str,
         Setting(
             "USDC that may be spent a day; without it none is spent on another machine's chain.",

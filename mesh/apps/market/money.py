@@ -45,7 +45,9 @@ class Money:
         self._settings = settings
         self._folder = folder
         self._stack = AsyncExitStack()
-        self.caps = Caps(*map(_atomic, (settings.call_cap, settings.peer_day_cap, settings.day_cap)))
+        self.caps = Caps(
+            *map(_atomic, (settings.max_per_call, settings.max_per_peer_day, settings.max_per_day))
+        )
         self.token = Token(settings.chain_id, _token_address(settings))
         self.wallet: Wallet | None = None
         self.ledger: RpcLedger | None = None
