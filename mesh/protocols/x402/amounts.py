@@ -6,6 +6,7 @@ Amounts are whole atomic units (1e-6 of the token); on the wire they are decimal
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from math import isfinite
 from typing import Final
 
@@ -60,6 +61,7 @@ def read_hex(text: str, size: int, field: str) -> bytes:
     return bytes.fromhex(digits)
 
 
+@lru_cache(maxsize=4096)
 def checksummed(address: bytes, keccak: Keccak) -> str:
     """The text of 20 bytes of address, its letters in the case that EIP-55 gives them."""
     digits = address.hex()

@@ -78,7 +78,7 @@ class Settle:
 
 @dataclass(frozen=True, slots=True)
 class ReadHead:
-    """Sent back: `Head`, or None."""
+    """Sent back: a `Head` of the last seconds, or None. No block before it can hold what happens from now on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ async def ask_ledger(
     try:
         match step:
             case ReadHead():
-                return await ledger.head()
+                return await ledger.recent_head()
             case ReadReceipt(transaction):
                 return await ledger.receipt(transaction)
             case ReadUse(authorization, since_block):

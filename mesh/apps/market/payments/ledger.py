@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+from typing import Any, Final, Protocol, Self
 
 from mesh.apps.market.payments.web import MAX_ANSWER_BYTES, WebService
 from mesh.errors import DecodeError, Malformed, NetworkError
@@ -18,10 +19,8 @@ from mesh.protocols.x402.amounts import read_hex
 from mesh.protocols.x402.evidence import CANCELED_TOPIC, USED_TOPIC, Event, Head, TransactionReceipt
 from mesh.protocols.x402.typed_data import Token
 
-if TYPE_CHECKING:
-    import httpx
-
 CALL_LIMIT_S: Final = 5.0
+RECENT_S: Final = 2.0
 MAX_EVENTS: Final = 10_000
 MAX_TRANSACTIONS: Final = 16
 _BALANCE_OF: Final = bytes.fromhex("70a08231")
@@ -37,6 +36,10 @@ class Ledger(Protocol):
     async def chain_id(self) -> int: ...
 
     async def head(self) -> Head: ...
+
+    async def recent_head(self) -> Head:
+        """One that is at most `RECENT_S` old: what happens from now on is in no block before it."""
+        ...
 
     async def receipt(self, transaction: bytes) -> TransactionReceipt | None:
         """Of a transaction that is in a block; else None."""
@@ -64,11 +67,14 @@ class Ledger(Protocol):
 class RpcLedger:
     """The chain behind an http address, for the length of an `async with`."""
 
-    def __init__(self, url: str, token: Token) -> None:
+    def __init__(self, url: str, token: Token, clock: Callable[[], float] = time.monotonic) -> None:
         self._web = WebService(url, "the ledger", CALL_LIMIT_S)
         self._token = token
         self._ids = itertools.count(1)
         self._verified = False
+        self._clock = clock
+        self._head: Head | None = None
+        self._head_at_s = 0.0
 
     async def __aenter__(self) -> Self:
         await self._web.__aenter__()
@@ -79,11 +85,6 @@ class RpcLedger:
     ) -> None:
         await self._web.__aexit__(kind, error, trace)
 
-    @property
-    def client(self) -> httpx.AsyncClient:
-        """The client that is used."""
-        return self._web.client
-
     async def chain_id(self) -> int:
         return _number(await self._call("eth_chainId"), "eth_chainId")
 
@@ -92,6 +93,12 @@ class RpcLedger:
         return Head(
             _number(block.get("number"), "block.number"), _number(block.get("timestamp"), "block.timestamp")
         )
+
+    async def recent_head(self) -> Head:
+        now = self._clock()
+        if self._head is None or now - self._head_at_s > RECENT_S:
+            self._head, self._head_at_s = await self.head(), now
+        return self._head
 
     async def receipt(self, transaction: bytes) -> TransactionReceipt | None:
         found = await self._ask("eth_getTransactionReceipt", "0x" + transaction.hex())
@@ -166,7 +173,7 @@ class RpcLedger:
         try:
             answer = await self._web.post("", json.dumps(request).encode())
         except NetworkError:
-            self._verified = False
+            self._verified, self._head = False, None
             raise
         body = _object(answer, method)
         if body.get("id") != number:

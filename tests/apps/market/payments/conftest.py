@@ -103,6 +103,10 @@ class Markets:
         self._stack = stack
         self._folder = folder
 
+    async def open_beside(self, name: str) -> Market:
+        """Another market, in a folder of its own."""
+        return await Markets(self._stack, self._folder / name).open()
+
     async def open(
         self,
         clock: Callable[[], float] = time.time,

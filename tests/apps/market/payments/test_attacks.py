@@ -295,7 +295,7 @@ async def test_a_ledger_that_is_gone_stops_sales_and_purchases(market: Market) -
     asked = await challenge(market, "p")
     paid = paid_request("p", authorized(market, asked, time.time()), market.buyer)
     market.chain.chain.plan = replace(market.chain.chain.plan, chain_id=1)
-    market.ledger._verified = False
+    market.ledger._verified, market.ledger._head = False, None
     kind, answer = await pay(market, paid)
     assert (kind, answer.error_code) == (messages.ERROR, SETTLEMENT_FAILED)
     assert "ledger cannot be reached" in answer.message
