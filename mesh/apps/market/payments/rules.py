@@ -53,7 +53,7 @@ def check_chain(chain_id: int, urls: Collection[str], allowed: Collection[int], 
     if chain_id not in allowed:
         raise ConfigError(
             f"payments on chain {chain_id} are not allowed: add {chain_id} to market.allow_chain, "
-            "and set market.day_cap"
+            "and set market.max_per_day"
         )
     if caps.day is None:
-        raise ConfigError(f"payments on chain {chain_id} want a cap: set market.day_cap")
+        raise ConfigError(f"payments on chain {chain_id} want a cap: set market.max_per_day")

@@ -177,6 +177,6 @@ def test_chains_that_are_not_local_want_leave_and_a_cap() -> None:
     for chain_id, url in ((84532, far), (8453, local)):
         with pytest.raises(ConfigError, match=r"market\.allow_chain"):
             check_chain(chain_id, (url,), (), Caps(day=1))
-        with pytest.raises(ConfigError, match=r"market\.day_cap"):
+        with pytest.raises(ConfigError, match=r"market\.max_per_day"):
             check_chain(chain_id, (url,), (chain_id,), Caps())
         check_chain(chain_id, (url,), (chain_id,), Caps(day=1))
