@@ -19,7 +19,7 @@ from mesh.identity.peer_id import PeerId
 from mesh.network.connection import Connection
 from mesh.node import Node
 from tests.network.live import eventually, identified
-from tools.interop_peers.building import BINARY
+from tools.interop_peers.building import PEER, GoProgram, ensure_built
 from tools.interop_peers.process import Answer, PeerProcess
 
 LIFETIME_S = 110
@@ -33,8 +33,8 @@ DIRECTIONS = pytest.mark.parametrize("we_dial", [True, False], ids=["we-dial", "
 class GoPeer(PeerProcess):
     """`peer serve` with further flags, for the length of an `async with`."""
 
-    def __init__(self, *flags: str) -> None:
-        super().__init__(str(BINARY), "serve", "--timeout", f"{LIFETIME_S}s", *flags)
+    def __init__(self, *flags: str, program: GoProgram = PEER) -> None:
+        super().__init__(str(ensure_built(program)), "serve", "--timeout", f"{LIFETIME_S}s", *flags)
 
     @property
     def peer_id(self) -> PeerId:

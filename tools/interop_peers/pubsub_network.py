@@ -13,9 +13,12 @@ from tools.interop_peers.building import FOLDER, PEER, GoProgram, ensure_built
 from tools.interop_peers.process import Answer, PeerProcess
 
 PEER_PUBSUB17 = GoProgram(
-    "peer-pubsub17", FOLDER, build_s=900, flags=(f"-modfile={FOLDER / 'pubsub17' / 'go.mod'}",)
+    "peer-pubsub17",
+    FOLDER,
+    build_s=900,
+    flags=("-modfile=pubsub17/go.mod", "-overlay=pubsub17/overlay.json"),
 )
-"""The same program, with a later go-libp2p-pubsub."""
+"""The same program, with a later go-libp2p-pubsub, and its extensions."""
 WAIT_S = 10.0
 MESSAGE_BYTES = 200
 

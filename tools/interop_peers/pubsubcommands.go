@@ -19,7 +19,7 @@ const (
 
 // pubsubCommands are what a host with pubsub can be told to do, whether it is
 // the only one of its process or one of a network.
-var pubsubCommands = commands[*pubsubHost]{
+var pubsubCommands = withParts(commands[*pubsubHost]{
 	"pubsub_join":        {shortLimit, withArgs(topicArgs{}, joinTopic)},
 	"pubsub_subscribe":   {shortLimit, withArgs(subscribeArgs{Keep: true}, subscribeTopic)},
 	"pubsub_unsubscribe": {shortLimit, withArgs(topicArgs{}, unsubscribeTopic)},
@@ -30,6 +30,12 @@ var pubsubCommands = commands[*pubsubHost]{
 	"pubsub_scores":      {shortLimit, withArgs(noArgs{}, reportScores)},
 	"pubsub_grant":       {shortLimit, withArgs(grantArgs{}, grantScore)},
 	"pubsub_counters":    {shortLimit, withArgs(noArgs{}, reportCounters)},
+})
+
+// withParts adds the commands of extensions, where the library has any.
+func withParts(known commands[*pubsubHost]) commands[*pubsubHost] {
+	maps.Copy(known, partCommands)
+	return known
 }
 
 // withPubsub adds the commands of pubsub to those of a node.

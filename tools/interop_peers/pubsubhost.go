@@ -49,15 +49,16 @@ func (s *pubsubSlot) get() (*pubsubHost, error) {
 
 // pubsubHost is pubsub on a host, and what was seen of it.
 type pubsubHost struct {
-	host   host.Host
-	pubsub *pubsub.PubSub
-	tracer *pubsubTracer
-	scores *scoreBoard
-	out    *lineQueue
-	stop   context.CancelFunc
-	floods bool
-	mutex  sync.Mutex
-	topics map[string]*joinedTopic
+	host    host.Host
+	pubsub  *pubsub.PubSub
+	tracer  *pubsubTracer
+	scores  *scoreBoard
+	out     *lineQueue
+	stop    context.CancelFunc
+	floods  bool
+	partial partialHost
+	mutex   sync.Mutex
+	topics  map[string]*joinedTopic
 }
 
 // startPubsub starts a router on a host; it also takes in peers that are
@@ -84,6 +85,10 @@ func startPubsub(h host.Host, settings pubsubSettings, out *lineQueue) (*pubsubH
 	case "gossipsub":
 		var more []pubsub.Option
 		if more, err = settings.gossipOptions(p.scores); err == nil {
+			options = append(options, more...)
+			more, err = settings.extensionOptions(p)
+		}
+		if err == nil {
 			p.pubsub, err = pubsub.NewGossipSub(ctx, h, append(options, more...)...)
 		}
 	default:

@@ -32,6 +32,8 @@ type pubsubSettings struct {
 	SeenSeconds        float64         `json:"seen_s"`
 	FloodPublish       bool            `json:"flood_publish"`
 	PeerExchange       bool            `json:"peer_exchange"`
+	Parts              bool            `json:"parts"`
+	TestExtension      bool            `json:"test_extension"`
 	Params             json.RawMessage `json:"params"`
 	Score              json.RawMessage `json:"score"`
 	Thresholds         json.RawMessage `json:"thresholds"`

@@ -15,6 +15,7 @@ module                    what it is
 ``gossip``                `Gossip`: IHAVE, IWANT, IDONTWANT, and the promises they make
 ``intake``                `Intake`: which messages of an RPC may be new, and those being verified
 ``forwarding``            `Forwarding`: accepted messages on their way to other peers
+``partial``               `Partials`: messages that travel in parts (1.3)
 ``scores``                `Scores`: P1 to P7 of every peer, and their decay; its parts are in ``score_topics``,
                           ``delivery_records`` (who brought what), ``colocation`` (P6), ``score_checks``
 ``router``                `Router`: the machine that holds all of these
@@ -43,13 +44,23 @@ from mesh.protocols.gossip.events import (
     DirectMissing,
     Event,
     Grafted,
+    PartReceived,
+    PartsWanted,
     PeerExtends,
     PeersOffered,
     Pruned,
+    TestExtended,
     TopicJoined,
     TopicLeft,
 )
-from mesh.protocols.gossip.message import Incoming, MessageIdFunction, Verdict, default_id
+from mesh.protocols.gossip.message import (
+    Incoming,
+    MessageIdFunction,
+    Part,
+    PartSupport,
+    Verdict,
+    default_id,
+)
 from mesh.protocols.gossip.router import Router
 from mesh.protocols.gossip.scores import PeerParts, Scores
 from mesh.protocols.gossip.settings import (
@@ -73,6 +84,10 @@ __all__ = [
     "Limits",
     "MeshSettings",
     "MessageIdFunction",
+    "Part",
+    "PartReceived",
+    "PartSupport",
+    "PartsWanted",
     "PeerExtends",
     "PeerParts",
     "PeersOffered",
@@ -81,6 +96,7 @@ __all__ = [
     "RouterSettings",
     "ScoreSettings",
     "Scores",
+    "TestExtended",
     "Thresholds",
     "TopicJoined",
     "TopicLeft",

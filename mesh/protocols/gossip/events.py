@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Generic
 
 from mesh.codecs.gossip import Extensions
-from mesh.protocols.gossip.message import PeerT
+from mesh.protocols.gossip.message import Part, PeerT
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,34 @@ class PeerExtends(Generic[PeerT]):
     extensions: Extensions
 
 
+@dataclass(frozen=True, slots=True)
+class PartReceived(Generic[PeerT]):
+    """A peer sent parts or metadata of a group; see `mesh.protocols.gossip.partial`."""
+
+    peer: PeerT
+    topic: str
+    group: bytes
+    part: Part
+
+
+@dataclass(frozen=True, slots=True)
+class PartsWanted(Generic[PeerT]):
+    """Peers that asked for parts would be told of messages now: publish the group for them."""
+
+    topic: str
+    group: bytes
+    peers: list[PeerT]
+
+
+@dataclass(frozen=True, slots=True)
+class TestExtended(Generic[PeerT]):
+    """A peer sent the test extension's RPC."""
+
+    __test__ = False
+
+    peer: PeerT
+
+
 Event = (
     TopicJoined[PeerT]
     | TopicLeft[PeerT]
@@ -73,4 +101,7 @@ Event = (
     | PeersOffered[PeerT]
     | DirectMissing[PeerT]
     | PeerExtends[PeerT]
+    | PartReceived[PeerT]
+    | PartsWanted[PeerT]
+    | TestExtended[PeerT]
 )

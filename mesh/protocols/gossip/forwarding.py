@@ -46,11 +46,11 @@ class Forwarding(Generic[PeerT]):
         counts["delivered"] += accepted
         sent = 0
         for topic, items in waiting.items():
-            targets: Iterable[PeerState[PeerT]] = joined[topic].mesh
+            targets = list(joined[topic].mesh)
             always = joined[topic].members.always
             if always:
-                targets = [*targets, *(always if scores is None else self._all.fair(always, now))]
-            for state in targets:
+                targets += always if scores is None else self._all.fair(always, now)
+            for state in self._all.whole(topic, targets):
                 sent += self._pass_on(state, items)
         counts["forwarded"] += sent
         return sent

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from itertools import chain, islice
 from typing import Generic
 
 from mesh.codecs.gossip import IDontWant, IHave, IWant
-from mesh.protocols.gossip.message import PeerT
+from mesh.protocols.gossip.message import PartSupport, PeerT
 from mesh.protocols.gossip.message_cache import MessageCache
 from mesh.protocols.gossip.peer import PeerState
 from mesh.protocols.gossip.seen import SeenCache
@@ -31,6 +31,10 @@ class Gossip(Generic[PeerT]):
         self.promises: dict[bytes, dict[PeerState[PeerT], None]] = {}
         """Ids asked for and not come yet, with who said to have them."""
         self._due: deque[tuple[float, bytes, PeerState[PeerT]]] = deque()
+        self.outsiders: Callable[[Members[PeerT], list[PeerState[PeerT]]], list[PeerState[PeerT]]] | None = (
+            None
+        )
+        """Where some ask for parts: who of those chosen is told of whole messages."""
 
     def __len__(self) -> int:
         """Promises kept account of."""
@@ -55,7 +59,8 @@ class Gossip(Generic[PeerT]):
         if len(members.candidates) <= len(excluded):
             return
         ids = self._cache.ids(members.name)
-        if not ids:
+        outsiders = self.outsiders if members.name in self._all.parted else None
+        if not ids and outsiders is None:
             return
         rng = self._all.rng
         if low:
@@ -66,6 +71,10 @@ class Gossip(Generic[PeerT]):
             count = self._told_of(len(members.candidates) - len(excluded))
             sample = members.candidates.sample(rng, count + len(excluded))
             told = [state for state in sample if state not in excluded][:count]
+        if outsiders is not None:
+            told = outsiders(members, told)
+            if not ids:
+                return
         self._all.counts["announced"] += len(told)
         variants = self._variants(members.name, ids)
         for turn, state in enumerate(told):
@@ -108,8 +117,11 @@ class Gossip(Generic[PeerT]):
 
     def decline(self, topic: TopicState[PeerT], id: bytes, source: PeerT) -> None:
         """Asks the mesh, but for who sent it, not to send a long message that is here already (v1.2)."""
+        parted = self._all.parted.get(topic.name) is PartSupport.WANTS
         for state in topic.mesh:
-            if state.declines and state.peer != source and state.queue.idontwant((id,)):
+            if not state.declines or state.peer == source or (parted and state.sends_parts(topic.name)):
+                continue
+            if state.queue.idontwant((id,)):
                 self._all.touch(state)
 
     # --- being told

@@ -25,6 +25,25 @@ class Verdict(Enum):
     """Not passed on, and counted against its sender (P4)."""
 
 
+class PartSupport(Enum):
+    """What a node does with parts of messages in a topic (1.3, partial messages)."""
+
+    NONE = "none"
+    SENDS = "sends"
+    """Sends parts to who asks for them, and wants whole messages itself."""
+    WANTS = "wants"
+    """Wants parts instead of whole messages, and sends them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one peer is sent of a group: ``message`` are parts, only for a peer that asked for them, ``metadata`` says
+    what the sender has and wants. Empty is nothing."""
+
+    message: bytes = b""
+    metadata: bytes = b""
+
+
 @dataclass(slots=True, eq=False)
 class Incoming(Generic[PeerT]):
     """A message as it came: ``wire`` is the encoded `Message`, which is passed on unchanged."""

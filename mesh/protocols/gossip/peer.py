@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Generic
 
 from mesh.codecs.gossip import Extensions
-from mesh.protocols.gossip.message import PeerT
+from mesh.protocols.gossip.message import PartSupport, PeerT
 from mesh.protocols.gossip.send_queue import SendQueue
 from mesh.protocols.gossip.settings import GossipSettings, Limits
 from mesh.protocols.gossip.version import Version
@@ -55,7 +55,8 @@ class PeerState(Generic[PeerT]):
         """Its first RPC has come."""
         self.extensions: Extensions | None = None
         """What it announced in its first RPC."""
-        self.topics: dict[str, None] = {}
+        self.topics: dict[str, PartSupport] = {}
+        """Those it is in, with what it does with parts there."""
         self.declined: dict[bytes, int] = {}
         """Ids it does not want to be sent, with the beat until which they are heeded, in order of that beat."""
         self.declined_bytes = 0
@@ -67,6 +68,18 @@ class PeerState(Generic[PeerT]):
         self.asked = 0
         self.refusals = 0
         """IHAVE RPCs looked at, ids asked for and IDONTWANT RPCs heeded since the last beat."""
+
+    def wants_parts(self, topic: str) -> bool:
+        """Whether it asked for partial messages in a topic."""
+        return self._parts and self.topics.get(topic) is PartSupport.WANTS
+
+    def sends_parts(self, topic: str) -> bool:
+        """Whether it sends partial messages in a topic."""
+        return self._parts and self.topics.get(topic, PartSupport.NONE) is not PartSupport.NONE
+
+    @property
+    def _parts(self) -> bool:
+        return self.extensions is not None and bool(self.extensions.partial_messages)
 
     def renew(self, beat: int) -> None:
         """Starts the counters of a beat anew, when it is another than the last."""

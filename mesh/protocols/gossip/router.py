@@ -23,11 +23,13 @@ from mesh.protocols.gossip.mesh import Meshes, check_settings
 from mesh.protocols.gossip.message import (
     Incoming,
     MessageIdFunction,
+    PartSupport,
     PeerT,
     Verdict,
     default_id,
 )
 from mesh.protocols.gossip.message_cache import MessageCache
+from mesh.protocols.gossip.partial import Partials, part_support
 from mesh.protocols.gossip.peer import PeerState
 from mesh.protocols.gossip.score_checks import check_thresholds
 from mesh.protocols.gossip.seen import SeenCache
@@ -75,7 +77,6 @@ class Router(Generic[PeerT]):
         self._own_id = own_id
         self._scores = scores
         self._direct = dict.fromkeys(direct)
-        self._extensions = extensions
         self._all: Neighbourhood[PeerT] = Neighbourhood(settings, rng, scores)
         self._all.admits = admits
         self._seen = SeenCache(limits.seen_ttl_s, limits.seen_ids, now)
@@ -84,6 +85,9 @@ class Router(Generic[PeerT]):
         self._meshes: Meshes[PeerT] = Meshes(self._all, record_of)
         self._gossip: Gossip[PeerT] = Gossip(self._all, self._cache, self._seen)
         self._forwarding: Forwarding[PeerT] = Forwarding(self._all, self._cache)
+        self.partials: Partials[PeerT] = Partials(self._all, extensions)
+        """Messages in parts, where the owner wants such."""
+        self._gossip.outsiders = self.partials.outsiders
         self._next_beat = now + settings.mesh.first_heartbeat_s
         self.queues = self._all.queues
         """What waits for whom; an owner takes from them what its streams accept."""
@@ -110,11 +114,11 @@ class Router(Generic[PeerT]):
         state = PeerState(peer, version, outbound, peer in self._direct, self.settings.limits)
         everybody.peers[peer] = state
         everybody.queues[peer] = state.queue
-        if version.extends and self._extensions is not None:
-            state.queue.extensions(self._extensions)
+        if version.extends and self.partials.extensions is not None:
+            state.queue.extensions(self.partials.extensions)
             everybody.touch(state)
         for topic in everybody.joined:
-            state.queue.subscribe(topic, True)
+            state.queue.subscribe(topic, True, everybody.parted.get(topic, PartSupport.NONE))
             everybody.touch(state)
         if self._scores is not None:
             self._scores.connected(peer, addresses, now)
@@ -126,6 +130,7 @@ class Router(Generic[PeerT]):
             return
         for topic in list(state.topics):
             self._all.depart(state, topic, now)
+        self.partials.disconnected(state)
         state.connected = False
         del self._all.queues[peer]
         if self._scores is not None:
@@ -133,13 +138,14 @@ class Router(Generic[PeerT]):
 
     # --- topics
 
-    def join(self, topic: str, now: float) -> None:
-        """Subscribes and grafts a mesh; nothing happens when it is joined. UsageError for a name over 4096 bytes, and
-        for one the filter does not admit."""
+    def join(self, topic: str, now: float, parts: PartSupport = PartSupport.NONE) -> None:
+        """Subscribes and grafts a mesh; nothing happens when it is joined. UsageError for a name over 4096 bytes, for one
+        the filter does not admit, and for parts without the extension."""
         everybody = self._all
         if topic in everybody.joined:
             return
         _check_topic(topic, self._all.admits)
+        self.partials.set_topic(topic, parts)
         state = everybody.joined[topic] = TopicState(everybody.open(topic))
         self._subscribe(topic, True)
         self._meshes.join(state, now)
@@ -151,6 +157,7 @@ class Router(Generic[PeerT]):
             return
         self._meshes.leave(state, now)
         del self._all.joined[topic]
+        self.partials.drop_topic(topic)
         self._subscribe(topic, False)
         self._all.close(state.members)
 
@@ -229,7 +236,11 @@ class Router(Generic[PeerT]):
         return [state.peer for state in self._targets(topic, now) if not state.queue.has_room]
 
     def _targets(self, topic: str, now: float) -> list[PeerState[PeerT]]:
-        """Whom an own message goes to: all with a fair score when flooding, else mesh or fanout, direct, floodsub."""
+        """Whom an own message goes to."""
+        return self._all.whole(topic, self._recipients(topic, now))
+
+    def _recipients(self, topic: str, now: float) -> list[PeerState[PeerT]]:
+        """All with a fair score when flooding, else mesh or fanout, direct, floodsub."""
         members = self._all.members.get(topic)
         if members is None:
             return []
@@ -288,6 +299,8 @@ class Router(Generic[PeerT]):
         fresh = self._intake.take(peer, rpc.publish, now) if rpc.publish else []
         if rpc.control is not None:
             self._control(state, rpc.control, first, now)
+        if rpc.partial is not None or rpc.test_extension is not None:
+            self.partials.receive(state, rpc)
         return fresh
 
     def verified(self, incoming: Incoming[PeerT], now: float) -> bool:
@@ -363,7 +376,7 @@ class Router(Generic[PeerT]):
 
     def _subscription(self, state: PeerState[PeerT], subscription: Subscription, now: float) -> None:
         if subscription.subscribe:
-            self._all.enter(state, subscription.topic)
+            self._all.enter(state, subscription.topic, part_support(subscription))
         else:
             self._all.depart(state, subscription.topic, now)
 
@@ -388,6 +401,7 @@ class Router(Generic[PeerT]):
         if first:
             state.extensions = extensions
             self._all.events.append(PeerExtends(state.peer, extensions))
+            self.partials.announced(state)
             return
         self._all.counts["late_extensions"] += 1
         if self._scores is not None:
@@ -421,6 +435,7 @@ class Router(Generic[PeerT]):
         self._seen.wake(now)
         self._intake.recent.wake(now)
         meshes.backoffs.clear(everybody.beat, now)
+        self.partials.beat()
         for state in everybody.peers.values():
             if state.declined:
                 state.forget_declined(everybody.beat)
@@ -455,8 +470,9 @@ class Router(Generic[PeerT]):
         return events
 
     def _subscribe(self, topic: str, on: bool) -> None:
+        parts = self._all.parted.get(topic, PartSupport.NONE)
         for state in self._all.peers.values():
-            state.queue.subscribe(topic, on)
+            state.queue.subscribe(topic, on, parts)
             self._all.touch(state)
 
 

@@ -6,12 +6,14 @@ one list.
 
 An RPC is filled in this order: extensions, subscriptions, GRAFT and PRUNE; IDONTWANT; a batch of messages, own and
 passed on, as they came; IWANT and IHAVE. Messages that were asked for take turns with batches, RPC by RPC, when both
-wait. A batch leaves a quarter of the RPC free for the rest. What did not fit all the same, a long message or a long
-list of ids, has the next RPC for itself: so nothing waits for ever where something else never ends.
+wait; all these take turns with RPCs that nothing may be added to. A batch leaves a quarter of the RPC free for the
+rest. What did not fit all the same, a long message or a long list of ids, has the next RPC for itself: so nothing waits
+for ever where something else never ends.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from enum import Enum
 from itertools import islice
@@ -30,6 +32,7 @@ from mesh.codecs.gossip import (
     Subscription,
 )
 from mesh.codecs.wire import encode_varint
+from mesh.protocols.gossip.message import PartSupport
 from mesh.protocols.gossip.settings import Limits
 from mesh.protocols.gossip.version import Version
 
@@ -91,7 +94,7 @@ def _split(ids: Sequence[bytes]) -> list[list[bytes]]:
     return parts
 
 
-_DROPPED = ("own", "forwarded", "answer", "idontwant", "iwant", "ihave")
+_DROPPED = ("own", "forwarded", "answer", "alone", "idontwant", "iwant", "ihave")
 
 
 class _Owed(Enum):
@@ -111,6 +114,8 @@ class SendQueue:
     """
 
     __slots__ = (
+        "_alone",
+        "_alone_next",
         "_answers",
         "_answers_next",
         "_batches",
@@ -154,6 +159,8 @@ class SendQueue:
         self._last_bytes = self._most_batch_bytes
         self._answers: list[bytes] = []
         self._answers_next = False
+        self._alone: deque[bytes] | None = None
+        self._alone_next = False
         self._iwant: list[bytes] = []
         self._ihave: list[bytes] = []
         self._owed = _Owed.NOTHING
@@ -178,9 +185,12 @@ class SendQueue:
 
     # --- topics and meshes: always kept -----------------------------------------------------------------
 
-    def subscribe(self, topic: str, on: bool) -> None:
-        """Tell that this node joined or left a topic."""
-        self._keep(self._subscriptions, topic, Rpc(subscriptions=[Subscription(on, topic)]).encode())
+    def subscribe(self, topic: str, on: bool, parts: PartSupport = PartSupport.NONE) -> None:
+        """Tell that this node joined or left a topic, and what it does with parts of messages there."""
+        entry = Subscription(on, topic)
+        if parts is not PartSupport.NONE:
+            entry.requests_partial, entry.supports_sending_partial = parts is PartSupport.WANTS, True
+        self._keep(self._subscriptions, topic, Rpc(subscriptions=[entry]).encode())
 
     def extensions(self, extensions: Extensions) -> None:
         """Tell which extensions this node has, in the next RPC; the protocol wants it to be the first, and once."""
@@ -260,6 +270,18 @@ class SendQueue:
         self._held_messages += 1
         return True
 
+    def alone(self, rpc: bytes) -> bool:
+        """Queue an encoded RPC that nothing may be added to; False when it was dropped for want of room."""
+        if self._alone is None:
+            self._alone = deque()
+        full = self._held_bytes >= self._forward_bytes
+        if len(self._alone) >= self._forward_messages or (full and not self._makes_room(own=False)):
+            self.dropped["alone"] += 1
+            return False
+        self._alone.append(rpc)
+        self._held_bytes += len(rpc)
+        return True
+
     def _makes_room(self, own: bool) -> bool:
         """Drop what can be dropped; whether another message may come then."""
         if self._ihave or self._declined:
@@ -317,13 +339,23 @@ class SendQueue:
     def take(self) -> bytes:
         """The next RPC behind its length, at most `own_rpc_bytes` unless one entry alone is longer; b"" when nothing
         waits."""
-        if self._control_bytes or self._declined or self._answers or self._iwant or self._ihave:
+        mixed = self._control_bytes or self._declined or self._answers or self._iwant or self._ihave
+        if self._alone and (self._alone_next or not (mixed or self._batches)):
+            return self._take_alone(self._alone)
+        self._alone_next = True
+        if mixed:
             return self._mixed()
         if not self._batches:
             return b""
         batch, size = self._take_batch()
         batch[0] = encode_varint(size)
         return b"".join(batch)
+
+    def _take_alone(self, waiting: deque[bytes]) -> bytes:
+        self._alone_next = False
+        rpc = waiting.popleft()
+        self._held_bytes -= len(rpc)
+        return encode_varint(len(rpc)) + rpc
 
     def _take_batch(self) -> tuple[list[bytes], int]:
         """The oldest batch, whose first element is the place of the length, and its size."""

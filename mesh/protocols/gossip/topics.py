@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic
 
 from mesh.protocols.gossip.events import Event, Grafted, Pruned, TopicJoined, TopicLeft
-from mesh.protocols.gossip.message import PeerT
+from mesh.protocols.gossip.message import PartSupport, PeerT
 from mesh.protocols.gossip.peer import PeerState
 from mesh.protocols.gossip.settings import RouterSettings
 from mesh.protocols.gossip.spread import Randomness
@@ -48,6 +48,10 @@ COUNTS: dict[str, str] = {
     "promises_broken": "messages asked for that did not come in time",
     "refusals_over_limit": "RPCs with IDONTWANT not looked at for their number",
     "late_extensions": "extensions announced late or twice",
+    "parts_sent": "RPCs with parts or metadata queued",
+    "parts_received": "RPCs with parts or metadata of a group",
+    "parts_unjoined": "those of topics not joined for partial messages",
+    "parts_over_limit": "those of new groups, the peer or the topic having too many",
     "subscriptions_over_limit": "subscriptions not remembered for their number",
     "subscriptions_filtered": "subscriptions to topics the filter does not admit",
 }
@@ -156,6 +160,8 @@ class Neighbourhood(Generic[PeerT]):
         self.fanouts: dict[str, Fanout[PeerT]] = {}
         self.dirty: list[PeerState[PeerT]] = []
         self.events: deque[Event[PeerT]] = deque(maxlen=MAX_EVENTS)
+        self.parted: dict[str, PartSupport] = {}
+        """Topics that this node joined for partial messages."""
         self.admits: TopicFilter | None = None
         self.counts: dict[str, int] = dict.fromkeys(COUNTS, 0)
         self.beat = 0
@@ -178,9 +184,16 @@ class Neighbourhood(Generic[PeerT]):
             state.dirty = True
             self.dirty.append(state)
 
-    def enter(self, state: PeerState[PeerT], topic: str) -> bool:
-        """A peer is in a topic from now on; False when that cannot be remembered."""
+    def whole(self, topic: str, states: list[PeerState[PeerT]]) -> list[PeerState[PeerT]]:
+        """Those that are sent whole messages: all but who asked for parts where this node sends such."""
+        if topic not in self.parted:
+            return states
+        return [state for state in states if not state.wants_parts(topic)]
+
+    def enter(self, state: PeerState[PeerT], topic: str, parts: PartSupport | None = None) -> bool:
+        """A peer is in a topic from now on; False when that cannot be remembered. ``parts`` None: it did not say."""
         if topic in state.topics:
+            state.topics[topic] = parts or state.topics[topic]
             return True
         if self.admits is not None and not self.admits(topic):
             self.counts["subscriptions_filtered"] += 1
@@ -193,7 +206,7 @@ class Neighbourhood(Generic[PeerT]):
             return False
         if members is None:
             members = self.open(topic)
-        state.topics[members.name] = None
+        state.topics[members.name] = parts or PartSupport.NONE
         if state.meshes and not state.direct:
             members.candidates.add(state, self.rng)
             if state.outbound:

@@ -14,6 +14,8 @@ module            what it is
 ``verification``  signatures on two processors
 ``validation``    validators: at once, or in tasks, of which there are only so many
 ``publishing``    the way out: sealing, waiting for slow peers, sending a turn's worth at a time
+``parts``         extensions of 1.3: messages in parts, and the test extension
+``running``       what exists from start to stop, and what is done about the router's events
 ``discovery``     peers of a topic found through the DHT; connecting to those that others name
 ``tracer``        go's JSON trace
 ``options``       the configuration's section as the router's settings
@@ -25,12 +27,17 @@ that are coroutines have one each, which is what they are for.
 """
 
 from mesh.protocols.gossip import (
+    Part,
+    PartReceived,
+    PartSupport,
+    PartsWanted,
     PeerParts,
     ScoreSettings,
     Thresholds,
     TopicScoreSettings,
     Verdict,
 )
+from mesh.services.gossip.parts import PartialMessages
 from mesh.services.gossip.service import Pubsub
 from mesh.services.gossip.subscription import Message, Overflow, Subscription
 from mesh.services.gossip.topic import Topic
@@ -39,6 +46,11 @@ from mesh.services.gossip.validation import Validator
 __all__ = [
     "Message",
     "Overflow",
+    "Part",
+    "PartReceived",
+    "PartSupport",
+    "PartialMessages",
+    "PartsWanted",
     "PeerParts",
     "Pubsub",
     "ScoreSettings",

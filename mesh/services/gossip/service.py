@@ -3,43 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import random
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from mesh.codecs.gossip import ExchangedPeer
 from mesh.codecs.gossip import Message as WireMessage
 from mesh.config.sections import GossipSection
-from mesh.errors import DecodeError, UsageError
+from mesh.errors import UsageError
 from mesh.identity.keys import PrivateKey
 from mesh.identity.peer_id import PeerId
-from mesh.identity.peer_record import open_peer_record
 from mesh.network.connection import Connection
 from mesh.network.scope import Scope
 from mesh.network.stream import Stream
 from mesh.protocols.gossip import (
     PROTOCOLS,
-    DirectMissing,
-    Grafted,
     MessageIdFunction,
+    PartSupport,
     PeerParts,
-    PeersOffered,
-    Pruned,
-    Router,
     Scores,
     ScoreSettings,
     Thresholds,
-    TopicJoined,
     TopicScoreSettings,
     Verdict,
 )
+from mesh.protocols.gossip.partial import Choose
 from mesh.protocols.gossip.score_checks import check_thresholds
 from mesh.protocols.gossip.send_queue import SendQueue
-from mesh.protocols.gossip.signing import Policy
-from mesh.protocols.gossip.topic_filter import topic_filter
-from mesh.services.gossip.discovery import Dials, Discovery
 from mesh.services.gossip.host import Host
 from mesh.services.gossip.link import Link
 from mesh.services.gossip.options import (
@@ -51,13 +41,11 @@ from mesh.services.gossip.options import (
     router_settings,
     standard_id,
 )
-from mesh.services.gossip.publishing import Publishing
-from mesh.services.gossip.reception import Reception
+from mesh.services.gossip.parts import Extending, PartialMessages
+from mesh.services.gossip.running import Running
 from mesh.services.gossip.subscription import Message
 from mesh.services.gossip.topic import Topic
-from mesh.services.gossip.tracer import Tracer
-from mesh.services.gossip.validation import Validation, Validator, guarded
-from mesh.services.gossip.verification import Verifier
+from mesh.services.gossip.validation import Validator, guarded
 from mesh.services.registry import Registry
 from mesh.telemetry.counters import Counters
 
@@ -84,13 +72,14 @@ class Pubsub:
         self._direct = direct_peers(settings)
         self._score_settings: ScoreSettings | None = None
         self._thresholds = Thresholds()
+        self._extending = Extending()
         self._blacklist: dict[bytes, None] = {}
         self._topics: dict[str, Topic] = {}
         self._id_functions: dict[str, MessageIdFunction] = {}
         self._links: dict[PeerId, Link] = {}
         self._authors: dict[bytes, PeerId] = {}
         self._scope: Scope | None = None
-        self._parts: _Parts | None = None
+        self._parts: Running | None = None
         self._topic_scores: TopicScoreSettings | None = None
         if settings.scores:
             self.set_scores(SCORES, SCORE_THRESHOLDS)
@@ -106,13 +95,22 @@ class Pubsub:
         self._score_settings, self._thresholds = settings, thresholds
         self._topic_scores = None
 
+    def set_extensions(
+        self, parts: PartialMessages | None = None, tested: Callable[[PeerId], None] | None = None
+    ) -> None:
+        """Have these extensions of GossipSub 1.3, from the next start on: partial messages, which topics are then joined
+        for, and the test extension, whose RPCs ``tested`` is told of. Raises `UsageError` while pubsub runs."""
+        if self._parts is not None:
+            raise UsageError("extensions are set before pubsub starts: peers are told of them once, at first")
+        self._extending = Extending(parts, tested)
+
     # -- life --------------------------------------------------------------------------------------------------------
 
     async def start(self, scope: Scope) -> None:
         """Serve the protocols. Raises `StorageError` when the trace cannot be written."""
         self._scope = Scope("pubsub", scope)
         self._authors = {self._host.peer_id.to_bytes(): self._host.peer_id}
-        parts = _Parts(self, self._scope)
+        parts = Running(self, self._scope)
         if parts.tracer is not None:
             parts.tracer.start()
         self._parts = parts
@@ -146,28 +144,30 @@ class Pubsub:
         topic: str,
         validator: Validator | None = None,
         message_id: MessageIdFunction | None = None,
+        parts: PartSupport = PartSupport.NONE,
     ) -> Topic:
         """Be in a topic: its messages are read, checked and passed on.
 
         ``validator`` judges each message, own ones too; without one all with a good signature are accepted.
-        ``message_id`` must be the same at all peers of the topic; the default is author and sequence number. Raises
-        `UsageError` for a topic that is joined already, a name over 4096 bytes, or one `gossip.topics` does not admit.
+        ``message_id`` must be the same at all peers of the topic; the default is author and sequence number. ``parts``:
+        whether messages in parts are wanted or sent. Raises `UsageError` for a topic that is joined already, a name over
+        4096 bytes, one `gossip.topics` does not admit, or parts without the extension.
         """
-        parts = self._running()
+        running = self._running()
         if topic in self._topics:
             raise UsageError(f"the topic {topic!r} is joined already: share what the first `join` gave")
         function = standard_id if message_id is None else guarded(message_id, self.counters)
-        parts.router.join(topic, time.monotonic())
+        running.router.join(topic, time.monotonic(), parts)
         self._id_functions[topic] = function
-        if self._topic_scores is not None and parts.scores is not None:
-            parts.scores.set_topic(topic, self._topic_scores, time.monotonic())
-        parts.router.set_message_id(topic, function)
+        if self._topic_scores is not None and running.scores is not None:
+            running.scores.set_topic(topic, self._topic_scores, time.monotonic())
+        running.router.set_message_id(topic, function)
         joined = self._topics[topic] = Topic(self, topic, validator)
-        if parts.tracer is not None:
-            parts.tracer.join(topic)
-        if parts.discovery is not None:
-            parts.discovery.join(topic)
-        parts.after()
+        if running.tracer is not None:
+            running.tracer.join(topic)
+        if running.discovery is not None:
+            running.discovery.join(topic)
+        running.after()
         return joined
 
     async def leave(self, topic: str) -> None:
@@ -214,6 +214,14 @@ class Pubsub:
             joined.deliver(message, own=True)
         if parts.publishing.queued(len(wire)):
             await asyncio.sleep(0)
+        return count
+
+    def publish_parts(self, topic: str, group: bytes, choose: Choose[PeerId]) -> int:
+        """Send parts and metadata of a message, the ``group``, to the peers that ``choose`` names; returns how many took
+        it. See `mesh.protocols.gossip.partial`. Raises `UsageError` for a topic that was not joined for parts."""
+        running = self._running()
+        count = running.router.partials.publish(topic, group, choose)
+        running.after()
         return count
 
     # -- views -------------------------------------------------------------------------------------------------------
@@ -312,7 +320,7 @@ class Pubsub:
 
     # -- within ------------------------------------------------------------------------------------------------------
 
-    def _running(self) -> _Parts:
+    def _running(self) -> Running:
         if self._parts is None:
             raise UsageError(_IDLE)
         return self._parts
@@ -352,130 +360,3 @@ class Pubsub:
 
     def _record_of(self, peer: PeerId) -> ExchangedPeer:
         return ExchangedPeer(peer.to_bytes(), self._host.record_of(peer) or b"")
-
-
-class _Parts:
-    """What exists while pubsub runs."""
-
-    def __init__(self, pubsub: Pubsub, scope: Scope) -> None:
-        settings, host, counters = pubsub._settings, pubsub._host, pubsub.counters
-        now, rng, policy = time.monotonic(), random.Random(), Policy(settings.signatures)
-        authors = pubsub._authors
-        self._direct = pubsub._direct
-        self.scores: Scores[PeerId] | None = None
-        if pubsub._score_settings is not None:
-            self.scores = Scores(pubsub._score_settings, now)
-        self.router: Router[PeerId] = Router(
-            host.peer_id,
-            router_settings(settings, pubsub._thresholds),
-            rng,
-            now,
-            self.scores,
-            tuple(self._direct),
-            standard_id,
-            lambda message: authors.get(message.sender or b""),
-            pubsub._record_of if settings.peer_exchange else None,
-            admits=topic_filter(settings.topics),
-        )
-        self.tracer: Tracer | None = None
-        if settings.trace_file is not None:
-            self.tracer = Tracer(settings.trace_file, host.peer_id, pubsub._id_of)
-        self.publishing = Publishing(
-            self.router,
-            pubsub._links,
-            pubsub._key,
-            policy,
-            settings.max_rpc_bytes,
-            settings.publish_patience_s,
-            counters,
-            lambda: self.reception.scheduled,
-        )
-        self.verifier = Verifier(min(2, os.cpu_count() or 1))
-        self.validation = Validation(scope, counters)
-        self.reception = Reception(
-            self.router,
-            pubsub._topics,
-            policy,
-            self.verifier,
-            self.validation,
-            pubsub._blacklist,
-            counters,
-            self.tracer,
-            self.after,
-        )
-        self._dials = Dials(host, pubsub._spawn, counters)
-        self.discovery: Discovery | None = None
-        directory = host.directory
-        if settings.discover and directory is not None:
-            self.discovery = Discovery(
-                directory,
-                self._dials,
-                pubsub._spawn,
-                lambda topic: len(self.router.peers(topic)) < settings.d_low,
-                rng,
-                counters,
-            )
-        self._links, self._topics = pubsub._links, pubsub._topics
-        self._timer: asyncio.TimerHandle | None = None
-
-    def stop(self) -> None:
-        """No more passes and heartbeats; who waits to publish gets `Closed`."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self.reception.stop()
-        self.publishing.stop()
-
-    def arm(self) -> None:
-        """Set the timer to the router's next deadline."""
-        delay = max(0.0, self.router.deadline() - time.monotonic())
-        self._timer = asyncio.get_running_loop().call_later(delay, self._wake)
-
-    def after(self) -> None:
-        """Something has happened in the router: act on what it tells, and send what waits."""
-        for event in self.router.events():
-            if isinstance(event, PeersOffered):
-                for data, envelope in event.peers:
-                    self._dial_offered(data, envelope)
-            elif isinstance(event, TopicJoined):
-                if event.topic in self._topics:
-                    self._topics[event.topic].greet(event.peer)
-            elif isinstance(event, DirectMissing):
-                self._dials.begin(event.peer, self._direct[event.peer])
-            elif isinstance(event, Grafted):
-                self._dials.host.protect(event.peer, f"pubsub:{event.topic}")
-                if self.tracer is not None:
-                    self.tracer.graft(event.peer, event.topic)
-            elif isinstance(event, Pruned):
-                self._dials.host.unprotect(event.peer, f"pubsub:{event.topic}")
-                if self.tracer is not None:
-                    self.tracer.prune(event.peer, event.topic)
-        if self.tracer is not None:
-            self._trace_drops(self.tracer)
-        self.publishing.flush()
-
-    def _wake(self) -> None:
-        try:
-            self.router.wake(time.monotonic())
-            self.after()
-        finally:
-            self.arm()
-
-    def _dial_offered(self, data: bytes, envelope: bytes) -> None:
-        """A peer named in a PRUNE, with its signed record if who named it had that."""
-        try:
-            peer = PeerId.from_bytes(data)
-            record = open_peer_record(envelope) if envelope else None
-        except DecodeError:
-            return
-        if record is None:
-            self._dials.begin(peer)
-        elif record.peer_id == peer:
-            self._dials.begin(peer, [each.without_peer() for each in record.addresses])
-
-    def _trace_drops(self, tracer: Tracer) -> None:
-        for link in self._links.values():
-            if link.queue is not None:
-                drops = sum(link.queue.dropped.values())
-                if drops > link.drops:
-                    link.drops = drops
-                    tracer.dropped_rpc(link.peer)

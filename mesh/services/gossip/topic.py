@@ -9,6 +9,7 @@ from typing import Protocol, Self
 
 from mesh.errors import UsageError
 from mesh.identity.peer_id import PeerId
+from mesh.protocols.gossip.partial import Choose
 from mesh.services.gossip.subscription import BUFFER_BYTES, BUFFER_MESSAGES, Message, Overflow, Subscription
 from mesh.services.gossip.validation import Validator
 from mesh.telemetry.counters import Counters
@@ -21,6 +22,9 @@ class Owner(Protocol):
 
     async def publish(self, topic: str, data: bytes) -> int:
         """Send a message; returns how many peers took it."""
+
+    def publish_parts(self, topic: str, group: bytes, choose: Choose[PeerId]) -> int:
+        """Send parts and metadata of a message; returns how many peers took some."""
 
     async def leave(self, topic: str) -> None:
         """Be in the topic no more."""
@@ -74,6 +78,12 @@ class Topic:
         if self._left:
             raise UsageError(f"the topic {self.name!r} has been left")
         return await self._owner.publish(self.name, data)
+
+    def publish_parts(self, group: bytes, choose: Choose[PeerId]) -> int:
+        """Send a message in parts; see `Pubsub.publish_parts`. Raises `UsageError` when the topic has been left."""
+        if self._left:
+            raise UsageError(f"the topic {self.name!r} has been left")
+        return self._owner.publish_parts(self.name, group, choose)
 
     def peers(self) -> list[PeerId]:
         """Connected peers that are in this topic."""

@@ -257,6 +257,7 @@ def test_gossip_is_dropped_first_but_not_what_was_asked_for() -> None:
         "own": 0,
         "forwarded": 0,
         "answer": 0,
+        "alone": 0,
         "idontwant": 1,
         "iwant": 0,
         "ihave": 1,
