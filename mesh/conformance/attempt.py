@@ -110,6 +110,11 @@ class Attempt:
             return self._quic_sessions[-1].state
         return self._wires[-1].state if self._wires else "none"
 
+    @property
+    def local_host(self) -> str:
+        """This machine's address as the target sees it, unless something translates it on the way."""
+        return str(self._wires[-1].transport.get_extra_info("sockname")[0])
+
     # -- floors ------------------------------------------------------------------------------------------------------
 
     def fresh_identity(self) -> PrivateKey:

@@ -36,6 +36,7 @@ LISTENER = Multiaddr.parse("/ip4/192.0.2.1/tcp/4001")
 RESERVATION_S = 3600
 RESERVE_S = 3.0
 PAUSE_S = 0.2
+RETRIES = 3
 REFUSALS = (Status.RESERVATION_REFUSED, Status.RESOURCE_LIMIT_EXCEEDED, Status.PERMISSION_DENIED)
 
 RESERVE = HopMessage(HopType.RESERVE)
@@ -113,14 +114,18 @@ class Relay:
         self.session.changed()
 
     async def circuit(self, source: bytes) -> tuple[Stream, StopMessage]:
-        """A circuit from ``source`` into the target, and what it says to that; where it is refused, once more after the
+        """A circuit from ``source`` into the target, and what it says to that; where it is refused, again after the
         target has reserved."""
         stream, answer = await self._offer(source)
-        if answer.status != Status.OK and not self.granted:
+        for _ in range(RETRIES):
+            if answer.status == Status.OK:
+                break
             with contextlib.suppress(Deviation):
                 await self.session.until(lambda: self.granted or None, "RESERVE", within_s=RESERVE_S)
-                await asyncio.sleep(PAUSE_S)
-                stream, answer = await self._offer(source)
+            if not self.granted:
+                break
+            await asyncio.sleep(PAUSE_S)
+            stream, answer = await self._offer(source)
         return stream, answer
 
     async def _offer(self, source: bytes) -> tuple[Stream, StopMessage]:

@@ -14,6 +14,7 @@ from mesh.conformance.runner import Plan, Report, Runner
 from mesh.conformance.target import Target
 from mesh.conformance.verdict import Level, Result
 from mesh.node import Node
+from tools.conformance.ourselves import LISTEN
 
 SCALE = 3.0
 """Limits are for a machine that does nothing else."""
@@ -27,27 +28,8 @@ async def node_under_test(*serve: str) -> AsyncIterator[Node]:
         yield node
 
 
-@asynccontextmanager
-async def serving_node() -> AsyncIterator[Node]:
-    """The same with every protocol that the catalogue is about."""
-    config = _on_loopback(Config())
-    config = replace(
-        config,
-        autonat=replace(config.autonat, serve=True),
-        dcutr=replace(config.dcutr, enabled=True),
-        gossip=replace(config.gossip, enabled=True),
-        kademlia=replace(config.kademlia, mode="server", addresses="all"),
-        relay=replace(config.relay, serve=True, auto=True, always=True),
-        services=replace(config.services, serve=("perf",)),
-    )
-    async with Node(config) as node, node.pubsub.join("conform") as topic:
-        topic.subscribe()
-        yield node
-
-
 def _on_loopback(config: Config) -> Config:
-    listen = ("/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1")
-    return replace(config, network=replace(config.network, listen=listen))
+    return replace(config, network=replace(config.network, listen=LISTEN))
 
 
 def musts(*prefixes: str) -> list[Case]:
