@@ -28,7 +28,8 @@ codecs: setup
 	$(BIN)/python -m tools.spec_compiler
 
 interop-peers:
-	@if command -v go >/dev/null; then cd tools/interop_peers && go build -mod=readonly -o build/peer .; \
+	@if command -v go >/dev/null; then cd tools/interop_peers && go build -mod=readonly -o build/peer . && \
+	  cd current && go build -mod=readonly -o ../build/current .; \
 	else echo "interop-peers: no Go toolchain: the tests against Go peers will be skipped" >&2; fi
 
 lethean-peer:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mesh.conformance.runner import Report
+from mesh.conformance.verdict import Verdict
 from mesh.errors import ConfigError
 
 
@@ -25,11 +26,9 @@ class Difference:
 
 
 def write(path: Path, report: Report) -> None:
-    """Keep the verdicts of a run."""
-    kept = {
-        "agent_version": report.target.agent,
-        "verdicts": {each.id: each.verdict for each in report.results},
-    }
+    """Keep the verdicts of a run; what was skipped may be tried another time."""
+    verdicts = {each.id: each.verdict for each in report.results if each.verdict is not Verdict.SKIP}
+    kept = {"agent_version": report.target.agent, "verdicts": verdicts}
     path.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import cast
 
 from mesh.conformance.verdict import Unprepared
@@ -63,15 +64,24 @@ class Datagrams(Awaited, asyncio.DatagramProtocol):
         return await self.until(lambda: self.received[0] if self.received else None, what)
 
 
+async def _numeric(endpoint: QuicEndpoint) -> tuple[str, int]:
+    try:
+        return str(ip_address(endpoint.host)), endpoint.port
+    except ValueError:
+        found = await asyncio.get_running_loop().getaddrinfo(
+            endpoint.host, endpoint.port, family=endpoint.family
+        )
+        return str(found[0][4][0]), endpoint.port
+
+
 async def open_socket(endpoint: QuicEndpoint, log: WireLog, limit_s: float) -> Datagrams:
     """A new socket, on a port of its own."""
     loop = asyncio.get_running_loop()
     try:
-        found = await loop.getaddrinfo(endpoint.host, endpoint.port, family=endpoint.family)
-        remote = found[0][4][:2]
-        local = ("::" if ":" in str(remote[0]) else "0.0.0.0", 0)
+        remote = await _numeric(endpoint)
+        local = ("::" if ":" in remote[0] else "0.0.0.0", 0)
         _, datagrams = await loop.create_datagram_endpoint(
-            lambda: Datagrams((str(remote[0]), int(remote[1])), log, limit_s), local_addr=local
+            lambda: Datagrams(remote, log, limit_s), local_addr=local
         )
     except OSError as error:
         raise Unprepared(f"no UDP socket: {error}") from None

@@ -39,6 +39,11 @@ def musts(*prefixes: str) -> list[Case]:
     ]
 
 
+def harmless() -> list[Case]:
+    """All cases that neither flood nor wait."""
+    return [each for each in select(()) if not each.harmful and not each.slow]
+
+
 async def conform(address: str, cases: Sequence[Case]) -> Report:
     """Run cases against a target."""
     options = Options(seed="test", scale=SCALE)

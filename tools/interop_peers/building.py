@@ -44,6 +44,7 @@ class GoProgram:
 
 PEER = GoProgram("peer", FOLDER, build_s=900)
 SECOND = GoProgram("second", FOLDER / "second", build_s=900)
+CURRENT = GoProgram("current", FOLDER / "current", build_s=900)
 KUBO = GoProgram("ipfs", FOLDER / "kubo", build_s=1800, flags=("-trimpath", "-ldflags=-s -w"))
 LETHEAN = GoProgram("lethean_peer", FOLDER.parent / "lethean_peer", build_s=300)
 BINARY = PEER.binary

@@ -156,7 +156,7 @@ async def no_echo(attempt: Attempt) -> None:
 @SECTION.should(13, "RSA author with key field", "forwarded", limit_s=3, source="pubsub: key")
 async def rsa_author(attempt: Attempt) -> None:
     between = await line(attempt)
-    key = await asyncio.to_thread(PrivateKey.generate, KeyType.RSA)
+    key = PrivateKey.generate(KeyType.RSA)
     author = PeerId.from_public_key(key.public).to_bytes()
     data, number = attempt.rng.randbytes(32), between.author.seqno()
     wire = seal(between.topic, data, author, number, key, Policy.STRICT_SIGN)[1]
