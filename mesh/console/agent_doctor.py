@@ -88,15 +88,37 @@ def _settings(loaded: Loaded) -> Iterator[Check]:
     )
     if not config.gossip.enabled and not loaded.is_default("gossip.enabled"):
         yield Check("gossip.enabled", "warn", "off by hand: no agent finds this one, and it finds none")
-    if not (config.network.bootstrap or config.network.peering or config.relay.relays or config.mdns.enabled):
+    first = (
+        *config.network.bootstrap,
+        *config.network.peering,
+        *config.relay.relays,
+        *config.agent.rendezvous,
+    )
+    if not (first or config.mdns.enabled):
         yield Check(
             "first peers",
             "warn",
             "none; set network.bootstrap or relay.relays, or connect with: mesh agent peers connect",
         )
     else:
-        named = len(config.network.bootstrap) + len(config.network.peering) + len(config.relay.relays)
-        yield Check("first peers", "ok", f"{named} named{', mDNS' if config.mdns.enabled else ''}")
+        yield Check("first peers", "ok", f"{len(first)} named{', mDNS' if config.mdns.enabled else ''}")
+    yield from _finding(loaded)
+
+
+def _finding(loaded: Loaded) -> Iterator[Check]:
+    """Whether agents that are found behind relays can hear of each other."""
+    config = loaded.config
+    if config.gossip.discover and config.kademlia.mode == "off":
+        yield Check(
+            "gossip.discover", "warn", "on, but there is no DHT to look in; set kademlia.mode to client"
+        )
+    if (
+        (config.agent.rendezvous or config.gossip.discover)
+        and config.relay.relays
+        and not config.dcutr.enabled
+    ):
+        what = "off: pubsub does not run through relays, and nothing leads from there to a direct connection"
+        yield Check("dcutr.enabled", "warn", what)
 
 
 def _hook(loaded: Loaded) -> Iterator[Check]:

@@ -78,6 +78,16 @@ def service_line(service: Mapping[str, Any]) -> str:
     return f"{service['id']}: {service['name']} ({service['price']} {service['currency']}){described}"
 
 
+def found_lines(peer: Mapping[str, Any]) -> list[str]:
+    """A peer of the directory: who says so, what vouches for its BSV key, what it offers."""
+    hearsay = f" by {peer['heardFrom']}, who says so" if peer.get("heardFrom") else ""
+    lines = [f"{peer['peerId']}  heard {instant(peer['lastSeen'])}{hearsay}"]
+    if peer["bsvIdentityKey"]:
+        proof = "which vouches for it" if peer.get("attested") else "not proven"
+        lines.append(f"  BSV key {peer['bsvIdentityKey']}, {proof}")
+    return [*lines, *(f"  {service_line(each)}" for each in peer["services"])]
+
+
 def span(seconds: int) -> str:
     """`2 d 3 h`, `4 m 5 s`."""
     units = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))

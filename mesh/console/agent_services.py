@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from mesh.console.agent_calls import agent_of, part
-from mesh.console.agent_output import instant, service_line, tell
+from mesh.console.agent_output import found_lines, service_line, tell
 from mesh.console.lethean_calls import json_in
 from mesh.console.setup import FolderOption, JsonOption
 
@@ -26,11 +26,7 @@ def discover(
 ) -> None:
     """List agents that announced themselves in the last 15 minutes, then those that others say did."""
     found = agent_of(path).get("/discover", {"service": service, "text": text, "peerId": peer})
-    lines = []
-    for each in found["peers"]:
-        hearsay = f" by {each['heardFrom']}, who says so" if each.get("heardFrom") else ""
-        lines.append(f"{each['peerId']}  heard {instant(each['lastSeen'])}{hearsay}")
-        lines += [f"  {service_line(one)}" for one in each["services"]]
+    lines = [line for each in found["peers"] for line in found_lines(each)]
     tell(json, found, lines or ["nobody announced that; announcements come every five minutes"])
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from mesh.console.agent_output import columns, instant, preview, span
+from mesh.console.agent_output import columns, found_lines, instant, preview, span
 from tests.console.conftest import Mesh
 from tests.vectors import load
 
@@ -144,6 +144,39 @@ def test_without_a_daemon_the_verbs_say_how_to_start_one(mesh: Mesh, monkeypatch
     assert doctor.lines[0]["fail"] == 1
     monkeypatch.setenv("MESH_AGENT_API", "off")
     assert mesh("agent", "status").status == 3
+
+
+def test_a_found_agent_is_shown_with_who_says_so_and_what_vouches_for_it() -> None:
+    poem = {"id": "poem", "name": "Poems", "price": 50, "currency": "bsv"}
+    peer = {"peerId": "P", "lastSeen": 1_771_588_800_000, "bsvIdentityKey": "02ab", "services": [poem]}
+    assert found_lines({**peer, "attested": True}) == [
+        "P  heard 2026-02-20 12:00:00",
+        "  BSV key 02ab, which vouches for it",
+        "  poem: Poems (50 bsv)",
+    ]
+    assert found_lines({**peer, "services": [], "heardFrom": "Q"}) == [
+        "P  heard 2026-02-20 12:00:00 by Q, who says so",
+        "  BSV key 02ab, not proven",
+    ]
+
+
+def test_the_doctor_knows_what_keeps_found_agents_apart(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    point = "/ip4/192.0.2.1/tcp/4001/p2p/12D3KooWKVD1wsjMz6XwNenM6ajiE98qpetwBcbt5bEHRKhN2Hdd"
+
+    def said() -> dict[str, str]:
+        [told] = mesh("agent", "doctor", "--json").lines
+        return {each["name"]: each["found"] for each in told["checks"]}
+
+    monkeypatch.setenv("MESH_AGENT_RENDEZVOUS", point)
+    monkeypatch.setenv("MESH_RELAY_RELAYS", point)
+    monkeypatch.setenv("MESH_GOSSIP_DISCOVER", "true")
+    found = said()
+    assert found["first peers"] == "2 named"
+    assert "kademlia.mode" in found["gossip.discover"]
+    assert "direct connection" in found["dcutr.enabled"]
+    monkeypatch.setenv("MESH_DCUTR_ENABLED", "true")
+    monkeypatch.setenv("MESH_KADEMLIA_MODE", "client")
+    assert not {"gossip.discover", "dcutr.enabled"} & said().keys()
 
 
 def test_the_hook_can_be_tried(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:

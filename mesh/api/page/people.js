@@ -49,7 +49,7 @@ export async function showFound(talk) {
   const { peers } = await ask("GET", "/discover");
   const rows = peers.slice(0, MOST).flatMap((peer) => peer.services.slice(0, 20).map((each) => described(
     each,
-    ` · ${shortId(peer.peerId)}`,
+    ` · ${shortId(peer.peerId)}${peer.heardFrom ? `, as ${shortId(peer.heardFrom)} says` : ""}`,
     make("button", { type: "button", onclick: () => talk(peer.peerId) }, "Write"),
   )));
   fill("found-services", ...(rows.length > 0 ? rows : [empty("Nobody has announced any")]));
