@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import json
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -158,25 +157,23 @@ async def test_the_names_of_the_readme(agents: Agents) -> None:
     assert set(bob.node.pubsub.topics()) == README_TOPICS
 
 
-async def test_who_has_left_is_heard_of_from_others(agents: Agents, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Told in the directory topic of the README: hearsay, and shown as such."""
+async def test_whom_only_others_heard_is_heard_of_from_them(
+    agents: Agents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Alice announces herself where Carol is not; what Bob tells of her in the README's directory is hearsay."""
     monkeypatch.setattr(announcing, "GAP_S", 0.1)
-    readme = {"topics": ("readme",)}
-    alice, bob = await met(agents, readme, readme)
+    alice = await agents.agent(gossip=True)
     await alice.register(POEM)
-    await eventually(lambda: bob.discover(service="poem"), "the service")
-    gone = str(alice.node.peer_id)
-    told = bob.discover(peer=gone)[0]
-    await agents.end(alice)
-    carol = await agents.agent(gossip=True, settings=readme)
-    await carol.node.connect(bob.node.listen_addrs[0])
-    await eventually(lambda: carol.discover(peer=gone), "the hearsay")
-    [found] = carol.discover(service="poem")
-    assert found == replace(told, heard_from=str(bob.node.peer_id))
-    assert found.document()["heardFrom"] == str(bob.node.peer_id)
-    assert carol.discover()[-1] == found
+    bob, carol = await met(agents, {"topics": ("code", "readme")}, {"topics": ("readme",)})
+    await bob.node.connect(alice.node.listen_addrs[0])
+    await eventually(lambda: carol.discover(service="poem"), "the hearsay")
+    [found] = carol.discover(peer=str(alice.node.peer_id))
+    assert found.services == (POEM,)
+    assert found.multiaddrs == tuple(str(each) for each in alice.node.listen_addrs)
+    assert found.heard_from == found.document()["heardFrom"] == str(bob.node.peer_id)
+    assert carol.discover()[-1].peer_id == found.peer_id
     assert not carol.discover(peer=str(carol.node.peer_id)), "nobody is told of itself"
-    assert not bob.discover(peer=gone)[0].heard_from
+    assert not bob.discover(peer=str(alice.node.peer_id))[0].heard_from
 
 
 async def test_a_listing_that_is_none_is_not_passed_on(agents: Agents) -> None:
