@@ -193,6 +193,7 @@ class NodeServices:
             self._counters,
             rebroadcast_s=rebroadcast_s,
             catching_up=self._catching_up(blocks, bitswap),
+            told=bitswap.deaf.told,
         )
         await replica.start(self._scope)
         self._replicas[topic] = replica

@@ -23,6 +23,7 @@ from mesh.protocols.bitswap.client import Client
 from mesh.protocols.bitswap.ledger import Ledger, Reply
 from mesh.protocols.bitswap.message import Received
 from mesh.protocols.bitswap.version import PROTOCOLS, Version, best_of
+from mesh.services.bitswap.deaf import DeafPeers
 from mesh.services.bitswap.host import Host
 from mesh.services.bitswap.link import Link
 from mesh.services.bitswap.providing import Providing
@@ -78,6 +79,7 @@ class Bitswap:
         self._keeping_bytes = 0
         self._kept = asyncio.Event()
         self.providing = Providing(host, self._spawn, counters)
+        self.deaf = DeafPeers(host, self.asked, self.reconnect, self._spawn, counters)
 
     # -- life --------------------------------------------------------------------------------------------------------
 
@@ -160,11 +162,16 @@ class Bitswap:
                     debtor.sent_bytes if debtor is not None else 0,
                     supplier.unwanted_bytes if supplier is not None else 0,
                     len(debtor.wants) if debtor is not None else 0,
-                    debtor is not None and debtor.wanted > 0,
+                    self.asked(peer),
                     supplier.latency_s if supplier is not None else 0.0,
                 )
             )
         return found
+
+    def asked(self, peer: PeerId) -> bool:
+        """Whether a peer ever told a want over its present connections."""
+        debtor = self._ledger.debtor(peer)
+        return debtor is not None and debtor.wanted > 0
 
     async def reconnect(self, peer: PeerId) -> Connection:
         """Close the connection to a peer and dial it anew: the cure for one that was connected before its bitswap ran and
