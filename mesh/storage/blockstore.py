@@ -73,12 +73,16 @@ class Blockstore:
         return Usage(self._count, self._size, self._max_bytes)
 
     def get(self, cid: Cid) -> Block | None:
-        """The block of a CID of any version and codec with its hash."""
+        """The block of a CID of any version and codec with its hash. While others are collected it stays."""
         name = _key(cid)
         data = self._coming.get(name)
         if data is None:
-            data = self.datastore.get_now(name)
-        return None if data is None else Block(cid, data)
+            data = None if name in self._going else self.datastore.get_now(name)
+        if data is None:
+            return None
+        if self._kept is not None:
+            self._kept.add(name)
+        return Block(cid, data)
 
     def has(self, cid: Cid) -> bool:
         return self.size_of(cid) is not None
@@ -180,7 +184,7 @@ class Blockstore:
     async def collect(self, keep: Callable[[], Iterable[Cid]] = tuple) -> Collected:
         """Remove what neither pins nor `keep` hold; `keep` gives roots, kept with all below them.
 
-        Blocks put meanwhile stay. Lets the loop go on between steps.
+        Blocks put or read meanwhile stay. Lets the loop go on between steps.
         """
         async with self._collecting:
             live = self._kept = set()

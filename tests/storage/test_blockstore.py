@@ -148,6 +148,19 @@ async def test_what_is_put_while_collecting_stays(store: Blockstore, monkeypatch
     assert store.usage.blocks == 50
 
 
+async def test_what_is_read_while_collecting_stays(store: Blockstore) -> None:
+    """A replica that has just read a node must not find it gone once it has merged it."""
+    blocks = [raw(number) for number in range(10)]
+    await store.put(*blocks)
+
+    def keep() -> list[Cid]:
+        assert store.get(blocks[3].cid) == blocks[3]
+        return []
+
+    assert (await store.collect(keep)).removed == 9
+    assert [each for each in blocks if store.has(each.cid)] == [blocks[3]]
+
+
 async def test_what_was_acknowledged_survives_sudden_death(tmp_path: Path) -> None:
     program = """
 import asyncio, sys

@@ -73,6 +73,10 @@ class Branches:
         """Nodes that are not merged, whether they came or not."""
         return len(self._nodes)
 
+    def awaited(self) -> list[Cid]:
+        """Those nodes."""
+        return list(self._nodes)
+
     def has(self, tip: Cid) -> bool:
         """Whether a head has a branch already."""
         return canonical(tip) in self._branches

@@ -113,6 +113,10 @@ class Replica:
         """Nodes that are known to be missing or to wait for such; 0 when everything heard of is merged."""
         return self._branches.waiting
 
+    def needed(self) -> list[Cid]:
+        """The heads, and all nodes that are to be merged: blocks that have to stay, with all below them."""
+        return [*self._heads, *self._branches.awaited()]
+
     @property
     def gap(self) -> int:
         """How much higher the highest node that came is than what is merged."""

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import random
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
@@ -68,7 +68,8 @@ class Status:
 
 
 class Crdt:
-    """A replicated mapping of text keys to bytes; keys look like paths. Made by `Node.crdt`.
+    """A replicated mapping of text keys to bytes; keys look like paths. Made by `Node.crdt`. ``told`` hears which peers
+    were told of heads.
 
     Reading is immediate and sees own changes at once. Every method may raise StorageError; after a failed write the
     replica takes no more changes until it is started again.
@@ -84,6 +85,7 @@ class Crdt:
         *,
         rebroadcast_s: float = REBROADCAST_S,
         catching_up: CatchingUp | None = None,
+        told: Callable[[list[PeerId]], None] | None = None,
     ) -> None:
         self.topic = topic
         self._pubsub = pubsub
@@ -94,6 +96,7 @@ class Crdt:
         self._rebroadcast_s = rebroadcast_s
         self._generation = 0
         self._catching_up = catching_up
+        self._told = told
         self._replica: Replica | None = None
         self._joined: Topic | None = None
         self._scope: Scope | None = None
@@ -202,7 +205,7 @@ class Crdt:
 
     def keep(self) -> list[Cid]:
         """Roots of what garbage collection has to leave: the whole history, which others may ask for."""
-        return list(self._running().heads)
+        return self._running().needed()
 
     def _running(self) -> Replica:
         if self._failure is not None:
@@ -333,6 +336,8 @@ class Crdt:
         self._replica.receive(data, b"", asyncio.get_running_loop().time())
         try:
             await self._joined.publish(data)
+            if self._told is not None:
+                self._told(self.peers())
         except (Closed, LimitError, UsageError) as error:
             self._counters.count("crdt.untold")
             log.debug("broadcast in %s: %s", self.topic, error)

@@ -174,6 +174,19 @@ async def test_a_failed_write_ends_it(replicas: Replicas, monkeypatch: pytest.Mo
         crdt.get("/a")
 
 
+async def test_collection_spares_branches_that_are_not_merged_yet(replicas: Replicas) -> None:
+    crdt = await replicas.start("a")
+    absent = make_block(Delta(priority=1), [])
+    above = make_block(Delta(elements=[Element(key="/a", value=b"1")], priority=2), [absent.cid])
+    store = replicas.stores[0]
+    await store.put(above)
+    replicas.source.absent.add(absent.cid)
+    crdt.hear(write_broadcast([above.cid]))
+    assert set(crdt.keep()) == {above.cid}
+    collected = await store.collect(crdt.keep)
+    assert (collected.removed, store.has(above.cid)) == (0, True)
+
+
 async def test_a_store_of_the_first_layout_is_merged_anew(replicas: Replicas) -> None:
     old = await replicas.start("old")
     for number in range(5):
