@@ -65,6 +65,7 @@ app.add_typer(
 app.add_typer(
     later("mesh.console.beam", "Beam's network: services under names, and tunnels to them."), name="beam"
 )
+app.add_typer(later("mesh.console.demo", "Parts of this program shown at work."), name="demo")
 app.command("stats")(stats.stats)
 app.command("doctor")(doctor.doctor)
 app.add_typer(

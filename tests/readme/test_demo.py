@@ -1,0 +1,29 @@
+"""What the README shows of `mesh demo` is what it does."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+VARYING = re.compile(r"0x[0-9a-f]{8}\.\.\.|block [0-9]+|[0-9]+\.[0-9]+ s\b|purchase (?:paid|unknown)")
+"""Transactions, their blocks, times, and how much of a payment the buyer had found out when its seller was gone."""
+
+
+@pytest.mark.timeout(300)
+def test_the_marketplace_demonstration_does_what_is_shown(tmp_path: Path) -> None:
+    command, _, shown = re.findall(r"```console\n\$ (mesh demo market)(\n)(.*?)```", README, re.DOTALL)[0]
+    done = subprocess.run(
+        [sys.executable, "-m", *command.split()],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert VARYING.sub("...", done.stdout) == VARYING.sub("...", shown)
