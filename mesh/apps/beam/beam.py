@@ -11,7 +11,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
-from mesh.apps.beam.directory import Directory
+from mesh.apps.beam.directory import NOBODY, Directory
 from mesh.apps.beam.exposures import Exposure, Exposures
 from mesh.apps.beam.finding import Finder, Found
 from mesh.apps.beam.gossip import Gossip
@@ -178,12 +178,16 @@ class Beam:
         target = self.target(text)
         if target.provider not in (None, self.node.peer_id):
             raise UsageError(f"{text} is a service of {target.provider}, not of this node")
-        claimed = None
-        if target.name and target.provider is None:
-            claimed = await self.names.claim(
-                target.name, target.service_id, description=description, tags=tuple(tags)
-            )
-        return claimed, await self.registry.register(wanted(target.service_id))
+        described = wanted(target.service_id)
+        if not target.name or target.provider is not None:
+            return None, await self.registry.register(described)
+        record = await self.names.look(
+            target.name, target.service_id, description=description, tags=tuple(tags)
+        )
+        if record.owner != self.node.peer_id:
+            return Claimed(record, False, NOBODY, False), await self.registry.register(described)
+        claimed, done = await asyncio.gather(self.names.publish(record), self.registry.register(described))
+        return claimed, done
 
     async def expose(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import json
@@ -15,6 +16,7 @@ from mesh.apps.beam.directory import NOBODY, Directory, Told
 from mesh.apps.beam.gossip import Gossip
 from mesh.apps.beam.name_book import NameBook
 from mesh.apps.beam.outbox_keeper import OutboxKeeper
+from mesh.apps.beam.registry import HEAD_START_S
 from mesh.config import BeamSection
 from mesh.errors import DecodeError, MeshError, UsageError
 from mesh.identity.peer_id import PeerId
@@ -82,10 +84,20 @@ class Ownership:
 
         Raises `NameTaken`, `NameDisputed`, `UsageError`, `StorageError`.
         """
+        record = await self.look(name, service_id, description=description, tags=tags)
+        if record.owner != self._node.peer_id:
+            return Claimed(record, False, NOBODY, False)
+        return await self.publish(record)
+
+    async def look(
+        self, name: str, service_id: str, *, description: str = "", tags: tuple[str, ...] = ()
+    ) -> NameRecord:
+        """The first half of `claim`: the record that is to be published, or that of the owner who lets this node serve.
+        Raises as `claim`."""
         own = self._book.own.get(name)
         if own is not None and own.counts(time.time()):
             changed = replace(own, tunnel_id=service_id, description=description or own.description)
-            return await self._publish(replace(changed, tags=tags or own.tags))
+            return replace(changed, tags=tags or own.tags)
         if self._directory.on:
             await self._directory.name(name)
         held = await self._book.look(name)
@@ -95,28 +107,26 @@ class Ownership:
                     f"the name {name} belongs to {held.owner}: its owner can let this node serve it: "
                     f"mesh beam names allow {name} {self._node.peer_id}"
                 )
-            return Claimed(held, False, NOBODY, False)
+            return held
         now_ms = time.time_ns() // 1_000_000
-        return await self._publish(
-            NameRecord(
-                uuid.uuid4().bytes,
-                name,
-                self._node.peer_id,
-                service_id,
-                now_ms,
-                now_ms,
-                self._settings.name_ttl_s,
-                0 if own is None else own.version,
-                description=description,
-                tags=tags,
-            )
+        return NameRecord(
+            uuid.uuid4().bytes,
+            name,
+            self._node.peer_id,
+            service_id,
+            now_ms,
+            now_ms,
+            self._settings.name_ttl_s,
+            0 if own is None else own.version,
+            description=description,
+            tags=tags,
         )
 
     async def allow(self, name: str, peer: PeerId, *, allowed: bool = True) -> Claimed:
         """Let another peer serve a name, or not any more. Raises `UsageError`, `StorageError`."""
         own = self._owned(name)
         others = [each for each in own.providers if each != peer]
-        return await self._publish(replace(own, providers=(*others, peer) if allowed else tuple(others)))
+        return await self.publish(replace(own, providers=(*others, peer) if allowed else tuple(others)))
 
     async def transfer(self, name: str, new_owner: PeerId) -> str:
         """Give a name away; the text with which the new owner takes it over. Until then nobody else can have it, and this
@@ -143,7 +153,7 @@ class Ownership:
             transfers=(*record.transfers, transfer),
             revoked=False,
         )
-        return await self._publish(taken)
+        return await self.publish(taken)
 
     async def revoke(self, name: str) -> Told:
         """Give a name up: anybody may have it. Raises `UsageError`, `StorageError`."""
@@ -161,7 +171,7 @@ class Ownership:
         for own in list(self._book.own.values()):
             if time.time() >= own.updated_ms / 1000 + own.ttl_s / 2:
                 try:
-                    await self._publish(own)
+                    await self.publish(own)
                 except MeshError as error:
                     log.warning("the name %s cannot be announced again: %s", own.name, error)
 
@@ -180,11 +190,15 @@ class Ownership:
             replace(record, version=record.version + 1, updated_ms=now_ms, addresses=self._addresses()),
         )
 
-    async def _publish(self, record: NameRecord) -> Claimed:
+    async def publish(self, record: NameRecord) -> Claimed:
+        """Sign a record of this node as its newest, keep it and tell it. Raises `UsageError`, `StorageError`."""
         made = self._sign(record)
         await self._book.keep(made)
-        await self._say(made, ANNOUNCE)
-        told = await self._announce(made)
+        async with asyncio.TaskGroup() as group:
+            telling = group.create_task(self._announce(made))
+            await asyncio.wait([telling], timeout=HEAD_START_S)
+            await self._say(made, ANNOUNCE)
+        told = telling.result()
         queued = self._directory.on and not told.reached
         if queued:
             await self._outbox.add(REGISTER_NAME, made.name)

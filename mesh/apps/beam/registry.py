@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_OWN: Final = 256
+HEAD_START_S: Final = 0.25
+"""Of the DHT before gossip."""
 ANSWER_EVERY_S: Final = 5.0
 """A service is announced no more often for those who ask for it."""
 
@@ -222,10 +224,11 @@ class Registry:
         return tuple(each / suffix for each in far[:MAX_ENDPOINTS])
 
     async def _tell(self, record: ServiceRecord, kind: str) -> Told:
-        """Say it in gossip and keep it in the DHT, both at once."""
+        """Keep it in the DHT and say it in gossip: a moment later, so that who hears of it finds it there."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._say(record, kind))
             telling = group.create_task(self._announce(record))
+            await asyncio.wait([telling], timeout=HEAD_START_S)
+            await self._say(record, kind)
         return telling.result()
 
     async def _say(self, record: ServiceRecord, kind: str) -> None:
