@@ -76,7 +76,7 @@ class GossipPeer(Awaited):
         left = {each.topic for each in said if not each.subscribe}
         return [each.topic for each in said if each.topic not in left]
 
-    async def message(self, wire: bytes, what: str = "the message", within_s: float | None = None) -> None:
+    async def message(self, wire: bytes, what: str = "message", within_s: float | None = None) -> None:
         """Wait for a message, its bytes unchanged. Raises `Deviation`."""
         await self.find(lambda rpc: wire in rpc.publish, what, within_s)
 

@@ -55,9 +55,11 @@ async def answered(stream: Stream, what: str = "answer") -> Message:
 async def refused(session: Session, stream: Stream, request: bytes) -> str:
     """Send ``request`` in its frame; the stream ends without an answer and the session lives."""
     stream.send(request)
-    ending = await stream.ended_silently("end of the stream")
+    await stream.until(lambda: stream.ending or (bytes(stream.buffer) or None), "end of the stream")
+    if stream.buffer:
+        raise Deviation(f"it was answered, with {len(stream.buffer)} bytes")
     await session.alive()
-    return ending
+    return stream.state
 
 
 def peer_ids(peers: list[Peer], what: str) -> list[PeerId]:

@@ -78,13 +78,27 @@ def send_request(stream: Stream, addresses: Sequence[Multiaddr], nonce: int) -> 
     stream.send(delimited.encode(MessageV2(dial_request=request).encode()))
 
 
-async def answer(stream: Stream) -> DialResponse:
-    """The DialResponse, whatever it says. Raises `Deviation` for another message."""
+async def answer(stream: Stream, *, paying: bool = False) -> DialResponse:
+    """The DialResponse, whatever it says; ``paying``: data that are asked for before it are sent. Raises `Deviation` for
+    another message."""
     found = await message(stream, "DialResponse")
+    if paying and found.dial_data_request is not None:
+        pay_all(stream, min(found.dial_data_request.num_bytes, PRICES[-1]))
+        found = await message(stream, "DialResponse")
     if found.dial_response is None:
         raise Deviation("another message came where DialResponse is due")
     stream.finish()
     return found.dial_response
+
+
+def pay(stream: Stream, size: int) -> None:
+    piece = MessageV2(dial_data_response=DialDataResponse(bytes(size)))
+    stream.send(delimited.encode(piece.encode()))
+
+
+def pay_all(stream: Stream, price: int) -> None:
+    for start in range(0, price, PIECE_BYTES):
+        pay(stream, min(PIECE_BYTES, price - start))
 
 
 def nonce_of(attempt: Attempt) -> int:
@@ -98,7 +112,7 @@ async def _dialed_back(attempt: Attempt, before: Sequence[Multiaddr], nonces: No
     async with node_at(attempt.local_host, attempt.identity, {DIAL_BACK: nonces.serve}) as address:
         stream = await session.open(DIAL_REQUEST)
         send_request(stream, [*before, address], nonce)
-        found = await answer(stream)
+        found = await answer(stream, paying=True)
         if found.status == ResponseStatus.E_DIAL_REFUSED and ip_address(attempt.local_host).is_private:
             raise Skipped("the target dials no private address")
         if found.status != ResponseStatus.OK:
@@ -132,11 +146,6 @@ async def priced(stream: Stream) -> int:
     return found.dial_data_request.num_bytes
 
 
-def pay(stream: Stream, size: int) -> None:
-    piece = MessageV2(dial_data_response=DialDataResponse(bytes(size)))
-    stream.send(delimited.encode(piece.encode()))
-
-
 @SECTION.must(
     2,
     "Address with another IP",
@@ -152,8 +161,7 @@ async def other_ip(attempt: Attempt) -> str:
         price = await priced(stream)
         if other.knocks:
             raise Deviation("the target dialed before it was paid")
-        for start in range(0, price, PIECE_BYTES):
-            pay(stream, min(PIECE_BYTES, price - start))
+        pay_all(stream, price)
         await other.until(lambda: other.knocks or None, "dial of the target, which was paid")
     return f"{price} bytes"
 

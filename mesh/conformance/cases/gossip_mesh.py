@@ -221,7 +221,7 @@ async def want(attempt: Attempt) -> str:
     for _ in range(REQUESTS):
         peer.want(*ids)
         await asyncio.sleep(PAUSE_S)
-    await peer.message(wire, "the message that was offered")
+    await peer.message(wire, "message that was offered")
     await asyncio.sleep(SETTLED_S)
     count = peer.messages().count(wire)
     if count >= REQUESTS:

@@ -138,7 +138,7 @@ async def empty(attempt: Attempt) -> None:
     between.author.publish(wire)
     wanted = contents(wire)[:2]
     await between.witness.find(
-        lambda rpc: any(contents(each)[:2] == wanted for each in rpc.publish), "the empty message"
+        lambda rpc: any(contents(each)[:2] == wanted for each in rpc.publish), "empty message"
     )
 
 
