@@ -23,6 +23,8 @@ EARLIER_S: Final = 5
 TIMEOUT_S: Final = 60
 MAX_TIMEOUT_S: Final = 300
 """A seller that asks for longer gets this: so long a lost purchase may stay unknown."""
+MAX_VALID_S: Final = 3600
+"""A payment that may be settled for longer than this from now on would stay open for as long."""
 _SIGNATURE_BYTES: Final = 65
 _HALF_ORDER: Final = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
 _HEX: Final = frozenset("0123456789abcdefABCDEF")
@@ -70,6 +72,11 @@ def check_payment(
         raise Refused(f"authorization expired: now={seconds}, validBefore={authorization.valid_before}")
     if seconds < authorization.valid_after:
         raise Refused(f"authorization not yet valid: now={seconds}, validAfter={authorization.valid_after}")
+    if authorization.valid_before > seconds + MAX_VALID_S:
+        raise Refused(
+            f"authorization valid for more than {MAX_VALID_S} s: now={seconds}, "
+            f"validBefore={authorization.valid_before}"
+        )
     signature = read_signature(payload.signature)
     signer = recover(authorization_digest(token, authorization, keccak), signature)
     if signer is None:

@@ -262,18 +262,17 @@ class Seller:
             head.number,
             self._clock(),
         )
-        used = Refused(f"nonce already used: 0x{authorization.nonce.hex()}")
         if sale.key in self.under_way:
-            raise used
+            raise Refused(f"nonce already used: 0x{authorization.nonce.hex()}")
         self.under_way.add(sale.key)
-        new = False
+        refusal = "not taken"
         try:
-            new = yield TakeSale(sale)
+            refusal = yield TakeSale(sale)
         finally:
-            if not new:
+            if refusal:
                 self.under_way.discard(sale.key)
-        if not new:
-            raise used
+        if refusal:
+            raise Refused(refusal)
         return sale
 
     def _go_on(self, sale: Sale, finding: Finding, said: str) -> Generator[Step, Any, Sale]:
@@ -302,7 +301,9 @@ class Seller:
         return self._signed(replace(sale, state=SaleState.DONE, output=worked.output), Outcome.DELIVERED)
 
     def _void(self, sale: Sale, reason: str) -> Sale:
-        return self._signed(replace(sale, state=SaleState.VOID, reason=reason), Outcome.UNPAID)
+        """Of what was never paid the task is not kept."""
+        void = replace(sale, state=SaleState.VOID, reason=reason, input_text="")
+        return self._signed(void, Outcome.UNPAID)
 
     def _signed(self, sale: Sale, outcome: Outcome) -> Sale:
         crypto = self._crypto

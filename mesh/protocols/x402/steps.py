@@ -16,7 +16,8 @@ from mesh.protocols.x402.typed_data import Authorization
 
 @dataclass(frozen=True, slots=True)
 class TakeSale:
-    """Write a new sale, and wait until it is on the disk. Sent back: whether its key was new."""
+    """Write a new sale, and wait until it is on the disk. Sent back: `""`, or why not: its key was taken before, or too
+    many sales are open."""
 
     sale: Sale
 

@@ -317,13 +317,10 @@ class BuyerParty(Party):
     @property
     def idle(self) -> bool:
         """Whether everything was found out, or nobody can tell more."""
-        unresolved = purchases.unresolved(self.database)
-        return not self.busy and all(
-            each.state is PurchaseState.PAID and each.receipt is not None for each in unresolved
-        )
+        return not self.busy and not purchases.unresolved(self.database, self.clock())
 
     def _reconcile(self) -> None:
-        for purchase in purchases.unresolved(self.database):
+        for purchase in purchases.unresolved(self.database, self.clock()):
             if purchase.id not in self._under_way:
                 self._under_way.add(purchase.id)
                 self.run(self._buyer.resolve(purchase), lambda ended: self._under_way.discard(ended.id))

@@ -22,9 +22,12 @@ from mesh.apps.market.payments.columns import (
 from mesh.apps.market.payments.rules import Caps
 from mesh.errors import StorageError
 from mesh.protocols.x402.amounts import amount_in_words
+from mesh.protocols.x402.buyer import CLAIM_KEPT_S
 from mesh.protocols.x402.records import Purchase, PurchaseState
 
 DAY_S: Final = 86_400
+_OPEN: Final = """(state IN ('intended', 'authorized', 'unknown') OR (state = 'paid' AND receipt IS NULL)
+    OR (nonce IS NOT NULL AND settled IS NULL))"""
 STATEMENTS: Final = (
     f"""CREATE TABLE IF NOT EXISTS purchases (
     id TEXT PRIMARY KEY,
@@ -41,8 +44,7 @@ STATEMENTS: Final = (
     {PAYMENT_COLUMNS},
     UNIQUE (payer, nonce)
 ) STRICT""",
-    """CREATE INDEX IF NOT EXISTS open_purchases ON purchases (created_at_s)
-    WHERE state IN ('intended', 'authorized', 'unknown', 'paid') OR (nonce IS NOT NULL AND settled IS NULL)""",
+    f"CREATE INDEX IF NOT EXISTS open_purchases ON purchases (created_at_s) WHERE {_OPEN}",
     "CREATE INDEX IF NOT EXISTS purchases_by_day ON purchases (valid_after) WHERE nonce IS NOT NULL",
     "CREATE INDEX IF NOT EXISTS purchases_by_age ON purchases (created_at_s)",
 )
@@ -97,13 +99,14 @@ def find(database: sqlite3.Connection, purchase_id: str) -> Purchase | None:
     return rows[0] if rows else None
 
 
-def unresolved(database: sqlite3.Connection, at_most: int = 10_000) -> list[Purchase]:
-    """Purchases of which something is still to be found out, the oldest first."""
+def unresolved(database: sqlite3.Connection, now_s: float, at_most: int = 10_000) -> list[Purchase]:
+    """Purchases of which something is still to be found out, the oldest first: how they ended, or the output of one that
+    was paid in the last day."""
     return _read(
         database,
-        """WHERE state IN ('intended', 'authorized', 'unknown', 'paid') OR (nonce IS NOT NULL AND settled IS NULL)
-        ORDER BY created_at_s LIMIT :at_most""",
-        {"at_most": at_most},
+        f"WHERE {_OPEN} AND (state <> 'paid' OR settled IS NULL OR created_at_s > :since) "
+        "ORDER BY created_at_s LIMIT :at_most",
+        {"since": now_s - CLAIM_KEPT_S, "at_most": at_most},
     )
 
 

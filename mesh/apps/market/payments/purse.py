@@ -26,6 +26,7 @@ from mesh.identity.peer_id import PeerId
 from mesh.network.scope import Scope
 from mesh.protocols.x402.buyer import Buyer, BuyerTerms
 from mesh.protocols.x402.records import Purchase, PurchaseState
+from mesh.protocols.x402.seller import MAX_ID_CHARACTERS
 from mesh.protocols.x402.steps import (
     Answer,
     Exchange,
@@ -82,6 +83,7 @@ class Purse:
         self._scope = Scope("purse")
         self._under_way: set[str] = set()
         self._not_before: dict[str, float] = {}
+        self._bought = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         self._scope.spawn(self._reconcile_always(), "reconciliation of purchases")
@@ -116,6 +118,8 @@ class Purse:
             limit,
             self._clock(),
         )
+        if not purchase.id.strip() or len(purchase.id) > MAX_ID_CHARACTERS:
+            raise UsageError(f"the id of a purchase has 1 to {MAX_ID_CHARACTERS} characters")
         if purchase.id in self._under_way:
             raise UsageError(f"the purchase {purchase.id} is under way")
         self._under_way.add(purchase.id)
@@ -134,6 +138,7 @@ class Purse:
             return await drive(machine, partial(self._perform, exchange))
         finally:
             self._under_way.discard(purchase.id)
+            self._bought.set()
 
     async def find(self, purchase_id: str) -> Purchase | None:
         """The purchase with this id. Raises `StorageError`."""
@@ -149,7 +154,10 @@ class Purse:
 
     async def reconcile(self) -> list[Purchase]:
         """Find out what became of every purchase that is not resolved: those that are not resolved still."""
-        return await self._reconcile(await self._store.run(purchases.unresolved))
+        return await self._reconcile(await self._unresolved())
+
+    async def _unresolved(self) -> list[Purchase]:
+        return await self._store.run(partial(purchases.unresolved, now_s=self._clock()))
 
     async def _reconcile(self, unresolved: list[Purchase]) -> list[Purchase]:
         turns = asyncio.Semaphore(MAX_AT_ONCE)
@@ -175,9 +183,11 @@ class Purse:
     async def _reconcile_always(self) -> None:
         """Each purchase after a while, and then at growing waits: a seller that is gone is not dialled for ever."""
         while True:
+            self._bought.clear()
+            unresolved: list[Purchase] = []
             try:
                 now = self._clock()
-                unresolved = await self._store.run(purchases.unresolved)
+                unresolved = await self._unresolved()
                 self._not_before = {each.id: self._not_before.get(each.id, 0.0) for each in unresolved}
                 due = [each for each in unresolved if self._not_before[each.id] <= now]
                 for each in due:
@@ -186,6 +196,8 @@ class Purse:
                 await self._reconcile(due)
             except StorageError as error:
                 log.error("purchases cannot be reconciled: %s", error)
+            if not unresolved:
+                await self._bought.wait()
             await asyncio.sleep(RECONCILE_INTERVAL_S)
 
     async def _perform(self, exchange: Exchanging | None, step: Step) -> Any:

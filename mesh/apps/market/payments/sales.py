@@ -1,7 +1,7 @@
 """What a seller keeps: a row for each payment that was taken, by payer and the 32 bytes of its nonce.
 
-Functions of a connection that never commit. Rows stay: they are what keeps a payment from being taken twice, and the
-record of what is owed.
+Functions of a connection that never commit. Rows of what was paid stay: they keep a payment from being taken twice, and
+say what is owed. What was not paid is forgotten a day after its nonce can no longer be used.
 """
 
 from __future__ import annotations
@@ -39,16 +39,36 @@ STATEMENTS: Final = (
     PRIMARY KEY (payer, nonce)
 ) STRICT""",
     "CREATE INDEX IF NOT EXISTS sales_by_buyer ON sales (remote, nonce)",
-    "CREATE INDEX IF NOT EXISTS open_sales ON sales (taken_at_s) WHERE state IN ('taken', 'running')",
+    "CREATE INDEX IF NOT EXISTS open_sales ON sales (taken_at_s, remote) WHERE state IN ('taken', 'running')",
+    "CREATE INDEX IF NOT EXISTS void_sales ON sales (valid_before) WHERE state = 'void'",
+    "CREATE INDEX IF NOT EXISTS sales_by_age ON sales (taken_at_s)",
 )
+MAX_OPEN: Final = 8192
+MAX_OPEN_A_PEER: Final = 256
+"""Sales that are neither paid nor past their time: who has no money can make any number of payments."""
+VOID_KEPT_S: Final = 86_400
 _KEY: Final = ("payer", "nonce")
+_OPEN: Final = (
+    "SELECT count(*), coalesce(sum(remote = :remote), 0) FROM sales WHERE state IN ('taken', 'running')"
+)
 
 
-def take(database: sqlite3.Connection, sale: Sale) -> bool:
-    """Add a sale; False where its nonce was taken from this payer before."""
+def take(database: sqlite3.Connection, sale: Sale) -> str:
+    """Add a sale; or why not, and nothing is written: this payer's nonce was taken before, or too many are open."""
+    of_all, of_peer = database.execute(_OPEN, {"remote": bytes(sale.remote)}).fetchone()
+    if of_all >= MAX_OPEN or of_peer >= MAX_OPEN_A_PEER:
+        return "too many payments are not settled yet; try again later"
     values = _values(sale)
     added = database.execute(insert("sales", values) + " ON CONFLICT DO NOTHING", values)
-    return added.rowcount == 1
+    return "" if added.rowcount == 1 else f"nonce already used: 0x{sale.authorization.nonce.hex()}"
+
+
+def forget_void(database: sqlite3.Connection, now_s: float) -> int:
+    """Forget what was not paid a day after its time; how many there were."""
+    gone = database.execute(
+        "DELETE FROM sales WHERE state = 'void' AND valid_before < :before", {"before": now_s - VOID_KEPT_S}
+    )
+    return gone.rowcount
 
 
 def keep(database: sqlite3.Connection, sale: Sale) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -105,6 +106,10 @@ class Till:
         self._recovers = terms is not None
         self._scope = Scope("till")
         self._under_way = 0
+        self._clock = clock
+        self._took = asyncio.Event()
+        self.refusals: Counter[int] = Counter()
+        """Errors that were answered, by code."""
 
     async def __aenter__(self) -> Self:
         if self._recovers:
@@ -133,9 +138,12 @@ class Till:
     async def recover(self) -> int:
         """Take up every sale that is open and not under way: how many are open still."""
         unfinished = await self._store.run(sales.unfinished)
+        waiting = any(sale.state is SaleState.TAKEN for sale in unfinished)
+        silent = waiting and await ask_ledger(self._ledger, ReadHead()) is None
         left = 0
         for sale in unfinished:
-            if sale.key not in self._seller.under_way:
+            asks = sale.state is SaleState.TAKEN
+            if sale.key not in self._seller.under_way and not (asks and silent):
                 sale = await drive(self._seller.recover(sale), self._perform)
             left += not sale.state.ended
         return left
@@ -152,20 +160,41 @@ class Till:
             answer = messages.error_answer(messages.INVALID_MESSAGE, "the seller's store cannot be written")
         finally:
             self._under_way -= 1
+        self._note(kind, answer, remote)
         if not answered.done():
             answered.set_result(answer)
 
+    def _note(self, kind: str, answer: Answer, remote: PeerId) -> None:
+        """Count and log a refusal; what others do wrong is told at info."""
+        if answer[0] == messages.ERROR:
+            error = messages.ErrorMessage.read(answer[1])
+            self.refusals[error.error_code] += 1
+            log.info(
+                "%s of %s, purchase %.128r: %d %s",
+                kind[:32],
+                remote,
+                error.correlation_id,
+                error.error_code,
+                error.message,
+            )
+
     async def _recover_always(self) -> None:
         while True:
+            self._took.clear()
+            left = 1
             try:
-                await self.recover()
+                left = await self.recover()
+                await self._store.run(partial(sales.forget_void, now_s=self._clock()))
             except StorageError as error:
                 log.error("sales cannot be recovered: %s", error)
+            if not left:
+                await self._took.wait()
             await asyncio.sleep(RECOVER_INTERVAL_S)
 
     async def _perform(self, step: Step) -> Any:
         match step:
             case TakeSale(sale):
+                self._took.set()
                 return await self._store.run(partial(sales.take, sale=sale), on_disk=True)
             case KeepSale(sale):
                 await self._store.run(partial(sales.keep, sale=sale))

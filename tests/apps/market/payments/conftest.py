@@ -43,6 +43,7 @@ class EchoShop:
     prices: dict[str, int] = field(default_factory=lambda: dict(PRICES))
     done: list[tuple[str, str, str, str]] = field(default_factory=list)
     failure: str = ""
+    output: str = ""
     gate: Callable[[], Any] | None = None
 
     def price(self, resource: str) -> int | None:
@@ -54,7 +55,7 @@ class EchoShop:
             await self.gate()
         if self.failure:
             raise WorkFailed(self.failure)
-        return f"echo: {input_text}"
+        return self.output or f"echo: {input_text}"
 
 
 @dataclass

@@ -42,6 +42,7 @@ async def test_payments_for_another_chain_token_payee_or_amount(market: Market) 
             ({"valid_before": int(now) - 1}, USDC, "authorization expired"),
             ({"valid_after": int(now) + 60}, USDC, "not yet valid"),
             ({"valid_before": 2**64}, USDC, "validBefore"),
+            ({"valid_before": int(now) + 4000}, USDC, "valid for more than 3600 s"),
             ({"payer": STRANGER.address}, USDC, "signer mismatch"),
         ]
     ):

@@ -40,6 +40,7 @@ OTHER_DIFFERENCES = {
     "a nonce is marked once its signature is good": "stock nodes mark it before, so that anybody can burn it",
     "the body's resource must be that of the challenge": "stock nodes take a payment for another resource (2007)",
     "a seller without payments answers 2001 to a payment": "stock nodes die of it",
+    "a payment is good for an hour at most": "stock nodes take any validBefore; it would stay open for as long (2007)",
     "a receipt of the chain must hold the transfer": "stock nodes take any receipt with status 1, such as the mock's",
 }
 """Where no recorded call shows it; each has a test of its own."""

@@ -33,11 +33,12 @@ def database() -> Iterator[sqlite3.Connection]:
 
 
 def test_a_sale_is_taken_once_for_each_payer_and_nonce(database: sqlite3.Connection) -> None:
-    assert sales.take(database, sale(1))
-    assert not sales.take(database, replace(sale(1), purchase="another", remote=b"other"))
+    assert sales.take(database, sale(1)) == ""
+    again = sales.take(database, replace(sale(1), purchase="another", remote=b"other"))
+    assert again == f"nonce already used: 0x{1:064x}"
     other = replace(authorization(1), payer=b"\x09" * 20)
-    assert sales.take(database, replace(sale(1), authorization=other))
-    assert sales.take(database, sale(2))
+    assert sales.take(database, replace(sale(1), authorization=other)) == ""
+    assert sales.take(database, sale(2)) == ""
     assert sales.find(database, sale(1).remote, authorization(1).nonce) == sale(1)
 
 
@@ -56,6 +57,27 @@ def test_a_sale_is_read_as_it_was_written(database: sqlite3.Connection) -> None:
     forged = replace(read.receipt, statement=replace(read.receipt.statement, amount=1))
     assert not check_receipt(forged, keccak, recover)
     assert sales.unfinished(database) == []
+
+
+def test_open_sales_are_bounded(database: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sales, "MAX_OPEN_A_PEER", 2)
+    monkeypatch.setattr(sales, "MAX_OPEN", 3)
+    assert [sales.take(database, sale(number)) for number in (1, 2)] == ["", ""]
+    assert "too many" in sales.take(database, sale(3))
+    assert sales.take(database, sale(4, remote=b"other")) == ""
+    assert "too many" in sales.take(database, sale(5, remote=b"third"))
+    sales.keep(database, replace(sale(1), state=SaleState.VOID))
+    assert sales.take(database, sale(6)) == ""
+
+
+def test_what_was_not_paid_is_forgotten_after_a_day(database: sqlite3.Connection) -> None:
+    for number, state in enumerate(SaleState, 1):
+        sales.take(database, sale(number))
+        sales.keep(database, replace(sale(number), state=state))
+    assert sales.forget_void(database, NOON + DAY) == 0
+    assert sales.forget_void(database, NOON + DAY + 66) == 1
+    assert SaleState.VOID not in {each.state for each in sales.newest(database)}
+    assert len(sales.newest(database)) == len(SaleState) - 1
 
 
 def test_what_was_never_taken_cannot_be_kept(database: sqlite3.Connection) -> None:
@@ -108,14 +130,16 @@ def test_what_is_unresolved_is_found(database: sqlite3.Connection) -> None:
     for number, state in enumerate(PurchaseState, 1):
         purchases.keep(database, replace(purchase(number), state=state, settled=True))
     open_states = {"intended", "authorized", "unknown", "paid"}
-    assert {each.state.value for each in purchases.unresolved(database)} == open_states
+    assert {each.state.value for each in purchases.unresolved(database, NOON)} == open_states
     purchases.keep(database, replace(purchase(9), state=PurchaseState.DELIVERED))
-    assert "purchase-9" in {each.id for each in purchases.unresolved(database)}
+    assert "purchase-9" in {each.id for each in purchases.unresolved(database, NOON)}
+    later = {each.state.value for each in purchases.unresolved(database, NOON + DAY + 1)}
+    assert later == (open_states | {"delivered"}) - {"paid"}
 
 
 async def test_the_file_keeps_what_was_answered(tmp_path: Path) -> None:
     async with PaymentStore(tmp_path / FILE_NAME) as store:
-        assert await store.run(partial(sales.take, sale=sale(1)), on_disk=True)
+        assert await store.run(partial(sales.take, sale=sale(1)), on_disk=True) == ""
         with pytest.raises(StorageError, match="another program has the payments open"):
             async with PaymentStore(tmp_path / FILE_NAME):
                 pass
@@ -134,7 +158,7 @@ async def test_works_share_commits_and_one_that_fails_undoes_itself_alone(tmp_pa
 
         works = [store.run(partial(sales.take, sale=sale(number))) for number in range(200)]
         results = await asyncio.gather(*works, store.run(fail), return_exceptions=True)
-        assert results[:200] == [True] * 200
+        assert results[:200] == [""] * 200
         assert isinstance(results[200], StorageError)
         assert store.commits < 200
         assert len(await store.run(sales.unfinished)) == 200
