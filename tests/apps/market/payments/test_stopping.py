@@ -11,7 +11,7 @@ from mesh.apps.market.payments import till as till_module
 from mesh.apps.market.payments.purse import Exchanging
 from mesh.errors import Closed
 from mesh.protocols.x402 import messages
-from mesh.protocols.x402.records import PurchaseState, SaleState
+from mesh.protocols.x402.records import Purchase, PurchaseState, SaleState
 from tests.apps.market.payments.conftest import BUYER_PEER, SELLER_PEER, Market
 from tests.apps.market.payments.paying import authorized, challenge, paid_request
 
@@ -178,7 +178,7 @@ async def test_a_purchase_is_reconciled_by_itself(market: Market, monkeypatch: p
 
         bought = await purse.buy(SELLER_PEER, "agent", "2+2", 5000, exchange)
         assert bought.state is PurchaseState.PAID
-        delivered = []
+        delivered: list[Purchase] = []
         while not delivered:
             await asyncio.sleep(0.01)
             delivered = await purse.purchases(state=PurchaseState.DELIVERED)
