@@ -145,10 +145,13 @@ class LabAgent(DaemonProcess):
         [way] = found["ways"]
         return dict(way)
 
-    async def hears_of(self, other: LabAgent) -> dict[str, Any]:
-        """What the other announced, once it is heard."""
-        found = await self.until("agent", "discover", "--peer", other.peer, holds=lambda told: told["peers"])
-        return dict(found["peers"][0])
+    async def hears_of(self, other: LabAgent, at: str = "") -> None:
+        """Wait until the other announced itself, at an address with that in it."""
+
+        def heard(told: dict[str, Any]) -> bool:
+            return any(at in each for peer in told["peers"] for each in peer["multiaddrs"])
+
+        await self.until("agent", "discover", "--peer", other.peer, holds=heard)
 
     async def connections_to(self, other: LabAgent) -> list[str]:
         """What leads to another: `relayed` or `direct`, for each connection."""
