@@ -330,6 +330,48 @@ async def test_both_refuse_alike(world: World, kind: str, text: str, code: int) 
         assert (answer["kind"], json.loads(answer["text"])["error_code"]) == ("x402.error", code), seller
 
 
+async def test_go_writes_the_vectors_as_they_are(world: World) -> None:
+    """The second party speaks what was recorded: it reads each message and writes the same bytes."""
+    theirs = await world.theirs()
+    vectors = json.loads(RECORDED.read_text())
+    kinds = {
+        "AgentListing ": "listing",
+        "AgentListingMessage": "listing message",
+        "OrderMessage": "order message",
+    }
+    known = [(each["type"], each["json"]) for each in VECTORS["messages"]]
+    known += [("x402.error", each["json"]) for each in VECTORS["errors"]]
+    known += [
+        ("settle", VECTORS["facilitator_settle_request"]),
+        ("requirements", VECTORS["payment_requirements_json"]),
+    ]
+    known += [
+        (next((kind for name, kind in kinds.items() if each["kind"].startswith(name)), "order"), each["json"])
+        for each in vectors["marketplace"]["json"]
+    ]
+    for kind, text in known:
+        assert (await theirs.call("rewrite", kind=kind, text=text))["text"] == text
+    assert len(known) == 26
+
+
+async def test_go_finds_every_hash_of_the_chain_right(world: World) -> None:
+    """go-ethereum sends a transaction of its own and computes each block, transaction and receipt anew."""
+    world.chain.fund(bytes_of(BUYER), ETHER, 0)
+    ours, theirs = await world.ours(key_of(SELLER)), await world.theirs(key_of(BUYER))
+    await meet(ours, theirs)
+    agent = await ours.register(Offer("shout", "", 0.001), CallableWorker(str.upper))
+    await listed(theirs, agent.did)
+    await theirs.call("execute", agent=agent.did, input="hi", limit=1000)
+    sent = (await theirs.call("transfer", to=SELLER.address, units=77))["tx_hash"]
+    mined = world.chain.mined(bytes.fromhex(sent[2:]))
+    assert mined is not None
+    assert mined.receipt.state_root == b"\x01"
+    assert units_of(world.chain, SELLER) == 1077
+    world.chain.mine()
+    found = await theirs.call("ledger")
+    assert (found["blocks"], found["transactions"]) == (world.chain.head.block_number + 1, 4)
+
+
 async def test_ether_of_the_chain_is_read_alike(world: World) -> None:
     assert world.chain.state().get_balance(bytes_of(BUYER)) == 0
     world.chain.fund(bytes_of(BUYER), ETHER, 0)

@@ -29,6 +29,9 @@ var marketCommands = withMarketHost(commands[*market]{
 	"ask":      {bulkLimit, withArgs(askArgs{}, askRaw)},
 	"calls":    {shortLimit, withArgs(agentArgs{}, countCalls)},
 	"balance":  {shortLimit, withArgs(noArgs{}, tellBalance)},
+	"transfer": {bulkLimit, withArgs(transferArgs{}, sendUnits)},
+	"ledger":   {bulkLimit, withArgs(noArgs{}, checkLedger)},
+	"rewrite":  {shortLimit, withArgs(rewriteArgs{}, rewrite)},
 	"did":      {shortLimit, withArgs(didArgs{}, deriveDID)},
 	"sign":     {shortLimit, withArgs(signArgs{}, signAuthorization)},
 })

@@ -33,6 +33,15 @@ type listing struct {
 	Protocols []string `json:"protocols,omitempty"`
 	Timestamp int64    `json:"timestamp"`
 	TokenID   string   `json:"tokenId,omitempty"`
+
+	OnChainReputation *reputation `json:"onChainReputation,omitempty"`
+}
+
+// reputation is what a registry says; it is never in the mapping.
+type reputation struct {
+	Count    int64 `json:"count"`
+	Score    int64 `json:"score"`
+	Decimals int64 `json:"decimals"`
 }
 
 // listingMessage is what the topic carries (section 7.3).
@@ -58,7 +67,7 @@ func (l listing) message(kind string) listingMessage {
 func (each listingMessage) listing() listing {
 	return listing{
 		each.AgentID, each.Name, each.Price, each.Metadata, each.SellerID, each.Addrs, each.Protocols,
-		each.Timestamp, each.TokenID,
+		each.Timestamp, each.TokenID, nil,
 	}
 }
 
