@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,12 +37,17 @@ async def replicating(nodes: Nodes, **settings: Any) -> Node:
 
 
 @pytest.fixture
-async def giver(nodes: Nodes) -> Node:
-    node = await replicating(nodes, serve_snapshots=True, drop_history=[TOPIC], history_kept=5)
-    crdt = await node.crdt(TOPIC)
+async def giver(nodes: Nodes, tmp_path: Path) -> Node:
+    """Has run before, so that nobody hears of each change on its own."""
+    settings = {"serve_snapshots": True, "drop_history": [TOPIC], "history_kept": 5, "path": tmp_path}
+    before = await replicating(nodes, **settings)
+    crdt = await before.crdt(TOPIC)
     for number in range(PUTS):
         await crdt.put(f"/{number % 20}", b"%d" % number)
     await crdt.delete("/3")
+    await before.stop()
+    node = await replicating(nodes, **settings)
+    await node.crdt(TOPIC)
     return node
 
 
