@@ -19,7 +19,16 @@ from mesh.protocols.x402.evidence import Head, NonceUse, Verdict, found
 from mesh.protocols.x402.receipts import receipt_for
 from mesh.protocols.x402.records import Outcome, Purchase, PurchaseState
 from mesh.protocols.x402.seller import Body, Crypto
-from mesh.protocols.x402.steps import Answer, Exchange, KeepPurchase, ReadHead, ReadUse, ReservePurchase, Step
+from mesh.protocols.x402.steps import (
+    Answer,
+    Exchange,
+    FindPurchase,
+    KeepPurchase,
+    ReadHead,
+    ReadUse,
+    ReservePurchase,
+    Step,
+)
 from mesh.protocols.x402.typed_data import Authorization, Token, authorization_digest
 
 METHOD: Final = "execute"
@@ -146,7 +155,9 @@ class Buyer:
 
     def resolve(self, purchase: Purchase) -> Buying:
         """What became of a purchase, as far as seller and ledger tell now. One that was INTENDED when a crash came is
-        REFUSED: nothing was signed."""
+        REFUSED: nothing was signed. It is read anew, since it may have gone on after it was read."""
+        known: Purchase | None = yield FindPurchase(purchase.id)
+        purchase = known or purchase
         if purchase.state is PurchaseState.INTENDED:
             purchase = _ended(purchase, PurchaseState.REFUSED, "the buyer stopped before anything was signed")
             yield KeepPurchase(purchase)

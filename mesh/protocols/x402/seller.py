@@ -314,12 +314,17 @@ class Seller:
     def recover(self, sale: Sale) -> Generator[Step, Any, Sale]:
         """Take up a sale that a crash or a silent ledger left behind; one that is under way is given back as it is.
 
-        Work that was begun is not begun again: the buyer gets a refund record.
+        It is read anew, since it may have ended after it was read. Work that was begun is not begun again: the buyer gets
+        a refund record.
         """
-        if sale.state.ended or sale.key in self.under_way:
+        if sale.key in self.under_way:
             return sale
         self.under_way.add(sale.key)
         try:
+            known: Sale | None = yield FindSale(sale.remote, sale.authorization.nonce)
+            if known is None or known.state.ended:
+                return known or sale
+            sale = known
             if sale.state is SaleState.RUNNING:
                 sale = self._worked(sale, Worked("", INTERRUPTED))
                 yield KeepSale(sale)

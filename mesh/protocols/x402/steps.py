@@ -38,6 +38,13 @@ class FindSale:
 
 
 @dataclass(frozen=True, slots=True)
+class FindPurchase:
+    """Sent back: the `Purchase` with this id, or None."""
+
+    purchase: str
+
+
+@dataclass(frozen=True, slots=True)
 class KeepPurchase:
     """Write a purchase, new or known."""
 
@@ -126,6 +133,7 @@ Step = (
     TakeSale
     | KeepSale
     | FindSale
+    | FindPurchase
     | KeepPurchase
     | ReservePurchase
     | Exchange

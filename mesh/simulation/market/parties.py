@@ -6,6 +6,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from mesh.apps.market.payments import purchases, sales
@@ -18,6 +19,7 @@ from mesh.protocols.x402.seller import Crypto, Seller, SellerTerms
 from mesh.protocols.x402.steps import (
     Answer,
     Exchange,
+    FindPurchase,
     FindSale,
     KeepPurchase,
     KeepSale,
@@ -130,9 +132,10 @@ class SellerParty(Party):
         self.later(100, self._recover)
 
     def _recover(self) -> None:
+        """Each open sale in a while: what was read of it may be old by then."""
         for sale in sales.unfinished(self.database):
-            if sale.key not in self._seller.under_way:
-                self.run(self._seller.recover(sale), lambda _: None)
+            recover = self._seller.recover(sale)
+            self.later(self.plan.draws.randrange(4_000), partial(self.run, recover, lambda _: None))
         self.later(RECOVER_INTERVAL_MS, self._recover)
 
     @property
@@ -320,14 +323,20 @@ class BuyerParty(Party):
         return not self.busy and not purchases.unresolved(self.database, self.clock())
 
     def _reconcile(self) -> None:
+        """Each open purchase in a while: what was read of it may be old by then."""
         for purchase in purchases.unresolved(self.database, self.clock()):
-            if purchase.id not in self._under_way:
-                self._under_way.add(purchase.id)
-                self.run(self._buyer.resolve(purchase), lambda ended: self._under_way.discard(ended.id))
+            self.later(self.plan.draws.randrange(4_000), partial(self._resolve, purchase))
         self.later(RECOVER_INTERVAL_MS, self._reconcile)
+
+    def _resolve(self, purchase: Purchase) -> None:
+        if purchase.id not in self._under_way:
+            self._under_way.add(purchase.id)
+            self.run(self._buyer.resolve(purchase), lambda ended: self._under_way.discard(ended.id))
 
     def perform(self, step: Step, answered: Answered) -> None:
         match step:
+            case FindPurchase(purchase_id):
+                answered(purchases.find(self.database, purchase_id))
             case KeepPurchase(purchase):
                 answered(committed(self.database, lambda database: purchases.keep(database, purchase)))
             case ReservePurchase(purchase):

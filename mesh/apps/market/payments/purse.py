@@ -30,6 +30,7 @@ from mesh.protocols.x402.seller import MAX_ID_CHARACTERS
 from mesh.protocols.x402.steps import (
     Answer,
     Exchange,
+    FindPurchase,
     KeepPurchase,
     Pause,
     ReadHead,
@@ -202,6 +203,8 @@ class Purse:
 
     async def _perform(self, exchange: Exchanging | None, step: Step) -> Any:
         match step:
+            case FindPurchase(purchase_id):
+                return await self.find(purchase_id)
             case KeepPurchase(purchase):
                 await self._store.run(partial(purchases.keep, purchase=purchase))
             case ReservePurchase(purchase):

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 
 from mesh.apps.market.payments import till as till_module
+from mesh.apps.market.payments.driving import drive
 from mesh.apps.market.payments.purse import Exchanging
 from mesh.errors import Closed
 from mesh.protocols.x402 import messages
-from mesh.protocols.x402.records import Purchase, PurchaseState, SaleState
+from mesh.protocols.x402.records import Purchase, PurchaseState, Sale, SaleState
 from tests.apps.market.payments.conftest import BUYER_PEER, SELLER_PEER, Market
 from tests.apps.market.payments.paying import authorized, challenge, paid_request
 
@@ -143,6 +145,29 @@ async def test_an_output_that_fits_no_frame_is_a_refund(market: Market) -> None:
     bought = await market.buy()
     assert bought.receipt is not None
     assert bought.receipt.statement.outcome == "refund"
+
+
+async def test_a_sale_that_ended_after_it_was_read_is_not_worked_on_again(market: Market) -> None:
+    """Recovery holds a list of open sales while it asks for the first of them."""
+    read = await sale_as_it_was_taken(market)
+    recovered = await drive(market.till._seller.recover(read), market.till._perform)
+    assert recovered.state is SaleState.DONE
+    assert len(market.shop.done) == 1
+
+
+async def sale_as_it_was_taken(market: Market) -> Sale:
+    """A sale that was delivered, as it was read before that."""
+    bought = await market.buy()
+    assert bought.state is PurchaseState.DELIVERED
+    [sale] = await market.till.sales()
+    return replace(sale, state=SaleState.TAKEN, transaction=None, output="", receipt=None)
+
+
+async def test_a_purchase_that_went_on_after_it_was_read_is_not_refused(market: Market) -> None:
+    bought = await market.buy()
+    read = replace(bought, state=PurchaseState.INTENDED, authorization=None, token=None)
+    assert await market.purse._resolve(read) == bought
+    assert await market.purse.find(bought.id) == bought
 
 
 async def test_a_store_that_cannot_be_written_stops_a_sale_before_it_is_settled(market: Market) -> None:
