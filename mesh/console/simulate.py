@@ -203,6 +203,30 @@ def crdt(
     _give(run_crdt(parameters, None if json else _tell), report, json)
 
 
+@app.command("listings")
+def listings(
+    nodes: Annotated[int, typer.Option(help="Nodes in the marketplace.")] = 100,
+    seed: Annotated[int, typer.Option(help="The first seed; the same ones give the same figures.")] = 1,
+    seeds: Annotated[int, typer.Option(help="Runs, each with the next seed.")] = 10,
+    listed: Annotated[int, typer.Option("--listings", help="Agents listed in a run.")] = 10,
+    dials: Annotated[int, typer.Option(help="Connections that each node makes.")] = 4,
+    latency: Annotated[float, typer.Option("--latency-ms", help="Median round trip in ms.")] = 100.0,
+    spread: Annotated[float, typer.Option(help="Deviation of the logarithm of round trips.")] = 0.4,
+    loss: Annotated[float, typer.Option(help="Share of messages that never arrive.")] = 0.05,
+    announced: Annotated[
+        bool, typer.Option(help="Announce them; or let the mapping alone bring them.")
+    ] = True,
+    report: ReportOption = None,
+    json: JsonOption = False,
+) -> None:
+    """List agents in the marketplace and see how soon every node knows them."""
+    from mesh.simulation.listing_spread import SpreadParameters
+    from mesh.simulation.listing_spread import run as run_listings
+
+    parameters = SpreadParameters(nodes, seed, seeds, listed, dials, latency, spread, loss, announced)
+    _give(run_listings(parameters, None if json else _tell), report, json)
+
+
 def _give(done: SimulationReport, report: Path | None, json: bool) -> None:
     """Writes the report if there is to be one, and tells it."""
     if report is not None:

@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass
+from typing import Protocol
 
 from mesh.errors import UsageError
 from mesh.ipld.block import Block
@@ -82,10 +83,23 @@ class Disk:
                 self.entries[key] = value
 
 
+class Surroundings(Protocol):
+    """What a process asks of its network."""
+
+    world: World
+    acknowledged: set[Cid]
+
+    def broadcast(self, sender: Process, data: bytes) -> None:
+        """Have everybody else hear it, in time."""
+
+    def ask(self, process: Process, cid: Cid) -> None:
+        """Have the process `answered`, with the block or without, in time."""
+
+
 class Process:
     """A replica that runs, until it dies. What it changed is written `WRITE_MS` later, and told after that."""
 
-    def __init__(self, network: CrdtNetwork, number: int, disk: Disk) -> None:
+    def __init__(self, network: Surroundings, number: int, disk: Disk) -> None:
         self.network = network
         self.number = number
         self.disk = disk
