@@ -64,6 +64,7 @@ class Section:
     needs: tuple[str, ...] = ()
     hurts: bool = False
     lane: str = ""
+    mirrored: bool = False
     cases: list[Case] = field(default_factory=list)
 
     def must(
@@ -91,6 +92,7 @@ class Section:
             "hurts": self.hurts,
             "lane": self.lane,
             "security": self.security,
+            "mirrored": self.mirrored,
         }
         settings |= flags
         name = f"{self.id}.{number}{'m' if settings.get('mirrored') else ''}"

@@ -1,12 +1,13 @@
 """All cases there are, and the choice of them by id.
 
-A case is found by standing in a module of `mesh.conformance.cases` that has a `SECTION`: there is no list to add it to.
+A case is found by standing in a module of `mesh.conformance.cases` that has a `SECTION` (or `SECTIONS`): there is no list
+to add it to. Mirrored cases come last.
 """
 
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
 
@@ -38,12 +39,13 @@ def sections() -> tuple[Section, ...]:
     names = [each.name for each in pkgutil.iter_modules(package.__path__)]
     modules = [import_module(f"{package.__name__}.{name}") for name in names]
     found: list[Section] = [module.SECTION for module in modules if hasattr(module, "SECTION")]
+    found += [each for module in modules for each in getattr(module, "SECTIONS", ())]
     return tuple(sorted(found, key=_place))
 
 
-def _place(section: Section) -> tuple[int, int]:
+def _place(section: Section) -> tuple[bool, int, int]:
     suite, _, number = section.id.partition("/")
-    return SUITES.index(suite), int(number)
+    return section.mirrored, SUITES.index(suite), int(number)
 
 
 @cache
@@ -62,10 +64,10 @@ def title_of(section_id: str) -> str:
     return next((each.title for each in sections() if each.id == section_id), "")
 
 
-def select(prefixes: Sequence[str], among: Iterable[Case] | None = None) -> list[Case]:
-    """Cases whose id a prefix names: a suite, a section or one case; all for no prefix. Raises `UsageError` for a prefix
-    that names nothing."""
-    chosen = list(cases() if among is None else among)
+def select(prefixes: Sequence[str], *, mirrored: bool = False) -> list[Case]:
+    """Cases whose id a prefix names: a suite, a section or one case; all for no prefix. ``mirrored``: those of mirror
+    mode alone. Raises `UsageError` for a prefix that names nothing."""
+    chosen = [each for each in cases() if each.mirrored is mirrored]
     for prefix in prefixes:
         if not any(_names(prefix, each.id) for each in chosen):
             raise UsageError(f"no case is called {prefix}, or begins so; `mesh conform --list` has them all")

@@ -165,11 +165,16 @@ def outcome(case: Case, verdict: Verdict, actual: str) -> Result:
 
 async def run_case(case: Case, target: Target, options: Options) -> Result:
     """One case, once."""
+    return await run_attempt(Attempt(case, target, options))
+
+
+async def run_attempt(attempt: Attempt) -> Result:
+    """The case of an attempt."""
+    case = attempt.case
     result = outcome(case, Verdict.PASS, "")
     began = time.monotonic()
-    attempt = Attempt(case, target, options)
     result.wire = attempt.log
-    longest_s = (30 + 6 * case.limit_s) * options.scale
+    longest_s = (30 + 6 * case.limit_s) * attempt.options.scale
     try:
         async with asyncio.timeout(longest_s), attempt:
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from mesh.codecs.identify import Identify
 from mesh.conformance.attempt import Attempt, Options
 from mesh.conformance.case import Case
 from mesh.conformance.target import Target
@@ -29,6 +30,13 @@ async def survey(target: Target, options: Options, preferred: str = "") -> None:
     target speaks it. Raises `TargetLost` with every cause."""
     causes: list[str] = []
     spoken: list[str] = []
+    if target.tcp is None:
+        try:
+            await _identify(target, options)
+        except (Deviation, Unprepared) as reason:
+            raise TargetLost(f"{target.address} cannot be tested: {reason}") from None
+        if target.tcp is None:
+            return
     for security in SECURITIES:
         target.security = security
         try:
@@ -45,8 +53,7 @@ async def survey(target: Target, options: Options, preferred: str = "") -> None:
 
 async def _identify(target: Target, options: Options) -> None:
     async with Attempt(SURVEY, target, options) as attempt:
-        session = await attempt.session()
-        message = await attempt.identify(session)
+        message = await _answer(attempt)
     addresses = []
     for each in message.listen_addrs:
         try:
@@ -56,6 +63,13 @@ async def _identify(target: Target, options: Options) -> None:
     target.learn(message.agent_version or "", message.protocols, addresses)
 
 
+async def _answer(attempt: Attempt) -> Identify:
+    """Identify over TCP if that is known, else over QUIC."""
+    if attempt.target.tcp is None:
+        return await attempt.identify(await attempt.quic_session())
+    return await attempt.identify(await attempt.session())
+
+
 async def survives(target: Target, options: Options) -> bool:
     """Whether a fresh connection still gets through to identify, at the second try at the latest."""
     for trial in range(TRIES):
@@ -63,7 +77,7 @@ async def survives(target: Target, options: Options) -> bool:
             await asyncio.sleep(PAUSE_S)
         try:
             async with Attempt(SURVEY, target, options) as attempt:
-                await attempt.identify(await attempt.session())
+                await _answer(attempt)
         except (Deviation, Unprepared):
             continue
         else:

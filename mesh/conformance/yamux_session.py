@@ -164,6 +164,10 @@ class Session(Awaited):
         """An id of ours that was not used yet."""
         return next(self._ids)
 
+    def listens(self) -> None:
+        """The target dialed: our own ids are even."""
+        self._ids = itertools.count(2, 2)
+
     def watch(self, stream_id: int) -> Stream:
         """Keep what comes for a stream whose frames the case sends itself."""
         stream = self.streams[stream_id] = Stream(self, stream_id)

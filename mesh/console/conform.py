@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mesh.conformance.runner import Plan, Report
     from mesh.conformance.target import Target
     from mesh.conformance.verdict import Result
+    from mesh.identity.keys import PrivateKey
 
 STANDARD_OUTPUT = "-"
 
@@ -42,6 +43,16 @@ SlowOption = Annotated[bool, typer.Option("--slow", help="Cases of over ten seco
 ScaleOption = Annotated[float, typer.Option(metavar="X", min=0.1, help="Multiplies every limit.")]
 SeedOption = Annotated[str, typer.Option(metavar="TEXT", help="Repeats a run's identities and payloads.")]
 SecurityOption = Annotated[str, typer.Option(metavar="noise|tls", help="What sessions are secured with.")]
+KeyOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="The target's own private key, for cases that show it its own id."),
+]
+ListenOption = Annotated[
+    str,
+    typer.Option(
+        metavar="ADDR", help="Mirror mode: listen here, and test the peer that dials again and again."
+    ),
+]
 TopicOption = Annotated[str, typer.Option(metavar="NAME", help="A topic that the target is subscribed to.")]
 WitnessOption = Annotated[str, typer.Option(metavar="ADDR", help="Another peer, which cases may name.")]
 RelayOption = Annotated[str, typer.Option(metavar="ADDR", help="A relay between here and the target.")]
@@ -78,6 +89,8 @@ def conform(
     timeout_scale: ScaleOption = 1.0,
     seed: SeedOption = "",
     security: SecurityOption = "",
+    target_key: KeyOption = None,
+    listen: ListenOption = "",
     topic: TopicOption = "",
     witness: WitnessOption = "",
     relay_through: RelayOption = "",
@@ -101,33 +114,50 @@ def conform(
     """
     from mesh.conformance.attempt import Options
     from mesh.conformance.runner import Plan
-    from mesh.conformance.target import Target
 
+    mirror = bool(listen)
+    if listed or mirror:
+        ids = [each for each in (address, *(ids or ())) if each and each[0] != "/"]
+    cases = _chosen(ids or (), must, mirrored=mirror)
     if listed:
-        _say_cases(_chosen([each for each in (address, *(ids or ())) if each and each[0] != "/"], must))
+        _say_cases(cases)
         return 0
-    if not address:
-        raise UsageError("whom to test is missing: an address that ends in /p2p/<peer id>")
     if security not in ("", "noise", "tls"):
         raise UsageError(f"--security {security}: noise or tls")
-    scaled = {"scale": timeout_scale, "topic": topic, "public": public}
     options = Options(
-        seed or os.urandom(4).hex(),
+        seed=seed or os.urandom(4).hex(),
+        scale=timeout_scale,
+        topic=topic,
+        public=public,
         witness=witness,
         relay_through=relay_through,
-        **scaled,  # type: ignore[arg-type]
+        target_key=_key(target_key),
     )
-    plan = Plan(_chosen(ids or (), must), harmful, slow, fail_fast, strict, keep_going, jobs, pace, security)
-    report = _run(Target.parse(address), plan, options)
+    plan = Plan(cases, harmful, slow, fail_fast, strict, keep_going, jobs, pace, security)
+    report = _run_mirror(listen, plan, options) if mirror else _run(_target(address), plan, options)
     Files(junit, json, html, wire, write_baseline).write(report)
     return _tell(report, baseline, verbose=verbose, silent=str(json) == STANDARD_OUTPUT)
 
 
-def _chosen(ids: Sequence[str], must: bool) -> list[Case]:
+def _target(address: str) -> Target:
+    from mesh.conformance.target import Target
+
+    if not address:
+        raise UsageError("whom to test is missing: an address that ends in /p2p/<peer id>")
+    return Target.parse(address)
+
+
+def _key(path: Path | None) -> PrivateKey | None:
+    from mesh.storage import keystore
+
+    return None if path is None else keystore.load(path)
+
+
+def _chosen(ids: Sequence[str], must: bool, *, mirrored: bool) -> list[Case]:
     from mesh.conformance.catalogue import select
     from mesh.conformance.verdict import Level
 
-    return [each for each in select(ids) if not must or each.level is Level.MUST]
+    return [each for each in select(ids, mirrored=mirrored) if not must or each.level is Level.MUST]
 
 
 def _say_cases(cases: Sequence[Case]) -> None:
@@ -143,6 +173,29 @@ def _run(target: Target, plan: Plan, options: Options) -> Report:
 
     with _progress(len(plan.cases)) as advance:
         return run_async(Runner(target, plan, options, advance).run())
+
+
+def _run_mirror(listen: str, plan: Plan, options: Options) -> Report:
+    from random import Random
+
+    from mesh.conformance.mirror import Door, run_mirror
+    from mesh.console.addresses import parse_address
+    from mesh.console.running import run_async
+    from mesh.identity.keys import PrivateKey
+
+    cases = [each for each in plan.cases if plan.slow or not each.slow]
+
+    async def run(advance: Callable[[Result], None]) -> Report:
+        identity = PrivateKey.from_seed(Random(f"{options.seed}/door").randbytes(32))
+        door = await Door.open(parse_address(listen, "--listen"), identity)
+        say(f"dial {door.address}")
+        try:
+            return await run_mirror(door, cases, options, advance)
+        finally:
+            door.close()
+
+    with _progress(len(cases)) as advance:
+        return run_async(run(advance))
 
 
 def _progress(total: int) -> AbstractContextManager[Callable[[Result], None]]:
