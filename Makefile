@@ -56,6 +56,7 @@ bench: setup interop-peers
 	$(BIN)/python -m tools.bench.dht
 	$(BIN)/python -m tools.bench.gossip
 	$(BIN)/python -m tools.bench.crdt
+	$(BIN)/python -m tools.bench.crdt_catching_up
 	$(BIN)/python -m tools.bench.bitswap
 	$(BIN)/python -m tools.bench.lethean
 	$(BIN)/python -m tools.bench.lethean_live

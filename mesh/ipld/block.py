@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b32encode
+from functools import lru_cache
 from typing import Final
 
 from mesh.codecs.dag_pb import MAX_BLOCK_BYTES
@@ -11,6 +12,8 @@ from mesh.multiformats import multihash
 from mesh.multiformats.cid import DAG_PB, Cid
 
 _HASH: Final = "sha2-256"
+NAMES_REMEMBERED: Final = 8192
+"""Base32 takes longer than all else that is done with a name, and one is asked for several times in a row."""
 
 
 class Block:
@@ -49,6 +52,7 @@ class Block:
         return f"Block({str(self.cid)!r}, {len(self.data)} bytes)"
 
 
+@lru_cache(maxsize=NAMES_REMEMBERED)
 def store_name(cid: Cid) -> str:
     """How stores name a block: `/` and the base32 of its multihash, upper case without padding.
 
