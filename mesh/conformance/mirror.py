@@ -12,12 +12,13 @@ from datetime import UTC, datetime
 from typing import Self
 
 from mesh.codecs.multistream import encode_token
-from mesh.conformance.attempt import NOISE, Attempt, Options, handshake_message
+from mesh.conformance.attempt import NOISE, TLS, Attempt, Options, handshake_message
 from mesh.conformance.case import Case
 from mesh.conformance.noise_client import NoiseChannel, framed
 from mesh.conformance.noise_listener import NoiseListener
 from mesh.conformance.runner import Report, run_attempt
 from mesh.conformance.target import Target
+from mesh.conformance.tls_client import TlsChannel, TlsOptions
 from mesh.conformance.verdict import Deviation, Result, Unprepared
 from mesh.conformance.waiting import ByteFlow
 from mesh.conformance.wire import Wire
@@ -126,6 +127,11 @@ class MirrorAttempt(Attempt):
         wire.send(framed(listener.second(first, payload)))
         return wire
 
+    async def over_tls(self, options: TlsOptions) -> TlsChannel:
+        """A connection whose dialer has begun TLS with us as the server."""
+        options.listens = True
+        return TlsChannel(await self.proposed(TLS), options)
+
     async def upgraded(self, muxers: Sequence[str] = (YAMUX,)) -> Session:
         """A whole upgrade over Noise: a session that the dialer agrees to."""
         listener = NoiseListener(self.rng, self.identity, muxers)
@@ -135,8 +141,11 @@ class MirrorAttempt(Attempt):
     async def finished(self, wire: Wire, listener: NoiseListener) -> Session:
         """The rest of an upgrade, from message 3 on."""
         listener.take_third(await handshake_message(wire, "noise message 3"))
-        channel = NoiseChannel(wire, listener.session())
-        if listener.early_muxer() is None and not await respond(channel, YAMUX):
+        return await self.session_on(NoiseChannel(wire, listener.session()), listener.early_muxer())
+
+    async def session_on(self, channel: ByteFlow, muxer: str | None) -> Session:
+        """A session over a channel, with the muxer that was agreed early or is negotiated now."""
+        if muxer is None and not await respond(channel, YAMUX):
             raise Deviation("the dialer does not propose yamux")
         session = self.on_channel(channel)
         session.listens()

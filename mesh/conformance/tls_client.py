@@ -1,4 +1,4 @@
-"""The dialer's side of libp2p TLS on OpenSSL, with certificates, names and versions of the case's choosing."""
+"""libp2p TLS on OpenSSL, with certificates, names and versions of the case's choosing; either end of it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ Ticket = tuple[SSL.Context, SSL.Session]
 
 @dataclass(slots=True)
 class TlsOptions:
-    """How a client hello and what follows it look. ``chain`` is sent leaf first; none means no client certificate."""
+    """How a client hello and what follows it look. ``chain`` is sent leaf first; none means no client certificate.
+    ``listens``: be the server, which chooses the first of ``alpn`` that is offered."""
 
     alpn: tuple[str, ...] = ("/yamux/1.0.0", LIBP2P)
     chain: tuple[x509.Certificate, ...] = ()
@@ -39,6 +40,7 @@ class TlsOptions:
     max_version: int = SSL.TLS1_3_VERSION
     min_version: int = SSL.TLS1_3_VERSION
     ticket: Ticket | None = None
+    listens: bool = False
 
     @classmethod
     def of(cls, identity: PrivateKey) -> TlsOptions:
@@ -63,13 +65,16 @@ class TlsChannel(ByteFlow):
         self._shut = False
         self._context = options.ticket[0] if options.ticket else _context(options, self._keep_secret)
         self._connection = SSL.Connection(self._context, None)
-        self._connection.set_connect_state()
+        if options.listens:
+            self._connection.set_accept_state()
+        else:
+            self._connection.set_connect_state()
         if options.server_name:
             self._connection.set_tlsext_host_name(options.server_name.encode())
         if options.ticket is not None:
             self._connection.set_session(options.ticket[1])
         below.on_end = self.end
-        self._started = False
+        self._started = options.listens
 
     def _keep_secret(self, _connection: SSL.Connection, line: bytes) -> None:
         label, _, secret = line.split(b" ")
@@ -185,7 +190,14 @@ def _context(options: TlsOptions, keep_secret: Callable[[SSL.Connection, bytes],
     context.set_min_proto_version(options.min_version)
     context.set_max_proto_version(options.max_version)
     context.set_verify(SSL.VERIFY_PEER, lambda *_: True)
-    if options.alpn:
+    if options.listens:
+        wanted = [each.encode() for each in options.alpn]
+        context.set_alpn_select_callback(
+            lambda _connection, offered: next(
+                (each for each in wanted if each in offered), SSL.NO_OVERLAPPING_PROTOCOLS
+            )
+        )
+    elif options.alpn:
         context.set_alpn_protos([each.encode() for each in options.alpn])
     if options.chain and options.key is not None:
         context.use_certificate(options.chain[0])

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 from mesh.config import Config
 from mesh.conformance.attempt import Options
 from mesh.conformance.case import Case
 from mesh.conformance.catalogue import select
+from mesh.conformance.mirror import Door, run_mirror
 from mesh.conformance.runner import Plan, Report, Runner
 from mesh.conformance.target import Target
 from mesh.conformance.verdict import Level, Result
+from mesh.identity.keys import PrivateKey
+from mesh.multiformats.multiaddr import Multiaddr
 from mesh.node import Node
 from tools.conformance.ourselves import LISTEN
 
@@ -48,6 +53,20 @@ async def conform(address: str, cases: Sequence[Case]) -> Report:
     """Run cases against a target."""
     options = Options(seed="test", scale=SCALE)
     return await Runner(Target.parse(address), Plan(cases), options, lambda _result: None).run()
+
+
+async def mirrored(
+    cases: Sequence[Case], dials: Callable[[Multiaddr], Coroutine[Any, Any, None]], scale: float = SCALE
+) -> Report:
+    """Run mirrored cases while ``dials`` dials the harness again and again."""
+    door = await Door.open(Multiaddr.parse("/ip4/127.0.0.1/tcp/0"), PrivateKey.generate())
+    dialing = asyncio.create_task(dials(door.address))
+    try:
+        return await run_mirror(door, cases, Options(seed="test", scale=scale), lambda _result: None)
+    finally:
+        dialing.cancel()
+        await asyncio.gather(dialing, return_exceptions=True)
+        door.close()
 
 
 def told(results: Sequence[Result]) -> str:

@@ -1,25 +1,28 @@
-"""Mirror mode: a node of this project dials the harness, and keeps every MUST of a dialer."""
+"""Mirror mode: a node of this project dials the harness and keeps every MUST of a dialer; a careless one does not."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 from dataclasses import replace
 
 from mesh.config import Config
-from mesh.conformance.attempt import Options
+from mesh.conformance.attempt import second_message
 from mesh.conformance.catalogue import select
-from mesh.conformance.mirror import Door, run_mirror
-from mesh.conformance.verdict import Verdict
+from mesh.conformance.noise_client import NoiseClient, framed
+from mesh.conformance.verdict import Deviation, Unprepared, Verdict
+from mesh.conformance.wire import connect
+from mesh.conformance.wire_log import WireLog
 from mesh.errors import MeshError
 from mesh.identity.keys import PrivateKey
-from mesh.identity.peer_id import PeerId
 from mesh.multiformats.multiaddr import Multiaddr
+from mesh.network.addresses import tcp_endpoint
 from mesh.node import Node
-from tests.conformance.runs import SCALE, told
+from tests.conformance.runs import mirrored, told
 
 
-async def dial_for_ever(node: Node, address: Multiaddr, peer: PeerId) -> None:
+async def dial_for_ever(node: Node, address: Multiaddr) -> None:
     """Connect, and again whenever the connection has ended or none came about."""
     while True:
         with contextlib.suppress(MeshError):
@@ -29,21 +32,34 @@ async def dial_for_ever(node: Node, address: Multiaddr, peer: PeerId) -> None:
 
 
 async def test_our_dialer_keeps_every_must() -> None:
-    identity = PrivateKey.generate()
-    door = await Door.open(Multiaddr.parse("/ip4/127.0.0.1/tcp/0"), identity)
     config = Config()
     quick = replace(config, network=replace(config.network, listen=(), address_timeout_s=3.0))
     cases = [each for each in select((), mirrored=True) if not each.slow]
     async with Node(quick) as node:
-        dialing = asyncio.create_task(
-            dial_for_ever(node, door.address, PeerId.from_public_key(identity.public))
-        )
-        try:
-            report = await run_mirror(door, cases, Options(seed="test", scale=SCALE), lambda _result: None)
-        finally:
-            dialing.cancel()
-            await asyncio.gather(dialing, return_exceptions=True)
-            door.close()
+        report = await mirrored(cases, lambda address: dial_for_ever(node, address))
     bad = [each for each in report.results if each.verdict is not Verdict.PASS]
-    assert len(report.results) > 15
+    assert len(report.results) > 30
     assert not bad, told(bad)
+
+
+async def believe_everything(address: Multiaddr) -> None:
+    """A dialer of Noise that finishes whatever message 2 says."""
+    endpoint = tcp_endpoint(address.without_peer())
+    assert endpoint is not None
+    while True:
+        with contextlib.suppress(Deviation, Unprepared):
+            wire = await connect(endpoint, WireLog(), 2.0, 2.0)
+            client = NoiseClient(random.Random(), PrivateKey.generate())
+            try:
+                await second_message(wire, client)
+                wire.send(framed(client.third()))
+                await wire.ended()
+            finally:
+                wire.close()
+        await asyncio.sleep(0.01)
+
+
+async def test_a_dialer_that_believes_everything_is_found_out() -> None:
+    ids = ("noise/1.2m", "noise/2.1m", "noise/2.2m", "noise/2.3m", "noise/2.4m", "noise/2.5m", "noise/2.8m")
+    report = await mirrored(select(ids, mirrored=True), believe_everything, scale=0.3)
+    assert {each.id: each.verdict for each in report.results} == dict.fromkeys(ids, Verdict.FAIL)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from pathlib import Path
 
 import pytest
 
 from mesh.conformance import baseline
 from mesh.conformance.catalogue import select
-from tests.conformance.runs import conform, harmless, told
+from mesh.conformance.verdict import Verdict
+from mesh.multiformats.multiaddr import Multiaddr
+from tests.conformance.runs import conform, harmless, mirrored, told
 from tools.conformance.ourselves import TOPIC
 from tools.interop_peers.building import CURRENT, PEER, GoProgram, PeerMissing, ensure_built
-from tools.interop_peers.process import PeerProcess
+from tools.interop_peers.process import CommandFailed, PeerProcess
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(240)]
 
@@ -55,6 +59,21 @@ async def test_go_gets_the_verdicts_of_its_baseline(name: str, program: GoProgra
     found = baseline.differences(report, kept)
     results = {each.id: each for each in report.results}
     assert not found, told([results[each.id] for each in found])
+
+
+async def test_go_dials_as_it_should_but_for_two_certificates() -> None:
+    cases = [each for each in select((), mirrored=True) if not each.slow]
+    async with PeerProcess(built(PEER), "serve", "--security", "both") as peer:
+
+        async def dial(address: Multiaddr) -> None:
+            while True:
+                with contextlib.suppress(CommandFailed):
+                    await peer.call("connect", addr=str(address), timeout_ms=4000)
+                await asyncio.sleep(0.1)
+
+        report = await mirrored(cases, dial)
+    found = {each.id: each.verdict for each in report.results if each.verdict is not Verdict.PASS}
+    assert found == {"tls/2.12m": Verdict.FAIL, "tls/2.16m": Verdict.WARN}, told(report.failures())
 
 
 def test_baselines_name_cases_that_exist() -> None:
