@@ -17,6 +17,7 @@ from mesh.errors import ConfigError
 def load_chain() -> None:
     """Load the EVM. Raises `ConfigError` without the extra `chain`."""
     _need("eth", "chain", "a private chain")
+    _need("py_ecc", "chain", "a private chain")
 
 
 def load_signing() -> None:

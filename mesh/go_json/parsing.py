@@ -52,7 +52,7 @@ def parse(data: bytes) -> Any:
     text = data.decode("utf-8", "surrogateescape")
     if not text.isascii():
         text = _HALVES.sub("\ufffd", text)
-    _check_bounds(text)
+    check_bounds(text)
     try:
         tree = _DECODER.decode(text)
     except json.JSONDecodeError as error:
@@ -71,7 +71,7 @@ def whole(tree: Any) -> Any:
     return [whole(each) for each in tree] if type(tree) is list else tree
 
 
-def _check_bounds(text: str) -> None:
+def check_bounds(text: str) -> None:
     """Raises `Malformed` for text that nests too deep or holds too many values; commas and brackets in texts are none."""
     openings = text.count("[") + text.count("{")
     if openings <= MAX_DEPTH and text.count(",") + openings <= MAX_VALUES:

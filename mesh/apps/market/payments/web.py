@@ -20,6 +20,7 @@ import certifi
 import h11
 
 from mesh.errors import ConfigError, NetworkError, TimedOut
+from mesh.go_json.parsing import check_bounds
 
 MAX_ANSWER_BYTES: Final = 4 * 2**20
 MAX_HEAD_BYTES: Final = 64 * 1024
@@ -85,8 +86,10 @@ class WebService:
         if status != 200:
             raise NetworkError(f"{self._noun}: status {status}")
         try:
-            return json.loads(data)
-        except (ValueError, RecursionError):
+            text = data.decode()
+            check_bounds(text)
+            return json.loads(text)
+        except ValueError:
             raise NetworkError(f"{self._noun}: the answer is no JSON") from None
 
     async def _ask(self, path: str, body: bytes) -> tuple[int, bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -114,6 +115,21 @@ async def test_what_is_no_answer(answer: bytes, reason: str) -> None:
     async with served(answering(answer)) as url, WebService(url, "the service", 1) as service:
         with pytest.raises(NetworkError, match=reason):
             await service.post("", b"{}")
+
+
+async def test_brackets_end_no_process_whatever_the_limit_of_recursion() -> None:
+    """Libraries raise that limit for the whole process: nesting is counted before anything is read."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(100_000)
+    try:
+        async with (
+            served(answering(with_body(b"[" * web.MAX_ANSWER_BYTES))) as url,
+            WebService(url, "the service", 5) as service,
+        ):
+            with pytest.raises(NetworkError, match="no JSON"):
+                await service.post("", b"{}")
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 async def test_an_answer_without_end_is_cut_off() -> None:
