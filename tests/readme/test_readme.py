@@ -30,6 +30,7 @@ EXPECTED = [
     "public autonat-v2 2\n",
     "digger-1 12.5\n",
     "inbound Are you there?\n",
+    "upper True HELLO\n",
 ]
 
 

@@ -10,40 +10,15 @@ import pytest
 from mesh.protocols.x402 import messages
 from tests.apps.market.payments.conftest import BUYER_PEER, Market, Markets
 from tests.protocols.x402.vectors import LIVE
+from tests.vectors import load
 
 CALLS: list[dict[str, Any]] = LIVE["x402"]
 NOW = 1_795_199_409
 AGENT = "did:key:z6Mkn9pM6KKYq36caNdECnb2viGjjru7vU5F8sts9bNcmYQV"
-RECEIPT = "ours signs a receipt, under a key that stock nodes leave aside"
-CHAIN = "the recording's chain was a mock that gave every settlement the same hash; ours is a chain"
-
-DIFFERENCES: dict[str, dict[str, str]] = {
-    "pre-emptive payment in x402.request": {
-        "answer": "a payment that no challenge asked for is bound to no resource and no seller's nonce: 2000, unless "
-        "market.preemptive allows it",
-    },
-    "pre-emptive payment replayed": {"answer": "as above: 2000; with market.preemptive the recorded 2007"},
-    "pre-emptive payment in x402.paid_request": {"answer": "as above"},
-    "good payment, v = 0/1": {"tx_hash": CHAIN, "receipt": RECEIPT},
-    "good payment, v = 27/28, scheme and x402_version wrong but ignored": {
-        "tx_hash": CHAIN,
-        "receipt": RECEIPT,
-    },
-}
+DIFFERENCES: dict[str, dict[str, str]] = load("x402", "betar_differences")
 """By the name of a call: each key of its answer that is another one, and why. `answer` is all of it."""
-PREEMPTIVE_DIFFERENCES = {
-    name: {"tx_hash": CHAIN, "receipt": RECEIPT}
-    for name in ("pre-emptive payment in x402.request", "pre-emptive payment in x402.paid_request")
-}
-OTHER_DIFFERENCES = {
-    "settlements are sent with v of 27 or 28": "recorded bodies repeat the buyer's v of 0 or 1, which tokens refuse",
-    "a nonce is marked once its signature is good": "stock nodes mark it before, so that anybody can burn it",
-    "the body's resource must be that of the challenge": "stock nodes take a payment for another resource (2007)",
-    "a seller without payments answers 2001 to a payment": "stock nodes die of it",
-    "a payment is good for an hour at most": "stock nodes take any validBefore; it would stay open for as long (2007)",
-    "a receipt of the chain must hold the transfer": "stock nodes take any receipt with status 1, such as the mock's",
-}
-"""Where no recorded call shows it; each has a test of its own."""
+PREEMPTIVE_DIFFERENCES: dict[str, dict[str, str]] = load("x402_preemptive", "betar_differences")
+"""The same where such payments are allowed. Where no recorded call shows it: the group `behaviour`."""
 
 
 def challenge_nonces() -> list[str]:
