@@ -45,10 +45,11 @@ test: setup lint interop-peers lethean-peer js-peers
 test-long: setup interop-peers
 	$(BIN)/python -m pytest -m long
 
-# Ten sets behind real NATs, three tries each: required where a laboratory can be built, else skipped, loudly.
+# Ten sets behind real NATs, three tries each: required where a laboratory can be built, else skipped, loudly. They wait
+# most of the time, so there are more of them than processors.
 test-nat: setup interop-peers
 	@if $(BIN)/python -c "import sys; from mesh.lab import missing_ability; sys.exit(bool(missing_ability()))"; \
-	then MESH_LAB=require $(BIN)/python -m pytest -n 2 --dist loadgroup -m nat_set tests/lab; \
+	then MESH_LAB=require $(BIN)/python -m pytest -n 4 --dist loadgroup -m nat_set tests/lab; \
 	else echo "test-nat: NOTHING WAS TESTED BEHIND NATS: no laboratory can be built here" >&2; fi
 
 bench: setup interop-peers
