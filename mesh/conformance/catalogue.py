@@ -29,6 +29,7 @@ SUITES = (
     "autonat",
     "quic",
     "perf",
+    "any",
 )
 """In the order of the catalogue."""
 

@@ -20,7 +20,17 @@ LOOPBACK_JOBS = 8
 REMOTE_PACE_S = 5.0
 """Peers limit new connections by address: three cases in fifteen seconds are within everybody's limits."""
 RETRY_PAUSE_S = 1.0
-UNEXPECTED = (MeshError, OSError, ValueError, LookupError, struct.error)
+UNEXPECTED = (
+    MeshError,
+    OSError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 """What an answer nobody thought of may raise inside a case: trouble of the harness, not a verdict."""
 
 

@@ -23,6 +23,7 @@ from mesh.identity.peer_id import PeerId
 
 LIBP2P = "libp2p"
 READ_BYTES = 16 * 1024
+MAX_RECORD_BYTES = 16 * 1024
 
 Ticket = tuple[SSL.Context, SSL.Session]
 """A session with the context that it belongs to."""
@@ -125,16 +126,21 @@ class TlsChannel(ByteFlow):
             return bytes(out)
 
     def records(self, data: bytes) -> bytes:
-        """The data, at most 16 KiB, encrypted and not sent."""
-        if self._forger is not None:
-            return self._forger.data(data)
-        try:
-            self._connection.send(data)
-        except SSL.Error as error:
-            self.end(f"TLS: {_words(error)}")
-            return b""
-        self._records_sent += 1
-        return self._drain()
+        """The data encrypted, not sent."""
+        out = b""
+        for start in range(0, len(data), MAX_RECORD_BYTES):
+            piece = data[start : start + MAX_RECORD_BYTES]
+            if self._forger is not None:
+                out += self._forger.data(piece)
+                continue
+            try:
+                self._connection.send(piece)
+            except SSL.Error as error:
+                self.end(f"TLS: {_words(error)}")
+                break
+            self._records_sent += 1
+            out += self._drain()
+        return out
 
     def send(self, data: bytes) -> None:
         if self.ending is None and not self._shut:

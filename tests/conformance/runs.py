@@ -49,10 +49,12 @@ def harmless() -> list[Case]:
     return [each for each in select(()) if not each.harmful and not each.slow]
 
 
-async def conform(address: str, cases: Sequence[Case]) -> Report:
-    """Run cases against a target."""
+async def conform(address: str, cases: Sequence[Case], security: str = "") -> Report:
+    """Run cases against a target, sessions secured by Noise unless ``security`` names the other."""
     options = Options(seed="test", scale=SCALE)
-    return await Runner(Target.parse(address), Plan(cases), options, lambda _result: None).run()
+    return await Runner(
+        Target.parse(address), Plan(cases, security=security), options, lambda _result: None
+    ).run()
 
 
 async def mirrored(

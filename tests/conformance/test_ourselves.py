@@ -28,6 +28,13 @@ async def test_we_keep_every_must() -> None:
         all_pass(await conform(str(node.listen_addrs[0]), cases))
 
 
+async def test_we_keep_every_must_of_streams_over_tls() -> None:
+    async with serving_node() as node:
+        cases = musts("multistream/4", "yamux", "identify", "ping", "perf")
+        cases = [each for each in cases if each.id not in NOT_SERVED]
+        all_pass(await conform(str(node.listen_addrs[0]), cases, security="tls"))
+
+
 async def test_we_keep_every_must_about_what_is_not_served() -> None:
     async with node_under_test() as node:
         all_pass(await conform(str(node.listen_addrs[0]), select(NOT_SERVED)))
