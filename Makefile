@@ -58,6 +58,7 @@ bench: setup interop-peers
 	$(BIN)/python -m tools.bench.gossip
 	$(BIN)/python -m tools.bench.crdt
 	$(BIN)/python -m tools.bench.crdt_catching_up
+	$(BIN)/python -m tools.bench.crdt_chain
 	$(BIN)/python -m tools.bench.bitswap
 	$(BIN)/python -m tools.bench.lethean
 	$(BIN)/python -m tools.bench.lethean_live
