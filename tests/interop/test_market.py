@@ -4,7 +4,10 @@ ways, on a private chain that Go reads with go-ethereum's client."""
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
+import time
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -328,6 +331,120 @@ async def test_both_refuse_alike(world: World, kind: str, text: str, code: int) 
     for seller in (str(ours.node.peer_id), theirs.peer):
         answer = await asking.call("ask", peer=seller, kind=kind, text=text)
         assert (answer["kind"], json.loads(answer["text"])["error_code"]) == ("x402.error", code), seller
+
+
+async def challenged(asking: PeerProcess, seller: str, resource: str) -> dict[str, Any]:
+    """What a seller wants for a resource."""
+    request = {"correlation_id": f"call {resource[-8:]}", "resource": resource, "payment": None, "body": None}
+    answer = await asking.call("ask", peer=seller, kind="x402.request", text=json.dumps(request))
+    assert answer["kind"] == "x402.payment_required"
+    return dict(json.loads(answer["text"]))
+
+
+async def paid_with(
+    asking: PeerProcess, wanted: dict[str, Any], changed: dict[str, Any], later: dict[str, Any]
+) -> dict[str, Any]:
+    """A paid request that Go signed over fields with ``changed``; ``later`` is changed once it was signed."""
+    asked = wanted["payment_requirements"]
+    authorization = {
+        "from": BUYER.address,
+        "to": asked["payTo"],
+        "value": asked["amount"],
+        "validAfter": str(int(time.time()) - 5),
+        "validBefore": str(int(time.time()) + 60),
+        "nonce": "0x" + wanted["challenge_nonce"],
+    } | {key: each for key, each in changed.items() if key not in ("network", "payer", "server_nonce")}
+    signed = await asking.call("sign", authorization=authorization, chain=84532, asset=asked["asset"])
+    task = {"input": "hi", "resource": wanted["seller_did"]}
+    envelope = {
+        "x402_version": 2,
+        "scheme": "exact",
+        "network": changed.get("network", asked["network"]),
+        "server_nonce": changed.get("server_nonce", wanted["challenge_nonce"]),
+        "payer": changed.get("payer", authorization["from"]),
+        "payload": {"signature": signed["signature"], "authorization": authorization | later},
+    }
+    body = base64.b64encode(json.dumps(task).encode()).decode()
+    return {"correlation_id": wanted["correlation_id"], "payment": envelope, "body": body}
+
+
+@pytest.mark.parametrize(
+    ("changed", "later", "code"),
+    [
+        ({"value": "999"}, {}, 2007),
+        ({"value": "1001"}, {}, 2007),
+        ({"to": BUYER.address}, {}, 2007),
+        ({"from": SELLER.address, "payer": SELLER.address}, {}, 2007),
+        ({"payer": SELLER.address}, {}, 2007),
+        ({"validBefore": "1000000000"}, {}, 2007),
+        ({"validAfter": "9999999999", "validBefore": "99999999999"}, {}, 2007),
+        ({"network": "eip155:8453"}, {}, 2007),
+        ({"value": "1"}, {"value": "1000"}, 2007),
+        ({"nonce": "0x" + "ab" * 32}, {}, 2002),
+        ({"server_nonce": "ab" * 32}, {}, 2002),
+    ],
+)
+async def test_both_refuse_a_bad_payment_alike(
+    world: World, changed: dict[str, str], later: dict[str, str], code: int
+) -> None:
+    """Go signs it; our seller and the one in Go say the same, move nothing and run nothing."""
+    ours, theirs = await world.ours(key_of(SELLER)), await world.theirs(key_of(SELLER))
+    asking = await world.theirs(key_of(BUYER))
+    mine = await ours.register(Offer("mine", "", 0.001), echo("ran "))
+    made = await theirs.call("register", name="theirs", price=0.001)
+    await asking.call("connect", addr=str(ours.node.listen_addrs[0]))
+    await asking.call("connect", addr=theirs.address)
+    for seller, resource in ((str(ours.node.peer_id), mine.did), (theirs.peer, made["agent"])):
+        wanted = await challenged(asking, seller, resource)
+        request = json.dumps(await paid_with(asking, wanted, changed, later))
+        answer = await asking.call("ask", peer=seller, kind="x402.paid_request", text=request)
+        assert json.loads(answer["text"])["error_code"] == code, (seller == theirs.peer, answer)
+        again = await asking.call("ask", peer=seller, kind="x402.paid_request", text=request)
+        assert json.loads(again["text"])["error_code"] == 2003
+    assert units_of(world.chain, BUYER) == BUYER_UNITS
+    assert world.facilitator.calls == deque()
+    assert (await theirs.call("calls", agent=made["agent"]))["calls"] == 0
+
+
+async def test_both_serve_a_payment_once(world: World) -> None:
+    """The same frame again, at either seller, runs nothing again and moves nothing again."""
+    ours, theirs = await world.ours(key_of(SELLER)), await world.theirs(key_of(SELLER))
+    asking = await world.theirs(key_of(BUYER))
+    ran: list[str] = []
+
+    def run(text: str) -> str:
+        ran.append(text)
+        return "ran " + text
+
+    mine = await ours.register(Offer("mine", "", 0.001), CallableWorker(run))
+    made = await theirs.call("register", name="theirs", price=0.001, prefix="ran ")
+    await asking.call("connect", addr=str(ours.node.listen_addrs[0]))
+    await asking.call("connect", addr=theirs.address)
+    for count, (seller, resource) in enumerate(
+        ((str(ours.node.peer_id), mine.did), (theirs.peer, made["agent"])), 1
+    ):
+        request = json.dumps(await paid_with(asking, await challenged(asking, seller, resource), {}, {}))
+        sent = [asking.call("ask", peer=seller, kind="x402.paid_request", text=request) for _ in range(4)]
+        answers = [each["kind"] for each in await asyncio.gather(*sent)]
+        assert "x402.response" in answers
+        assert units_of(world.chain, SELLER) == 1000 * count
+    assert (ran, (await theirs.call("calls", agent=made["agent"]))["calls"]) == (["hi"], 1)
+
+
+async def test_a_workflow_goes_through_both(world: World) -> None:
+    """Two agents, one in Go, one of another node of ours, each paid; the output of one is the input of the next."""
+    seller, theirs = await world.ours(key_of(SELLER)), await world.theirs(key_of(SELLER))
+    buyer = await world.ours(key_of(BUYER))
+    await meet(buyer, theirs)
+    await buyer.node.connect(seller.node.listen_addrs[0])
+    made = await theirs.call("register", name="greet", price=0.001, prefix="hello ")
+    loud = await seller.register(Offer("shout", "", 0.002), CallableWorker(str.upper))
+    await eventually(lambda: buyer.get(made["agent"]) and buyer.get(loud.did), "both listings")
+    flow = await buyer.workflows.create((made["agent"], loud.did), "world", 1.0)
+    await eventually(lambda: buyer.workflows.get(flow.id).status not in ("pending", "running"), "its end")
+    done = buyer.workflows.get(flow.id)
+    assert (done.status, done.output) == ("completed", "HELLO WORLD")
+    assert units_of(world.chain, SELLER) == 3000
 
 
 async def test_go_writes_the_vectors_as_they_are(world: World) -> None:
