@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Final
 
 from mesh.config.rules import Section, count, seconds, size, switch
 from mesh.config.values import MIB, Setting
 
+BETAR_MDNS: Final = "betar-mdns"
+"""What nodes of the Betar marketplace ask for: no proper name of a service."""
+
 
 def _shape_of_service(text: str) -> str:
-    """Two labels of a DNS service: `_name._udp` or `_name._tcp`."""
+    """Two labels of a DNS service: `_name._udp` or `_name._tcp`; or Betar's."""
+    if text == BETAR_MDNS:
+        return ""
     name, _, transport = text.partition(".")
     plain = name[1:].replace("-", "")
     if (

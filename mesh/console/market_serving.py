@@ -151,14 +151,18 @@ def _run(loaded: Loaded, offered: list[tuple[Offer, Worker]]) -> int:
 
 
 def loaded_market(path: Path | None, flags: Mapping[str, object] | None = None) -> Loaded:
-    """The settings, the real node's variables among them; who has peers to begin with takes part in their DHT."""
+    """The settings, the real node's variables among them; who has peers to begin with takes part in their DHT, and mDNS
+    asks for what real nodes ask for."""
     from dataclasses import replace
 
     from mesh.apps.market.environment import with_betar
     from mesh.config import load
+    from mesh.config.discovery import BETAR_MDNS
 
     loaded = load(path, flags, with_betar(os.environ))
     config = loaded.config
+    if loaded.is_default("mdns.service"):
+        config = replace(config, mdns=replace(config.mdns, service=BETAR_MDNS))
     if config.network.bootstrap and loaded.is_default("kademlia.mode"):
         config = replace(config, kademlia=replace(config.kademlia, mode="auto"))
     return replace(loaded, config=config)

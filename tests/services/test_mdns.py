@@ -105,10 +105,11 @@ async def test_the_api_shows_what_was_heard(link: str, nodes: Nodes, tmp_path: P
     assert peer["addrs"] == list(map(str, two.own_addresses))
 
 
-async def test_another_service_is_another_network(link: str, nodes: Nodes) -> None:
+@pytest.mark.parametrize("service", ["_p2p-0123abcd._udp", "betar-mdns"])
+async def test_another_service_is_another_network(link: str, nodes: Nodes, service: str) -> None:
     one = await nodes.start(LISTEN, mdns=True)
-    two = await nodes.start(LISTEN, mdns=True, service="_p2p-0123abcd._udp")
-    three = await nodes.start(LISTEN, mdns=True, service="_p2p-0123abcd._udp")
+    two = await nodes.start(LISTEN, mdns=True, service=service)
+    three = await nodes.start(LISTEN, mdns=True, service=service)
     await connected(two, three)
     await eventually(lambda: running(one).counts(link).answers_heard >= 4, "the others' answers")
     assert one.connections == []

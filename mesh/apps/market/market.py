@@ -42,9 +42,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FILE_NAME: Final = "market.db"
-ADVERTISE_S: Final = 6 * 3600.0
-ADVERTISE_AGAIN_S: Final = 60.0
-"""After a failure."""
+ADVERTISE_AGAIN_S: Final = 30.0
+"""While nobody in the DHT took it."""
 _IDLE: Final = "the marketplace is not running: use `async with Market(node, config)`"
 
 
@@ -217,13 +216,14 @@ class Market:
             raise UsageError(_IDLE)
 
     async def _advertise(self) -> None:
-        """Keep this node among the providers of the rendezvous, as real nodes are; nobody looks there."""
+        """Be among the providers of the rendezvous, as real nodes are; the DHT announces it again from then on."""
         key = multihash.digest(RENDEZVOUS.encode(), "sha2-256").to_bytes()
         while True:
-            pause_s = ADVERTISE_S
             try:
-                await self.node.dht.provide(key)
+                written = await self.node.dht.provide(key)
             except MeshError as error:
                 log.info("the rendezvous was not announced: %s", error)
-                pause_s = ADVERTISE_AGAIN_S
-            await asyncio.sleep(pause_s)
+            else:
+                if written.reached:
+                    return
+            await asyncio.sleep(ADVERTISE_AGAIN_S)

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import importlib
 import inspect
-import json
 import logging
 import os
 import signal
@@ -20,7 +19,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from mesh.apps.market.payments.till import WorkFailed
-from mesh.errors import ConfigError
+from mesh.errors import ConfigError, Malformed
+from mesh.go_json.parsing import Members, parse
 
 log = logging.getLogger(__name__)
 
@@ -246,16 +246,13 @@ def _environment(task: Task) -> Mapping[str, str]:
 
 
 def _output_of(data: bytes) -> bytes:
+    """The text under `output` of an object, else all of it."""
     try:
-        found = json.loads(data)
-    except ValueError:
-        raise WorkFailed("the agent's endpoint answered JSON that cannot be read") from None
-    except RecursionError:
-        raise WorkFailed("the agent's endpoint answered JSON that nests too deep") from None
-    output = found.get("output") if isinstance(found, dict) else None
-    if isinstance(output, str):
-        return output.encode("utf-8", "replace")
-    return data
+        found = parse(data)
+    except Malformed as error:
+        raise WorkFailed(f"the agent's endpoint answered no JSON: {error.reason}"[:MAX_TOLD]) from None
+    outputs = [value for key, value in found if key == "output"] if isinstance(found, Members) else []
+    return outputs[-1].encode() if outputs and type(outputs[-1]) is str else data
 
 
 def _checked(output: bytes, most: int) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from mesh.apps.market.agents import Offer
 from mesh.apps.market.market import Market
 from mesh.apps.market.work import CallableWorker
-from mesh.config import BlocksSection, GossipSection, MarketSection, NodeSection
+from mesh.config import BlocksSection, Config, GossipSection, MarketSection, NodeSection
 from mesh.identity.keys import PrivateKey
 from mesh.network.stream import Stream
 from mesh.node import Node
@@ -24,9 +24,12 @@ from tests.services.gossip.network import gossip_node
 class Markets(Nodes):
     """Starts marketplaces; leaving it stops them and their nodes."""
 
-    def config(self, *listen: str, folder: Path | None = None, settings: dict[str, Any] | None = None) -> Any:
+    def config(
+        self, *listen: str, folder: Path | None = None, settings: dict[str, Any] | None = None, **others: Any
+    ) -> Config:
+        """``settings`` are of the marketplace's section, ``others`` of any other."""
         return replace(
-            configured(*(listen or (MEMORY,))),
+            configured(*(listen or (MEMORY,)), **others),
             node=NodeSection(path=folder),
             market=MarketSection(enabled=True, **(settings or {})),
             gossip=GossipSection(enabled=True, heartbeat_s=0.1),
@@ -40,9 +43,10 @@ class Markets(Nodes):
         folder: Path | None = None,
         settings: dict[str, Any] | None = None,
         wallet_key: str = "",
+        **others: Any,
     ) -> Market:
-        """A running marketplace; ``settings`` are those of its section."""
-        config = self.config(*listen, folder=folder, settings=settings)
+        """A running marketplace; ``settings`` are those of its section, ``others`` of others."""
+        config = self.config(*listen, folder=folder, settings=settings, **others)
         node = Node(config, key=key, memory=self.memory)
         self.push_async_callback(node.stop)
         await node.start()

@@ -6,9 +6,13 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from mesh.apps.market.environment import wallet_key, with_betar
 from mesh.apps.market.money import Money
 from mesh.config import Config, MarketSection, load
+from mesh.console.market_serving import loaded_market
+from tests.apps.market.conftest import VARIABLES
 
 TESTS = Path(__file__).parents[2]
 READS = frozenset(["environ", "getenv", "environb"])
@@ -58,6 +62,17 @@ def test_nothing_set_or_all_empty_leads_nowhere(tmp_path: Path) -> None:
     assert found == ((), False, False)
     money = Money(Config(market=MarketSection(enabled=True)).market, None)
     assert (money.wallet, money.ledger, money.sells) == (None, None, False)
+
+
+def test_what_market_verbs_turn_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in VARIABLES:
+        monkeypatch.delenv(name)
+    assert loaded_market(tmp_path).config.mdns.service == "betar-mdns"
+    assert not loaded_market(tmp_path).config.mdns.enabled
+    assert loaded_market(tmp_path).config.kademlia.mode == "off"
+    peer = "/ip4/127.0.0.1/tcp/1/p2p/12D3KooWA4Xop1JaT3MHxwYMkCepYsv4iPVopMXwCz5iHYdBfeSB"
+    known = loaded_market(tmp_path, {"network.bootstrap": [peer], "mdns.service": "_p2p._udp"}).config
+    assert (known.kademlia.mode, known.mdns.service) == ("auto", "_p2p._udp")
 
 
 def test_the_wallets_key() -> None:

@@ -16,10 +16,13 @@ from mesh.apps.market.work import CallableWorker
 from mesh.codecs.market import Frame
 from mesh.go_json import read_records
 from mesh.identity.keys import PrivateKey
+from mesh.identity.peer_id import PeerId
+from mesh.multiformats.cid import Cid
 from mesh.network.stream import Stream
 from mesh.node import Node
 from mesh.protocols.market import LISTINGS_TOPIC, PAID_PROTOCOL_ID, PROTOCOL_ID
 from mesh.protocols.market.listing import Listing, read_message
+from tests.apps.agent.agents import until
 from tests.apps.market.markets import Markets, join
 from tests.network.live import MEMORY, eventually
 from tests.vectors import load
@@ -166,6 +169,20 @@ async def test_connections_that_stand_at_the_start_are_asked(markets: Markets) -
     await node.connect(other.listen_addrs[0])
     async with Market(node, node_config) as market:
         await eventually(lambda: market.get("plain"), "the listing")
+
+
+async def test_the_rendezvous_of_the_dht(markets: Markets) -> None:
+    """Who is in the DHT is found among the providers of the recorded rendezvous."""
+    dht: dict[str, Any] = {"mode": "server", "prefix": "/mesh/test", "addresses": "all"}
+    seller, other = await markets.market(**dht), await markets.start(MEMORY, **dht)
+    await other.connect(seller.node.listen_addrs[0])
+    cid = Cid.parse(load("dht", "betar")["cid"])
+
+    async def providers() -> list[PeerId]:
+        return [each.peer async for each in other.dht.find_providers(cid)]
+
+    found = await until(providers, bool)
+    assert found == [seller.node.peer_id]
 
 
 def test_every_behaviour_has_its_test() -> None:
