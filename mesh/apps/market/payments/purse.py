@@ -21,7 +21,7 @@ from mesh.apps.market.payments.ledger import Ledger
 from mesh.apps.market.payments.rules import Caps
 from mesh.apps.market.payments.store import PaymentStore
 from mesh.apps.market.payments.wallet import Wallet, keyless
-from mesh.errors import DecodeError, NetworkError, PeerError, StorageError, UsageError
+from mesh.errors import MeshError, StorageError, UsageError
 from mesh.identity.peer_id import PeerId
 from mesh.network.scope import Scope
 from mesh.protocols.x402.buyer import Buyer, BuyerTerms
@@ -167,9 +167,13 @@ class Purse:
             async with turns:
                 return await self._resolve(purchase)
 
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(resolve(purchase)) for purchase in unresolved]
-        return [purchase for purchase in (task.result() for task in tasks) if not _resolved(purchase)]
+        left = []
+        for found in await asyncio.gather(*map(resolve, unresolved), return_exceptions=True):
+            if isinstance(found, BaseException):
+                raise found
+            if not _resolved(found):
+                left.append(found)
+        return left
 
     async def _resolve(self, purchase: Purchase) -> Purchase:
         if purchase.id in self._under_way:
@@ -227,6 +231,6 @@ async def _exchanged(exchange: Exchanging, kind: str, data: bytes) -> Answer | N
     try:
         async with asyncio.timeout(EXCHANGE_LIMIT_S):
             return await exchange(kind, data)
-    except (NetworkError, PeerError, DecodeError, TimeoutError) as error:
+    except (MeshError, TimeoutError) as error:
         log.info("a seller did not answer %s: %s", kind, error)
         return None

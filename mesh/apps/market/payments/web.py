@@ -79,9 +79,9 @@ class WebService:
                 status, data = await self._ask(self._path + path or "/", body)
         except TimeoutError:
             raise TimedOut(f"{self._noun}: no answer within {self._limit_s:g} s") from None
-        except OSError as error:
-            raise NetworkError(f"{self._noun}: {error.strerror or error}") from None
-        except h11.RemoteProtocolError as error:
+        except (OSError, UnicodeError) as error:
+            raise NetworkError(f"{self._noun}: {getattr(error, 'strerror', '') or error}") from None
+        except h11.ProtocolError as error:
             raise NetworkError(f"{self._noun}: not HTTP: {error}") from None
         if status != 200:
             raise NetworkError(f"{self._noun}: status {status}")

@@ -11,7 +11,7 @@ import pytest
 from mesh.apps.market.payments import till as till_module
 from mesh.apps.market.payments.driving import drive
 from mesh.apps.market.payments.purse import Exchanging
-from mesh.errors import Closed
+from mesh.errors import Closed, StorageError
 from mesh.protocols.x402 import messages
 from mesh.protocols.x402.records import Purchase, PurchaseState, Sale, SaleState
 from tests.apps.market.payments.conftest import BUYER_PEER, SELLER_PEER, Market
@@ -179,6 +179,20 @@ async def test_a_store_that_cannot_be_written_stops_a_sale_before_it_is_settled(
     assert "store cannot be written" in messages.ErrorMessage.read(data).message
     assert await market.paid() == 0
     assert market.shop.done == []
+
+
+async def test_a_store_that_cannot_be_written_is_told_by_reconciliation(market: Market) -> None:
+    await market.buy(exchange=stopping(market, messages.PAID_REQUEST, heard=False, times=2))
+    await market.bought.run(
+        lambda database: (
+            database.execute(
+                "CREATE TRIGGER stuck BEFORE UPDATE ON purchases BEGIN SELECT RAISE(ABORT, 'disk full'); END"
+            ).rowcount
+        )
+    )
+    market.pass_time(EXPIRY_S)
+    with pytest.raises(StorageError, match="disk full"):
+        await market.purse.reconcile()
 
 
 async def test_a_purchase_is_reconciled_by_itself(market: Market, monkeypatch: pytest.MonkeyPatch) -> None:

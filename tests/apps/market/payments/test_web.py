@@ -168,6 +168,13 @@ def test_what_is_no_address(url: str) -> None:
         WebService(url, "the service", 5)
 
 
+@pytest.mark.parametrize("url", ["http://a..b", "http://a b", "http://" + "x" * 300])
+async def test_names_that_no_host_can_have(url: str) -> None:
+    async with WebService(url, "the service", 5) as service:
+        with pytest.raises(NetworkError, match="the service"):
+            await service.post("", b"{}")
+
+
 def rpc(results: dict[str, Any], changes: dict[str, Any] | None = None) -> Serve:
     """A node that answers each method with what it is told."""
 
