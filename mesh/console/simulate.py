@@ -171,6 +171,26 @@ def push(
     _give(run_push(parameters, None if json else _tell), report, json)
 
 
+@app.command("beam")
+def beam(
+    peers: Annotated[int, typer.Option(help="Nodes at any time.")] = 1000,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same figures.")] = 1,
+    operations: Annotated[int, typer.Option(help="Lookups of each run; half as many discoveries.")] = 400,
+    minutes: Annotated[float, typer.Option(help="Virtual minutes of each run.")] = 5.0,
+    attackers: Annotated[float, typer.Option(help="Share of attackers in the last run.")] = 0.1,
+    report: ReportOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Register and find services: with churn, with harsh churn, and among attackers."""
+    from mesh.simulation.beam import BeamParameters
+    from mesh.simulation.beam import run as run_beam
+
+    parameters = BeamParameters(
+        peers=peers, seed=seed, operations=operations, minutes=minutes, attackers=attackers
+    )
+    _give(run_beam(parameters, None if json else _tell), report, json)
+
+
 @app.command("crdt")
 def crdt(
     replicas: Annotated[int, typer.Option(help="Replicas of one mapping.")] = 100,

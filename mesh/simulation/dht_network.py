@@ -69,11 +69,15 @@ class DhtNetwork:
 
     def join(self) -> None:
         """One more node starts."""
-        node = DhtNode(self.parameters, self._made, self.world.now_s)
+        node = self.make(self._made)
         self._made += 1
         self.nodes[node.number] = node
         self._members.append(node.number)
         self._bootstrap(node, self.world.now_ms)
+
+    def make(self, number: int) -> DhtNode:
+        """The node that joins next."""
+        return DhtNode(self.parameters, number, self.world.now_s)
 
     def leave(self, number: int) -> None:
         """A node is gone, without a word; those that keep a connection to it notice when it does not answer a probe."""

@@ -35,6 +35,8 @@ class Answer(NamedTuple):
     owners: tuple[int, ...] = ()
 
 
+FORGED = -1
+"""An owner that is none: a record whose signature does not hold."""
 _NOTHING = Answer([])
 
 

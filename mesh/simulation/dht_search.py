@@ -13,7 +13,7 @@ from mesh.protocols.kademlia import Lookup, LookupSettings
 from mesh.protocols.kademlia.placement import Placement
 from mesh.protocols.kademlia.quorum import Outcome
 from mesh.simulation.dht_exchange import Exchanges, Fresh
-from mesh.simulation.dht_nodes import Answer, DhtNode, Request
+from mesh.simulation.dht_nodes import FORGED, Answer, DhtNode, Request
 from mesh.simulation.world import Alarm, World
 
 
@@ -102,8 +102,9 @@ class Discovery(Search):
         self.owners = ()
 
     def learnt(self, answer: Answer) -> None:
-        if answer.owners:
-            self.owners = answer.owners
+        owners = tuple(each for each in answer.owners if each != FORGED)
+        if owners:
+            self.owners = owners
             self.lookup.stop(self.world.now_s)
 
 
