@@ -28,6 +28,7 @@ from mesh.apps.beam.registry import Wanted
 from mesh.apps.beam.tunnel_server import PROBE_PROTOCOL, TUNNEL_PROTOCOL
 from mesh.config import BeamSection, Config, KademliaSection, NetworkSection
 from mesh.node import Node
+from tools.bench.beam_routes import route_calculation
 from tools.bench.report import machine
 
 FIRST: Final = 3
@@ -44,6 +45,7 @@ _TARGETS: Final = (
     ("failover_closed", "next connection after a provider ended", 1_000.0),
     ("failover_silent", "next connection after a provider fell silent", 5_000.0),
     ("added", "added by a tunnel to a round trip, median", 50.0),
+    ("routing", "ranking the routes to a peer where 1,000 links are told of", 100.0),
 )
 
 
@@ -116,6 +118,7 @@ async def measure(nodes: int, services: int, late: int, settle_s: float = SETTLE
             "found_share": found / len(cold),
             "connections_median": median(connections),
             "connections_most": max(connections),
+            "routing": route_calculation()[0],
         } | figures
 
 
