@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mesh.codecs import beam
+from mesh.codecs import beam, beam_session
 from mesh.codecs.envelope import Envelope
 from mesh.codecs.wire import Record
 from mesh.identity.keys import PrivateKey
@@ -64,4 +64,24 @@ def beam_seeds() -> dict[str, list[bytes]]:
         "beam.name_transfer": [Envelope.decode(transfer.envelope).payload],
         "beam.name_record": [Envelope.decode(name.envelope).payload],
         **{f"beam.{part}": [each.encode() for each in records] for part, records in parts.items()},
+        **_session_seeds(),
+    }
+
+
+def _session_seeds() -> dict[str, list[bytes]]:
+    first = beam_session.SessionOpening(session_id=bytes(range(16)), protocol="/beam/tunnel/tcp/1.0.0")
+    refused = beam_session.SessionAnswer(status=beam_session.SessionStatus.BUSY, reason="64 sessions")
+    frames = (
+        beam_session.SessionFrame(offset=5, data=b"hello", received=3, window=4096),
+        beam_session.SessionFrame(offset=10, final=True, received=4, ping=7, carries=True),
+        beam_session.SessionFrame(pong=7, carries=False),
+        beam_session.SessionFrame(reset=True),
+    )
+    return {
+        "beam_session.opening": [
+            first.encode(),
+            beam_session.SessionOpening(session_id=bytes(16)).encode(),
+        ],
+        "beam_session.answer": [beam_session.SessionAnswer().encode(), refused.encode()],
+        "beam_session.frame": [each.encode() for each in frames],
     }
