@@ -19,7 +19,7 @@ class SaleState(Enum):
     RUNNING = "running"
     """Paid; the work is begun."""
     DONE = "done"
-    """Paid, and the output is there for the peer that bought."""
+    """Paid, and the output is there for the peer that bought; with a reason it was, and is kept no longer."""
     REFUND = "refund"
     """Paid, and the work failed: the payee owes the amount, and signed that."""
     VOID = "void"

@@ -298,7 +298,8 @@ class Seller:
         if worked.failure:
             sale = replace(sale, state=SaleState.REFUND, reason=worked.failure)
             return self._signed(sale, Outcome.REFUND)
-        return self._signed(replace(sale, state=SaleState.DONE, output=worked.output), Outcome.DELIVERED)
+        done = replace(sale, state=SaleState.DONE, output=worked.output, reason="")
+        return self._signed(done, Outcome.DELIVERED)
 
     def _void(self, sale: Sale, reason: str) -> Sale:
         """Of what was never paid the task is not kept."""
@@ -349,6 +350,8 @@ class Seller:
         """The frame that tells how a sale stands."""
         receipt = None if sale.receipt is None else receipt_text(sale.receipt, self._crypto.keccak)
         match sale.state:
+            case SaleState.DONE if sale.reason:
+                return error_answer(NONCE_EXPIRED, sale.reason, sale.purchase, receipt)
             case SaleState.DONE:
                 transaction = "" if sale.transaction is None else "0x" + sale.transaction.hex()
                 return _response(sale.purchase, sale.resource, sale.output, transaction, receipt)

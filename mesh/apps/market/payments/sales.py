@@ -1,7 +1,8 @@
 """What a seller keeps: a row for each payment that was taken, by payer and the 32 bytes of its nonce.
 
 Functions of a connection that never commit. Rows of what was paid stay: they keep a payment from being taken twice, and
-say what is owed. What was not paid is forgotten a day after its nonce can no longer be used.
+say what is owed; tasks and outputs go after a day, in which a buyer can ask for what it lost. What was not paid is
+forgotten a day after its nonce can no longer be used.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from mesh.apps.market.payments.columns import (
 from mesh.errors import StorageError
 from mesh.protocols.x402.records import Sale, SaleState
 
+_FULL: Final = "state IN ('done', 'refund') AND (input_text <> '' OR output <> '')"
 STATEMENTS: Final = (
     f"""CREATE TABLE IF NOT EXISTS sales (
     state TEXT NOT NULL,
@@ -42,11 +44,13 @@ STATEMENTS: Final = (
     "CREATE INDEX IF NOT EXISTS open_sales ON sales (taken_at_s, remote) WHERE state IN ('taken', 'running')",
     "CREATE INDEX IF NOT EXISTS void_sales ON sales (valid_before) WHERE state = 'void'",
     "CREATE INDEX IF NOT EXISTS sales_by_age ON sales (taken_at_s)",
+    f"CREATE INDEX IF NOT EXISTS full_sales ON sales (taken_at_s) WHERE {_FULL}",
 )
 MAX_OPEN: Final = 8192
 MAX_OPEN_A_PEER: Final = 256
 """Sales that are neither paid nor past their time: who has no money can make any number of payments."""
-VOID_KEPT_S: Final = 86_400
+KEPT_S: Final = 86_400
+NOT_KEPT: Final = "the output is kept no longer"
 _KEY: Final = ("payer", "nonce")
 _OPEN: Final = (
     "SELECT count(*), coalesce(sum(remote = :remote), 0) FROM sales WHERE state IN ('taken', 'running')"
@@ -63,12 +67,16 @@ def take(database: sqlite3.Connection, sale: Sale) -> str:
     return "" if added.rowcount == 1 else f"nonce already used: 0x{sale.authorization.nonce.hex()}"
 
 
-def forget_void(database: sqlite3.Connection, now_s: float) -> int:
-    """Forget what was not paid a day after its time; how many there were."""
-    gone = database.execute(
-        "DELETE FROM sales WHERE state = 'void' AND valid_before < :before", {"before": now_s - VOID_KEPT_S}
+def forget(database: sqlite3.Connection, now_s: float) -> int:
+    """Forget what was not paid a day after its time, and task and output of what was paid a day ago; of how many."""
+    before = {"before": now_s - KEPT_S, "reason": NOT_KEPT}
+    gone = database.execute("DELETE FROM sales WHERE state = 'void' AND valid_before < :before", before)
+    emptied = database.execute(
+        f"""UPDATE sales SET input_text = '', output = '', reason = iif(state = 'done', :reason, reason)
+        WHERE {_FULL} AND taken_at_s < :before""",
+        before,
     )
-    return gone.rowcount
+    return gone.rowcount + emptied.rowcount
 
 
 def keep(database: sqlite3.Connection, sale: Sale) -> None:

@@ -184,7 +184,7 @@ class Till:
             left = 1
             try:
                 left = await self.recover()
-                await self._store.run(partial(sales.forget_void, now_s=self._clock()))
+                await self._store.run(partial(sales.forget, now_s=self._clock()))
             except StorageError as error:
                 log.error("sales cannot be recovered: %s", error)
             if not left:

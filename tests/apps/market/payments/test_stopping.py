@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
+from mesh.apps.market.payments import sales
 from mesh.apps.market.payments import till as till_module
 from mesh.apps.market.payments.driving import drive
 from mesh.apps.market.payments.purse import Exchanging
@@ -145,6 +147,19 @@ async def test_an_output_that_fits_no_frame_is_a_refund(market: Market) -> None:
     bought = await market.buy()
     assert bought.receipt is not None
     assert bought.receipt.statement.outcome == "refund"
+
+
+async def test_an_output_is_kept_for_a_day(market: Market) -> None:
+    bought = await market.buy(exchange=stopping(market, messages.PAID_REQUEST, heard=True))
+    assert bought.authorization is not None
+    await market.sold.run(partial(sales.forget, now_s=time.time() + 90_000))
+    claim = messages.Claim("1.0", bought.id, bought.authorization.nonce.hex()).write()
+    kind, data = await market.till.answer(messages.CLAIM, claim, BUYER_PEER)
+    assert kind == messages.ERROR
+    error = messages.ErrorMessage.read(data)
+    assert (error.error_code, error.message) == (messages.NONCE_EXPIRED, sales.NOT_KEPT)
+    assert error.receipt is not None
+    assert error.receipt.outcome == "delivered"
 
 
 async def test_a_sale_that_ended_after_it_was_read_is_not_worked_on_again(market: Market) -> None:

@@ -70,12 +70,20 @@ def test_open_sales_are_bounded(database: sqlite3.Connection, monkeypatch: pytes
     assert sales.take(database, sale(6)) == ""
 
 
-def test_what_was_not_paid_is_forgotten_after_a_day(database: sqlite3.Connection) -> None:
+def test_what_nobody_needs_is_forgotten_after_a_day(database: sqlite3.Connection) -> None:
     for number, state in enumerate(SaleState, 1):
         sales.take(database, sale(number))
         sales.keep(database, replace(sale(number), state=state))
-    assert sales.forget_void(database, NOON + DAY) == 0
-    assert sales.forget_void(database, NOON + DAY + 66) == 1
+    assert sales.forget(database, NOON + DAY) == 0
+    assert sales.forget(database, NOON + DAY + 66) == 3
+    assert sales.forget(database, NOON + DAY + 66) == 0
+    kept = {each.state: (each.input_text, each.reason) for each in sales.newest(database)}
+    assert kept == {
+        SaleState.TAKEN: ("2+2", ""),
+        SaleState.RUNNING: ("2+2", ""),
+        SaleState.DONE: ("", sales.NOT_KEPT),
+        SaleState.REFUND: ("", ""),
+    }
     assert SaleState.VOID not in {each.state for each in sales.newest(database)}
     assert len(sales.newest(database)) == len(SaleState) - 1
 
