@@ -53,8 +53,7 @@ class Facilitator:
     async def start(self) -> None:
         """Learn the chain, and have ether from its faucet if it has one. Raises `NetworkError`."""
         self.chain_id = await self.ledger.number("eth_chainId")
-        if await self.ledger.number("eth_getBalance", self.account.address, "latest") < LOW_WEI:
-            await self.ledger.ask("mesh_fund", self.account.address, hex(FILL_WEI), "0x0")
+        await self._fill()
 
     def supported(self) -> Answer:
         kind = {"x402Version": X402_VERSION, "scheme": "exact", "network": self._network}
@@ -106,10 +105,16 @@ class Facilitator:
         has = int.from_bytes(await self.ledger.call(self._contract, token.balance_call(signed.payer)), "big")
         return payment, "insufficient_funds" if has < signed.value else ""
 
+    async def _fill(self) -> None:
+        """A ledger that was started anew has forgotten who pays the gas."""
+        if await self.ledger.number("eth_getBalance", self.account.address, "latest") < LOW_WEI:
+            await self.ledger.ask("mesh_fund", self.account.address, hex(FILL_WEI), "0x0")
+
     async def _send(self, payment: Payment) -> str:
         """Send the transfer. One at a time: each transaction has the next nonce."""
         data = token.transfer_call(payment.authorization, contract_form(payment.signature))
         async with self._sending:
+            await self._fill()
             fields: dict[str, Any] = {
                 "chainId": self.chain_id,
                 "nonce": await self.ledger.number("eth_getTransactionCount", self.account.address, "pending"),

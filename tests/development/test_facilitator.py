@@ -163,6 +163,14 @@ async def test_it_serves_a_token_elsewhere_on_another_chain() -> None:
     assert (done["success"], done["network"]) == (True, "eip155:1337")
 
 
+async def test_it_settles_on_a_ledger_that_was_started_anew(
+    chain: PrivateChain, facilitator: FacilitatorServer, client: Client
+) -> None:
+    chain.go_back(0)
+    assert (await client.post("settle", settle_body(chain, *signed(chain, NONCE))))["success"]
+    assert units_of(chain, SELLER) == 1000
+
+
 async def test_without_a_ledger_it_does_not_start() -> None:
     with pytest.raises(NetworkError, match="does not answer"):
         async with FacilitatorServer(Facilitator(RpcCaller("http://127.0.0.1:1"))):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 import subprocess
 from dataclasses import replace
@@ -170,6 +172,14 @@ def test_every_method_of_the_artefact_is_in_the_code() -> None:
     """A selector is pushed by the dispatcher; leading zero bytes are not."""
     for name in ("transferFrom(address,address,uint256)", "mint(address,uint256)", "name()"):
         assert token.selector(name).lstrip(b"\0") in token.code()
+
+
+def test_the_source_is_the_one_that_was_compiled() -> None:
+    """Whoever changes it compiles it, by the command of the artefact, and writes down both."""
+    folder = Path(token.__file__).parent / "contract"
+    source = (folder / "DevelopmentToken.sol").read_bytes() + (folder / "settings.json").read_bytes()
+    artefact = json.loads((folder / "DevelopmentToken.json").read_text())
+    assert artefact["sha256_of_source_and_settings"] == hashlib.sha256(source).hexdigest()
 
 
 @pytest.mark.skipif(shutil.which("solcjs") is None, reason="no solcjs 0.8.30 on the path")
