@@ -28,8 +28,9 @@ codecs: setup
 	$(BIN)/python -m tools.spec_compiler
 
 interop-peers:
-	@if command -v go >/dev/null; then cd tools/interop_peers && go build -mod=readonly -o build/peer . && \
-	  cd current && go build -mod=readonly -o ../build/current .; \
+	@if command -v go >/dev/null; then cd tools/interop_peers && go build -mod=readonly -o build/peer . && cd current && \
+	  { go build -mod=readonly -o ../build/current . || \
+	    echo "interop-peers: the newest go-libp2p needs a newer Go: its tests will be skipped" >&2; }; \
 	else echo "interop-peers: no Go toolchain: the tests against Go peers will be skipped" >&2; fi
 
 lethean-peer:

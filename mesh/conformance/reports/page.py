@@ -7,7 +7,7 @@ from html import escape
 from itertools import groupby
 
 from mesh.conformance.catalogue import title_of
-from mesh.conformance.reports.words import again, summary
+from mesh.conformance.reports.words import EXPLAINED, again, summary
 from mesh.conformance.runner import Report
 from mesh.conformance.verdict import Result
 
@@ -63,7 +63,8 @@ def _case(result: Result, report: Report) -> str:
     rows = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in facts.items())
     wire = escape("\n".join(result.wire.lines()) or "nothing was sent")
     verdict = result.verdict.value
+    shown = " open" if result.verdict in EXPLAINED else ""
     return (
-        f'<details id="{escape(result.id)}"><summary><span class="v {verdict}">{verdict}</span> '
+        f'<details id="{escape(result.id)}"{shown}><summary><span class="v {verdict}">{verdict}</span> '
         f"{escape(result.id)} {escape(result.title)}</summary><dl>{rows}</dl><pre>{wire}</pre></details>"
     )

@@ -57,9 +57,12 @@ def _result(result: Result, report: Report, verbose: bool) -> Iterator[str]:
 
 def again(result: Result, report: Report) -> str:
     """The command that repeats a case."""
-    flags = ""
-    if report.options.scale != 1:
-        flags = f" --timeout-scale {report.options.scale:g}"
+    options, target = report.options, report.target
+    flags = "" if options.scale == 1 else f" --timeout-scale {options.scale:g}"
+    if target.security in target.securities[1:]:
+        flags += f" --security {target.security}"
+    if options.topic:
+        flags += f" --topic {options.topic}"
     return f"mesh conform {report.target.address} {result.id} --seed {report.options.seed} --harmful --slow{flags} -v"
 
 
