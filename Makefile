@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: setup run test test-long test-nat lint codecs interop-peers lethean-peer js-peers bench lock clean
+.PHONY: setup run test test-long test-nat lint codecs interop-peers lethean-peer js-peers rust-peers bench lock clean
 
 setup: $(STAMP)
 
@@ -39,6 +39,10 @@ lethean-peer:
 
 js-peers: setup
 	$(BIN)/python -m tools.interop_peers.javascript
+
+# Rust's take many minutes once, and are kept: no part of `make test`.
+rust-peers: setup
+	$(BIN)/python -m tools.interop_peers.rust
 
 test: setup lint interop-peers lethean-peer js-peers
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not long"

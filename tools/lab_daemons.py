@@ -1,4 +1,5 @@
-"""Daemons of Debian that the laboratory runs in its namespaces: miniupnpd as a router's, coturn as a STUN server.
+"""Daemons of Debian that tests run: miniupnpd as a router's, coturn as a STUN server, both in the laboratory's
+namespaces, and Redis, where programs of shared test plans meet.
 
 Their packages are fetched and unpacked into a folder that git ignores, never installed: nothing is started, configured
 or changed outside of that folder. `python -m tools.lab_daemons` does it beforehand.
@@ -53,6 +54,12 @@ COTURN: Final = Daemon(
         "libsasl2-2",
     ),
 )
+REDIS: Final = Daemon(
+    "redis",
+    "usr/bin/redis-server",
+    ("redis-server", "redis-tools"),
+    ("libatomic1", "libjemalloc2", "liblzf1"),
+)
 
 
 def command_of(daemon: Daemon) -> list[str]:
@@ -100,7 +107,7 @@ def _run(daemon: Daemon, folder: Path, *command: str) -> None:
 def main() -> int:
     """The command; returns the exit status."""
     missing = 0
-    for daemon in (MINIUPNPD, COTURN):
+    for daemon in (MINIUPNPD, COTURN, REDIS):
         try:
             print(" ".join(command_of(daemon)))
         except DaemonMissing as reason:

@@ -10,7 +10,19 @@ from typing import Annotated
 
 import typer
 
-from mesh.console import conform, daemon, doctor, identity, output, perf, probes, relay, setup, stats
+from mesh.console import (
+    conform,
+    daemon,
+    doctor,
+    identity,
+    interop,
+    output,
+    perf,
+    probes,
+    relay,
+    setup,
+    stats,
+)
 from mesh.console.later import later
 from mesh.errors import MeshError
 
@@ -39,6 +51,7 @@ app.command("identify")(probes.identify)
 app.command("ping")(probes.ping)
 app.command("perf")(perf.perf)
 app.command("conform")(conform.conform)
+app.command("interop")(interop.interop)
 app.add_typer(
     later("mesh.console.swarm", "Connections, addresses, limits and rules of the running daemon."),
     name="swarm",

@@ -1,7 +1,7 @@
 """A node of this project that serves every protocol of the catalogue, as a process (`-m tools.conformance.ourselves`).
 
-It prints one line, `ready`, as the peers of other implementations do, and ends with its input. ``--changed`` breaks it,
-or makes it odd, in one way before it starts (`mutants`, `variants`).
+It prints one line, `ready`, as the peers of other implementations do, and ends with its input. `changed` is the same,
+broken or made odd in one way (`mutants`, `variants`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import json
 import sys
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
-from importlib import import_module
 
 from mesh.config import Config
 from mesh.node import Node
@@ -63,11 +62,7 @@ async def serve(listen: Sequence[str]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--listen", action="append", default=[])
-    parser.add_argument("--changed", default="", metavar="MODULE:NAME")
     options = parser.parse_args()
-    if options.changed:
-        module, _, name = options.changed.partition(":")
-        import_module(f"tools.conformance.{module}").apply(name)
     asyncio.run(serve(options.listen or LISTEN))
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 from mesh.codecs.gossip import Message
 from mesh.conformance.attempt import Attempt
 from mesh.conformance.case import Section
+from mesh.conformance.circuits import id_of
 from mesh.conformance.gossip_peer import (
     SETTLED_S,
     GossipPeer,
-    Line,
     contents,
     line,
     not_passed_on,
@@ -74,28 +73,29 @@ async def no_signature(attempt: Attempt) -> None:
     await not_passed_on(between, unsigned(between.author, between.topic, attempt.rng.randbytes(32)).encode())
 
 
-async def _forged(attempt: Attempt, from_whom: Callable[[Line], bytes]) -> None:
+async def _forged(attempt: Attempt, sender: bytes) -> None:
+    """A message of ours in another's name, who is not the witness: nobody is sent what it wrote itself."""
     between = await line(attempt)
     message = unsigned(between.author, between.topic, attempt.rng.randbytes(32))
-    message.sender = from_whom(between)
+    message.sender = sender
     await not_passed_on(between, signed(message, between.author.identity))
 
 
 @SECTION.must(5, "From another peer, signed by us", "not forwarded", limit_s=3)
 async def from_another(attempt: Attempt) -> None:
-    await _forged(attempt, lambda between: between.witness.id)
+    await _forged(attempt, id_of(attempt.fresh_identity()))
 
 
 @SECTION.should(6, "From the target itself", "not forwarded", limit_s=3, source="gossipsub: own messages")
 async def from_the_target(attempt: Attempt) -> None:
-    await _forged(attempt, lambda _between: attempt.target.peer.to_bytes())
+    await _forged(attempt, attempt.target.peer.to_bytes())
 
 
 @SECTION.must(7, "Key field not matching from", "not forwarded", limit_s=3, source="pubsub: key")
 async def other_key(attempt: Attempt) -> None:
     between = await line(attempt)
     message = unsigned(between.author, between.topic, attempt.rng.randbytes(32))
-    message.sender = between.witness.id
+    message.sender = id_of(attempt.fresh_identity())
     key = between.author.identity
     await not_passed_on(between, signed(message, key, key.public.to_protobuf()))
 

@@ -46,7 +46,8 @@ async def accepted(attempt: Attempt, options: TlsOptions) -> TlsChannel:
 
 
 async def refused(attempt: Attempt, options: TlsOptions) -> str:
-    """The target ends the connection during the handshake or right behind it; returns how."""
+    """The target ends the connection during the handshake or right behind it; returns how. Whoever uses the channel first
+    has accepted it, though it may end for its idleness later."""
     channel = TlsChannel(await chosen(attempt), options)
     try:
         await channel.handshake()
@@ -54,7 +55,7 @@ async def refused(attempt: Attempt, options: TlsOptions) -> str:
         if channel.ending is None:
             raise
         return channel.ending
-    return await channel.ended("refusal")
+    return await channel.ended_silently("refusal")
 
 
 @SECTION.should(

@@ -16,16 +16,19 @@ import { peerIdFromString } from '@libp2p/peer-id'
 const MESSAGE = '/openclaw/message/1.0.0'
 const PING = '/openclaw/ping/1.0.0'
 const MOST = 4 * 1024 * 1024
-const LIFETIME_MS = 110_000
+const LIFETIME_MS = Number(process.env.LIFETIME_MS ?? 110_000)
 
 const node = await createLibp2p({
   addresses: { listen: ['/ip4/127.0.0.1/tcp/0', '/ip4/127.0.0.1/tcp/0/ws', '/p2p-circuit'] },
   transports: [tcp(), webSockets(), circuitRelayTransport()],
   connectionEncrypters: [noise()],
   streamMuxers: [yamux()],
+  // A test is one address that connects often: by default five connections a second are let in from one.
+  connectionManager: { inboundConnectionThreshold: 100_000, maxIncomingPendingConnections: 1_000, maxConnections: 10_000 },
   services: {
     identify: identify(),
-    pubsub: gossipsub({ emitSelf: false, allowPublishToZeroTopicPeers: true })
+    // All peers of a test have one address, for which the scores would turn against them.
+    pubsub: gossipsub({ emitSelf: false, allowPublishToZeroTopicPeers: true, scoreParams: { IPColocationFactorWeight: 0 } })
   }
 })
 

@@ -1,0 +1,129 @@
+"""Reports on all peers, and the table of the README (`-m tools.conformance [PEER...]`).
+
+Each peer is started here, tried with every case that neither floods nor waits (with ``--all`` those too), and gets
+`NAME.html` and `NAME.json` in the folder of ``--to``. ``--keep`` writes its baseline anew. What cannot be had is said.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mesh.conformance import baseline
+from mesh.conformance.attempt import Options
+from mesh.conformance.case import Case
+from mesh.conformance.catalogue import select
+from mesh.conformance.reports import document, page
+from mesh.conformance.runner import Plan, Report, Runner
+from mesh.conformance.target import Target
+from mesh.conformance.verdict import Level, Verdict
+from tools.conformance.peers import PEERS, ConformancePeer, running
+from tools.interop_peers.building import PeerMissing
+
+SCALE = 2.0
+SEED = "report"
+HEAD = ("peer", "MUST kept", "MUST broken", "SHOULD broken", "not tried", "seconds")
+
+
+async def report_on(peer: ConformancePeer, *, everything: bool = False) -> Report:
+    """One run. Raises `PeerMissing`."""
+    cases = [
+        each for each in select(peer.suites) if everything or peer.suites or not (each.harmful or each.slow)
+    ]
+    if peer.fresh:
+        return _joined([await _run(peer, [each]) for each in cases])
+    if not peer.mortal:
+        return await _run(peer, cases)
+    sections = dict.fromkeys(each.section for each in cases)
+    return _joined(
+        [await _revived(peer, [each for each in cases if each.section == section]) for section in sections]
+    )
+
+
+async def _revived(peer: ConformancePeer, cases: list[Case]) -> Report:
+    """A run whose lost cases, those behind the one that ended the process, are tried again in a process each."""
+    report = await _run(peer, cases)
+    lost = [each.id for each in report.results if each.verdict is Verdict.ERROR]
+    kept = [each for each in report.results if each.id not in lost]
+    again = [await _run(peer, [each]) for each in cases if each.id in lost]
+    report.results = sorted(
+        [*kept, *(each.results[0] for each in again)],
+        key=lambda each: [case.id for case in cases].index(each.id),
+    )
+    report.seconds += sum(each.seconds for each in again)
+    return report
+
+
+def _joined(parts: list[Report]) -> Report:
+    """Several runs of one peer as one."""
+    report, *others = parts
+    for each in others:
+        report.results += each.results
+        report.seconds += each.seconds
+    return report
+
+
+async def _run(peer: ConformancePeer, cases: Sequence[Case]) -> Report:
+    plan = Plan(cases, harmful=True, slow=True, jobs=peer.jobs)
+    async with running(peer) as address:
+        options = Options(seed=SEED, scale=SCALE)
+        return await Runner(Target.parse(address), plan, options, lambda _result: None).run()
+
+
+def row(peer: ConformancePeer, report: Report) -> tuple[str, ...]:
+    """What the table says of a run."""
+    musts = [each for each in report.results if each.level is Level.MUST]
+    kept = sum(each.verdict is Verdict.PASS for each in musts)
+    broken = [each.id for each in report.results if each.verdict is Verdict.FAIL]
+    warned = report.count(Verdict.WARN)
+    untried = report.count(Verdict.SKIP) + report.count(Verdict.ERROR)
+    named = f"{len(broken)}: {', '.join(broken)}" if broken else "0"
+    return (peer.title, f"{kept} of {len(musts)}", named, str(warned), str(untried), f"{report.seconds:.0f}")
+
+
+def table(rows: list[tuple[str, ...]]) -> str:
+    """Rows as Markdown."""
+    lines = [HEAD, tuple("---" for _ in HEAD), *rows]
+    return "\n".join(f"| {' | '.join(each)} |" for each in lines)
+
+
+def write(folder: Path, peer: ConformancePeer, report: Report) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{peer.name}.html").write_text(page.page(report), encoding="utf-8")
+    text = json.dumps(document.document(report), ensure_ascii=False, indent=1)
+    (folder / f"{peer.name}.json").write_text(text + "\n", encoding="utf-8")
+
+
+async def reports(options: argparse.Namespace) -> list[tuple[str, ...]]:
+    rows = []
+    for peer in PEERS:
+        if options.names and peer.name not in options.names:
+            continue
+        try:
+            report = await report_on(peer, everything=options.all)
+        except PeerMissing as reason:
+            print(f"NOTHING IS REPORTED ON {peer.name.upper()}: {reason}", file=sys.stderr)
+            continue
+        write(options.to, peer, report)
+        if options.keep:
+            baseline.write(peer.baseline, report)
+        rows.append(row(peer, report))
+        print(f"{peer.name}: {' | '.join(rows[-1][1:])}", file=sys.stderr)
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="PEER")
+    parser.add_argument("--to", type=Path, default=Path("build/conformance"), metavar="FOLDER")
+    parser.add_argument("--all", action="store_true", help="floods and long waits too")
+    parser.add_argument("--keep", action="store_true", help="write baselines")
+    print(table(asyncio.run(reports(parser.parse_args()))))
+
+
+if __name__ == "__main__":
+    main()
