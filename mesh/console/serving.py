@@ -129,10 +129,8 @@ async def _start_market(
         return None
     from mesh.apps.market.market import Market
 
-    market = Market(node, loaded.config, wallet_key=plan.wallet_key)
+    market = Market(node, loaded.config, offered=plan.offered, wallet_key=plan.wallet_key)
     await stack.enter_async_context(market)
-    for offer, worker in plan.offered:
-        await market.register(offer, worker)
     if section.api == "off":
         return None
     from mesh.api.market_server import MarketApi

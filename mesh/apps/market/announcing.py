@@ -18,6 +18,7 @@ from mesh.errors import DecodeError, MeshError
 from mesh.network.scope import Scope
 from mesh.protocols.market.listing import (
     DELIST,
+    KEY_PREFIX,
     LIST,
     UPDATE,
     Listing,
@@ -80,6 +81,20 @@ class Announcing:
         self._listings.take(announce(DELIST, listing), listing.seller_id)
         await self._listings.mapping.delete(key_of(offer.id))
         await self._publish(DELIST, listing)
+
+    async def delist_stale(self) -> None:
+        """Withdraw what the mapping still says this node offers, and it does not any more. Raises `StorageError`."""
+        own = str(self._node.peer_id)
+        offered = {offer.id for offer in self._offers()}
+        for _, value in self._listings.mapping.below(KEY_PREFIX):
+            if own.encode() not in value:
+                continue
+            try:
+                listing = read_listing(value)
+            except DecodeError:
+                continue
+            if listing.seller_id == own and listing.id not in offered and is_proven(listing):
+                await self.delist(listing)
 
     def _signed(self, offer: Listing, kind: str) -> Listing:
         """No two of an agent have the same time: what was withdrawn may be listed again within the same second."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -126,11 +127,12 @@ class Calls:
             return Outcome(await self._execute_here(own.did, input_text))
         return await self._buy(self._listing(agent_id), input_text, limit, purchase_id)
 
-    def reach(self, peer: PeerId) -> Exchanging:
-        """A way to exchange frames with a seller, which is dialled when it is not connected."""
+    def reach(self, peer: PeerId, addresses: Sequence[str] = ()) -> Exchanging:
+        """A way to exchange frames with a seller, which is dialled when it is not connected; without ``addresses`` at
+        those of its listings."""
 
         async def put(kind: str, data: bytes) -> tuple[str, bytes]:
-            await self._connect(peer)
+            await self._connect(peer, addresses)
             frame = await exchange(self._node, peer, PAID_PROTOCOL_ID, Frame(kind, data), typed=True)
             return frame.kind, frame.data
 
@@ -185,7 +187,8 @@ class Calls:
         price = atomic_price(listing.price)
         most = price if limit is None else min(price, limit)
         seller, resource = PeerId.parse(listing.seller_id), resource_of(listing)
-        purchase = await self.purse.buy(seller, resource, input_text, most, self.reach(seller), purchase_id)
+        reach = self.reach(seller, listing.addrs)
+        purchase = await self.purse.buy(seller, resource, input_text, most, reach, purchase_id)
         await self._note(purchase)
         if purchase.state is not PurchaseState.DELIVERED:
             raise PurchaseFailed(purchase)
@@ -213,13 +216,16 @@ class Calls:
             record,
         )
 
-    async def _connect(self, peer: PeerId) -> None:
-        """A connection to a seller, by the addresses of its listings and those the node knows. Raises `MeshError`."""
-        addresses = []
-        for entry in self._listings.board:
-            if entry.listing.seller_id == str(peer):
-                addresses += [each for each in map(_address, entry.listing.addrs) if each is not None]
-        await self._node.connect(peer, dict.fromkeys(addresses[:MAX_ADDRESSES]))
+    async def _connect(self, peer: PeerId, addresses: Sequence[str]) -> None:
+        """A connection to a seller, by its listings' addresses and those the node knows. Raises `MeshError`."""
+        if self._node.swarm.is_connected(peer):
+            return
+        known = list(addresses)
+        if not known:
+            own = (entry.listing for entry in self._listings.board if entry.listing.seller_id == str(peer))
+            known = [address for listing in own for address in listing.addrs]
+        usable = [each for each in map(_address, dict.fromkeys(known)) if each is not None]
+        await self._node.connect(peer, usable[:MAX_ADDRESSES])
 
 
 def _address(text: str) -> Multiaddr | None:

@@ -47,8 +47,12 @@ UNHEARD_S: Final = 90.0
 SWEEP_S: Final = 10.0
 ASK_AGAIN_S: Final = 5.0
 """A peer that starts up answers in words at first (section 1.8)."""
-ASKED_AT_ONCE: Final = 8
-MAX_TOLD: Final = 50_000
+ASKED_AT_ONCE: Final = 16
+ANSWER_S: Final = 10.0
+ASK_EVERY_S: Final = 10.0
+"""A peer that comes and goes is asked this often at most."""
+MAX_ASKED: Final = 4096
+MAX_TOLD: Final = 10_000
 """Listings taken from one answer to `info`."""
 AT_ONCE: Final = 50
 """Listings judged before the loop goes on with something else."""
@@ -65,6 +69,7 @@ class Listings:
         self._scope = Scope("market listings")
         self._rate: RateWindow[bytes] = RateWindow(MESSAGES_A_MINUTE)
         self._asking = asyncio.Semaphore(ASKED_AT_ONCE)
+        self._asked: dict[PeerId, float] = {}
         self._mapping: Crdt | None = None
         self._topic: Topic | None = None
         self._told: tuple[float, bytes] = (0.0, b"")
@@ -164,7 +169,7 @@ class Listings:
             self._node.counters.count("market.mapping:misplaced")
             return
         else:
-            self.board.put(listing, "", time.time())
+            self.board.put(listing, "", min(time.time(), listing.timestamp or time.time()))
         self._tell(agent_id)
 
     async def _sweep(self) -> None:
@@ -214,21 +219,30 @@ class Listings:
             await asyncio.wait([connection.identified])
         for pause_s in (ASK_AGAIN_S, None):
             speaks = PROTOCOL_ID in (connection.remote_protocols or ())
-            if speaks and await self._ask_once(connection.peer):
+            if speaks and (self._was_asked(connection.peer) or await self._ask_once(connection.peer)):
                 return
             if pause_s is not None:
                 await asyncio.sleep(pause_s)
+
+    def _was_asked(self, peer: PeerId) -> bool:
+        """Whether it answered a moment ago."""
+        return time.monotonic() - self._asked.get(peer, -ASK_EVERY_S) < ASK_EVERY_S
 
     async def _ask_once(self, peer: PeerId) -> bool:
         """Whether the peer answered with listings."""
         async with self._asking:
             try:
-                answer = await exchange(self._node, peer, PROTOCOL_ID, Frame(INFO, b""), typed=False)
+                frame = Frame(INFO, b"")
+                answer = await exchange(self._node, peer, PROTOCOL_ID, frame, typed=False, timeout_s=ANSWER_S)
                 listings = read_records(Listing, answer.data)
             except MeshError as error:
                 self._node.counters.count("market.info:failed")
                 log.debug("info from %s: %s", peer, error)
                 return False
+            self._asked.pop(peer, None)
+            self._asked[peer] = time.monotonic()
+            if len(self._asked) > MAX_ASKED:
+                del self._asked[next(iter(self._asked))]
             told_by = str(peer)
             for number, listing in enumerate(listings[:MAX_TOLD]):
                 self._told_of(listing, told_by)

@@ -54,14 +54,21 @@ class Market:
     prices are USDC, amounts atomic units.
     """
 
-    def __init__(self, node: Node, config: Config, *, wallet_key: str = "") -> None:
-        """``wallet_key`` is the wallet's key in hexadecimal, if it does not come from a file. Raises `ConfigError` for
-        settings of payments or an agents' file that cannot be used."""
+    def __init__(
+        self,
+        node: Node,
+        config: Config,
+        *,
+        offered: Sequence[tuple[Offer, Worker]] = (),
+        wallet_key: str = "",
+    ) -> None:
+        """``offered`` are agents from the start on; ``wallet_key`` is the wallet's key in hexadecimal, if not a file has
+        it. Raises `ConfigError` for settings of payments or an agents' file that cannot be used."""
         section, folder = config.market, config.node.path
         self.node = node
         self.settings = config
         self.money = Money(section, folder, wallet_key)
-        self._from_file = [] if section.agents is None else read_agents(section.agents)
+        self._offered = [*offered, *([] if section.agents is None else read_agents(section.agents))]
         self._on_disk = None if folder is None else SqliteDatastore(folder / FILE_NAME)
         store: LocalDatastore = MemoryDatastore() if self._on_disk is None else self._on_disk
         self._store = store
@@ -94,7 +101,7 @@ class Market:
         self._open = True
         await self.orders.load()
         await self.agents.load()
-        for offer, worker in self._from_file:
+        for offer, worker in self._offered:
             await self.agents.add(offer, worker)
         own_name = node_did(self.node.key.public)
         desk = Desk(self.agents, self.sessions)
@@ -103,6 +110,7 @@ class Market:
             self.node.handle(protocol, service.serve)
         await self.listings.start()
         self._announcing.start()
+        await self._announcing.delist_stale()
         for offered in self.agents.listings():
             await self._announcing.list_now(offered)
         await self.workflows.start()
@@ -113,7 +121,7 @@ class Market:
         """End everything in order; safe to call twice."""
         if not self._open:
             return
-        for protocol in self._streams:
+        for protocol in set(self._streams).intersection(self.node.protocols):
             self.node.unhandle(protocol)
         await self.workflows.stop()
         await self._announcing.stop()

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from mesh.apps.market.calls import Calls, Outcome, PurchaseFailed, UnknownAgent
-from mesh.errors import DecodeError, LimitError, MeshError, StorageError, UsageError
+from mesh.errors import DecodeError, MeshError, StorageError, UsageError
 from mesh.network.scope import Scope
 from mesh.protocols.market.workflows import (
     COMPLETED,
@@ -101,9 +101,11 @@ class Workflows:
         self, agent_ids: Sequence[str], input_text: str, budget: float | None = None
     ) -> Workflow:
         """Begin a workflow; it runs from now on. ``budget`` is USDC that all steps together may cost. Raises
-        `UsageError`, `LimitError`, `StorageError`."""
+        `UsageError`, `StorageError`."""
         if len(self._under_way) >= MAX_UNDER_WAY:
-            raise LimitError("market", "workflows under way", MAX_UNDER_WAY, "market.enabled")
+            raise UsageError(
+                f"{MAX_UNDER_WAY} workflows are under way; begin this one when another has ended"
+            )
         flow = new_workflow(str(uuid.uuid4()), list(agent_ids), input_text, time.time_ns(), budget)
         await self._keep(flow)
         self._go_on(flow)

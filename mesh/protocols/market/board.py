@@ -104,8 +104,11 @@ class Board:
         """Take in a listing that the peer ``said_by`` told of, or nobody (``""``); whether anything changed."""
         if listing.timestamp > now_s + MAX_AHEAD_S:
             listing = replace(listing, timestamp=0, signature="")
-        trust = _trust_of(listing, said_by)
         old = self._entries.get(listing.id)
+        if old is not None and old.trust is Trust.SIGNED and old.listing == listing:
+            self._entries[listing.id] = replace(old, heard_s=max(old.heard_s, now_s))
+            return False
+        trust = _trust_of(listing, said_by)
         full = trust > Trust.HEARSAY and self._sellers[listing.seller_id] >= MAX_OF_A_SELLER
         if not self._counts(listing, trust, old, now_s) or (full and (old is None or not old.verified)):
             self.refused += 1

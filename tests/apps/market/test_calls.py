@@ -17,9 +17,11 @@ from mesh.apps.market.calls import PurchaseFailed, UnknownAgent
 from mesh.apps.market.market import Market
 from mesh.apps.market.payments.till import WorkFailed
 from mesh.apps.market.work import CallableWorker, CommandWorker, Function, HttpWorker, Task
+from mesh.config import BlocksSection, GossipSection
 from mesh.errors import ConfigError, LimitError, UsageError
 from mesh.identity.keys import PrivateKey
 from mesh.identity.peer_id import PeerId
+from mesh.node import Node
 from mesh.protocols.market.listing import ListingMessage
 from mesh.protocols.market.naming import node_did
 from mesh.protocols.market.workflows import steps_of
@@ -32,6 +34,23 @@ PYTHON = sys.executable
 
 async def seen(buyer: Market, agent_id: str) -> None:
     await eventually(lambda: buyer.get(agent_id) is not None, "the listing")
+
+
+async def test_a_node_without_what_the_marketplace_needs(markets: Markets) -> None:
+    """It says so, and leaves nothing open."""
+    whole = markets.config()
+    for config in (
+        replace(whole, gossip=GossipSection(enabled=False)),
+        replace(whole, blocks=BlocksSection(enabled=False)),
+    ):
+        node = Node(config, memory=markets.memory)
+        markets.push_async_callback(node.stop)
+        await node.start()
+        before = node.protocols
+        with pytest.raises(UsageError, match=r"gossip\.enabled|blocks\.enabled"):
+            async with Market(node, config, offered=[shouting()]):
+                raise AssertionError
+        assert node.protocols == before
 
 
 async def test_a_free_agent_of_another_node(markets: Markets) -> None:

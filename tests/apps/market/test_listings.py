@@ -12,12 +12,14 @@ from mesh.apps.market import announcing, listings
 from mesh.apps.market.market import Market
 from mesh.errors import UsageError
 from mesh.identity.keys import PrivateKey
+from mesh.network.stream import Stream
+from mesh.protocols.market import PROTOCOL_ID
 from mesh.protocols.market.board import Query, Trust
 from mesh.protocols.market.listing import DELIST, UPDATE, ListingMessage, announce, key_of, read_listing
 from mesh.protocols.market.naming import agent_did
 from mesh.protocols.market.signing import is_proven
 from tests.apps.market.markets import Markets, join, shouting
-from tests.network.live import eventually
+from tests.network.live import MEMORY, eventually
 
 
 def known(market: Market, agent_id: str) -> bool:
@@ -178,6 +180,39 @@ async def test_own_announcements_are_never_too_many(
         for _ in range(4):
             async with asyncio.timeout(5):
                 await anext(heard)
+
+
+async def test_what_is_offered_no_more_after_a_restart_is_withdrawn(markets: Markets, tmp_path: Path) -> None:
+    key, buyer = PrivateKey.generate(), await markets.market()
+    first = await markets.market(key=key, folder=tmp_path)
+    kept = await first.register(replace(shouting("kept")[0], command=("cat",)))
+    gone = await first.register(*shouting("gone"))
+    await join(buyer, first)
+    await eventually(lambda: known(buyer, kept.did) and known(buyer, gone.did), "both")
+    await markets.end(first)
+    assert known(buyer, gone.did), "a seller that is away has not withdrawn"
+    second = await markets.market(key=key, folder=tmp_path)
+    await join(buyer, second)
+    await eventually(lambda: not known(buyer, gone.did), "the withdrawal")
+    assert known(buyer, kept.did)
+
+
+async def test_a_peer_that_comes_and_goes_is_asked_once_in_a_while(markets: Markets) -> None:
+    market, other = await markets.market(), await markets.start(MEMORY)
+    asked = 0
+
+    async def serve(stream: Stream) -> None:
+        nonlocal asked
+        asked += 1
+        await stream.write(b"\0\0\0\2[]")
+
+    other.handle(PROTOCOL_ID, serve)
+    for _ in range(3):
+        connection = await market.node.connect(other.listen_addrs[0])
+        await eventually(lambda: other.peer_id in market.listings._asked, "the answer")
+        await connection.close()
+        await eventually(lambda: not market.node.swarm.is_connected(other.peer_id), "the end")
+    assert asked == 1
 
 
 async def test_agents_and_orders_are_there_after_a_restart(markets: Markets, tmp_path: Path) -> None:
