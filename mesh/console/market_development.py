@@ -42,6 +42,10 @@ def chain(
     """Run a private chain with a token until SIGINT or SIGTERM; it is gone then. Needs the extras chain and market."""
     import time
 
+    from mesh.extras import load_chain, load_signing
+
+    load_chain()
+    load_signing()
     from mesh.development.chain import ETHER, ChainPlan, PrivateChain
     from mesh.development.chain_server import ChainServer
     from mesh.development.token import SEPOLIA_ADDRESS
@@ -78,6 +82,9 @@ def facilitator(
     ] = None,
 ) -> int:
     """Verify and settle payments on a chain of development until SIGINT or SIGTERM. Needs the extra market."""
+    from mesh.extras import load_signing
+
+    load_signing()
     from mesh.development.facilitator import Facilitator
     from mesh.development.facilitator_server import FacilitatorServer
     from mesh.development.faults import FaultScript, fault_named

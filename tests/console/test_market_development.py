@@ -75,3 +75,23 @@ async def test_a_payment_between_processes() -> None:
 def test_what_cannot_be_meant_is_refused(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["market", *words]) == 2
     assert capsys.readouterr().err.startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    ("words", "module", "extra"),
+    [
+        (["market", "chain"], "eth", "chain"),
+        (["market", "facilitator"], "coincurve", "market"),
+        (["demo", "market"], "eth", "chain"),
+    ],
+)
+def test_a_missing_extra_is_named(
+    words: list[str],
+    module: str,
+    extra: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    assert run(words) == 3
+    assert f"mesh[{extra}]" in capsys.readouterr().err
