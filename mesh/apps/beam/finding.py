@@ -149,15 +149,18 @@ class Finder:
         found = providers.result()
         for peer, addresses in found.items():
             self._note(peer, addresses)
-        known = {each.record.peer_id for each in self._table.providers(service_id, time.time())}
+        owner = await self._book.look(target.name) if target.name else None
+        admitted = found.keys() if owner is None else {owner.owner, *owner.providers}
         async with asyncio.TaskGroup() as group:
-            for peer in found.keys() - known:
-                group.create_task(self._fetch(service_id, peer))
+            for peer in admitted:
+                entry = self._table.get(service_id, peer)
+                if entry is None or not entry.record.counts(time.time()):
+                    group.create_task(self._fetch(service_id, peer))
 
     async def _fetch(self, service_id: str, peer: PeerId) -> None:
         record = await self._directory.record_of(service_id, peer)
         if record is not None:
-            self._table.merge(record, time.time())
+            self._table.merge(record, time.time(), wanted=True)
 
     async def _ask_everybody(self, service_id: str) -> None:
         """Ask in gossip and wait for an announcement."""

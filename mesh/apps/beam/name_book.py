@@ -16,6 +16,8 @@ from mesh.protocols.beam.name_record import NameRecord, contested, open_name
 from mesh.protocols.beam.owner_pins import OwnerPins, Trust
 
 MAX_NAMES: Final = 4096
+MAX_BYTES: Final = 16 * 1024 * 1024
+"""Of all records together, as they were signed."""
 MAX_OWNERS: Final = 8
 """Remembered of one name; those that were there first stay."""
 
@@ -41,6 +43,7 @@ class NameBook:
         self._own_id = own_id
         self._store = store
         self._records: dict[str, dict[PeerId, NameRecord]] = {}
+        self._bytes = 0
         self.pins = OwnerPins()
         self.own: dict[str, NameRecord] = {}
         """The newest record of each name of this node."""
@@ -68,9 +71,12 @@ class NameBook:
             return
         if known is None or record.version > known.version:
             held[record.owner] = record
-        if len(self._records) > MAX_NAMES:
-            oldest = next(each for each in self._records if each not in self.own)
-            del self._records[oldest]
+            self._bytes += len(record.envelope) - (0 if known is None else len(known.envelope))
+        while len(self._records) > MAX_NAMES or self._bytes > MAX_BYTES:
+            oldest = next((each for each in self._records if each not in self.own), None)
+            if oldest is None:
+                return
+            self._bytes -= sum(len(each.envelope) for each in self._records.pop(oldest).values())
 
     def known(self, name: str) -> list[NameRecord]:
         """The records of a name that count now."""

@@ -185,7 +185,7 @@ class Registry:
             self._exposures.put(wanted.exposure)
         else:
             self._exposures.remove(wanted.service_id)
-        self._table.merge(record, time.time())
+        self._table.merge(record, time.time(), wanted=True)
         self._on_change(record)
         return own
 

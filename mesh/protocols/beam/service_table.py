@@ -17,6 +17,8 @@ from mesh.protocols.beam.service_record import ServiceRecord
 MAX_RECORDS: Final = 16_384
 MAX_OF_PEER: Final = 256
 MAX_OF_SERVICE: Final = 256
+MAX_BYTES: Final = 32 * 1024 * 1024
+"""Of all records together, as they were signed."""
 
 Place = tuple[str, PeerId]
 
@@ -39,19 +41,22 @@ class Merged(Enum):
 
 @dataclass(slots=True)
 class Entry:
-    """A record and when its provider was last heard of, in Unix seconds."""
+    """A record and when its provider was last heard of, in Unix seconds. ``wanted``: this node offers it, or looked for
+    it; it was not only heard."""
 
     record: ServiceRecord
     last_seen_s: float
+    wanted: bool = False
 
 
 class ServiceTable:
-    """Bounded in all, for each provider and for each service; what finds no room is refused, and nobody is pushed out.
-    Instants are Unix seconds."""
+    """Bounded in all, for each provider and for each service. What was only heard is refused where there is no room; what
+    is wanted takes the room of what was only heard, the oldest first. Instants are Unix seconds."""
 
-    __slots__ = ("_entries", "_of_peer", "_services")
+    __slots__ = ("_bytes", "_entries", "_of_peer", "_services")
 
     def __init__(self) -> None:
+        self._bytes = 0
         self._entries: dict[Place, Entry] = {}
         self._services: dict[str, dict[PeerId, Entry]] = {}
         self._of_peer: dict[PeerId, int] = {}
@@ -59,17 +64,18 @@ class ServiceTable:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def merge(self, record: ServiceRecord, now_s: float) -> Merged:
+    def merge(self, record: ServiceRecord, now_s: float, *, wanted: bool = False) -> Merged:
         """Take in a record that has been verified."""
         if not record.counts(now_s):
             return Merged.EXPIRED
         place = (record.service_id, record.peer_id)
         held = self._entries.get(place)
         if held is None:
-            if not self._has_room(place):
+            if not self._has_room(place, record) and not (wanted and self._make_room(place, record)):
                 return Merged.NO_ROOM
-            self._add(place, Entry(record, now_s))
+            self._add(place, Entry(record, now_s, wanted))
             return Merged.WITHDRAWN if record.withdrawn else Merged.ADDED
+        held.wanted |= wanted
         if record.seq < held.record.seq:
             return Merged.OLDER
         if record.seq == held.record.seq:
@@ -78,6 +84,7 @@ class ServiceTable:
                 return Merged.KNOWN
             if record.envelope <= held.record.envelope:
                 return Merged.OLDER
+        self._bytes += len(record.envelope) - len(held.record.envelope)
         held.record = record
         held.last_seen_s = max(held.last_seen_s, now_s)
         return Merged.WITHDRAWN if record.withdrawn else Merged.UPDATED
@@ -114,10 +121,29 @@ class ServiceTable:
 
     # -- within ------------------------------------------------------------------------------------------------------
 
-    def _has_room(self, place: Place) -> bool:
+    def _make_room(self, place: Place, record: ServiceRecord) -> bool:
+        """Drop what was only heard, of this service or of all, until there is room; whether there is."""
+        service_id, _ = place
+        while not self._has_room(place, record):
+            crowded = len(self._services.get(service_id, ())) >= MAX_OF_SERVICE
+            oldest = next(
+                (
+                    each
+                    for each, entry in self._entries.items()
+                    if not entry.wanted and (not crowded or each[0] == service_id)
+                ),
+                None,
+            )
+            if oldest is None or self._of_peer.get(place[1], 0) >= MAX_OF_PEER:
+                return False
+            self._drop(oldest)
+        return True
+
+    def _has_room(self, place: Place, record: ServiceRecord) -> bool:
         service_id, peer = place
         return (
             len(self._entries) < MAX_RECORDS
+            and self._bytes + len(record.envelope) <= MAX_BYTES
             and self._of_peer.get(peer, 0) < MAX_OF_PEER
             and len(self._services.get(service_id, ())) < MAX_OF_SERVICE
         )
@@ -125,12 +151,14 @@ class ServiceTable:
     def _add(self, place: Place, entry: Entry) -> None:
         service_id, peer = place
         self._entries[place] = entry
+        self._bytes += len(entry.record.envelope)
         self._services.setdefault(service_id, {})[peer] = entry
         self._of_peer[peer] = self._of_peer.get(peer, 0) + 1
 
     def _drop(self, place: Place) -> Entry:
         service_id, peer = place
         entry = self._entries.pop(place)
+        self._bytes -= len(entry.record.envelope)
         del self._services[service_id][peer]
         if not self._services[service_id]:
             del self._services[service_id]

@@ -217,3 +217,39 @@ async def test_a_thief_gets_no_name_and_no_clients(beams: Beams) -> None:
         else:
             assert [each.record.peer_id for each in found.providers] == [owner.node.peer_id]
             assert found.left_out == (thief.node.peer_id,)
+
+
+async def test_a_crowd_of_false_providers_hides_nobody_who_may_serve(
+    beams: Beams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mesh.apps.beam.directory.MAX_PROVIDERS", 2)
+    monkeypatch.setattr("mesh.protocols.beam.service_table.MAX_OF_SERVICE", 3)
+    nodes = await beams.network(8)
+    owner, client = nodes[1], nodes[2]
+    await owner.register("myapp", lambda service_id: Wanted(service_id))
+    for each in nodes[3:]:
+        await each.register(f"myapp.{each.node.peer_id}", lambda service_id: Wanted(service_id))
+    late = await beams.beam(to=nodes[0])
+    await late.node.dht.refresh()
+    for each in nodes[3:]:
+        late.table.merge(each.registry.own[0][1], time.time())
+    for beam in (late, client):
+        found = await beam.find("myapp", fresh=True)
+        assert [each.record.peer_id for each in found.providers] == [owner.node.peer_id]
+
+
+async def test_a_crowd_of_false_names_takes_bounded_room(
+    beams: Beams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mesh.apps.beam.name_book.MAX_NAMES", 5)
+    one = await beams.beam()
+    await one.register("myapp", lambda service_id: Wanted(service_id))
+    key, peer = one.node.key, one.node.peer_id
+    for number in range(20):
+        record = NameRecord(bytes(16), f"name-{number}", peer, "", now_ms(), now_ms(), 60, 1)
+        one.book.hear(sign_name(key, record))
+    assert len(one.book.names()) == 5
+    assert one.book.known("myapp")
+    assert one.book._bytes == sum(
+        len(each.envelope) for name in one.book.names() for each in one.book.known(name)
+    )

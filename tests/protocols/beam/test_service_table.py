@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -94,3 +95,35 @@ def test_floods_find_no_room_and_push_nobody_out() -> None:
     taken = [table.merge(unsigned(number), NOW_S) for number in range(MAX_OF_SERVICE + 5)]
     assert taken.count(Merged.ADDED) == MAX_OF_SERVICE
     assert table.providers("myapp.local", NOW_S)[0].record == service(0)
+
+
+def test_what_is_wanted_takes_the_room_of_what_was_only_heard() -> None:
+    table = ServiceTable()
+    for number in range(MAX_OF_SERVICE):
+        table.merge(unsigned(number, "myapp.local"), NOW_S)
+    assert table.merge(service(0), NOW_S) is Merged.NO_ROOM
+    assert table.merge(service(0), NOW_S, wanted=True) is Merged.ADDED
+    assert table.merge(service(1), NOW_S, wanted=True) is Merged.ADDED
+    offered = {each.record.peer_id for each in table.providers("myapp.local", NOW_S)}
+    assert {PEERS[0], PEERS[1]} < offered
+    assert len(offered) == MAX_OF_SERVICE
+
+
+def test_nothing_takes_the_room_of_what_is_wanted() -> None:
+    table = ServiceTable()
+    for number in range(MAX_OF_SERVICE):
+        table.merge(unsigned(number), NOW_S, wanted=True)
+    assert table.merge(unsigned(MAX_OF_SERVICE), NOW_S, wanted=True) is Merged.NO_ROOM
+    assert len(table) == MAX_OF_SERVICE
+    table.expire(NOW_S + 3600)
+    assert len(table) == 0
+
+
+def test_bytes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    small, large = service(0), service(1, metadata={"text": "x" * 2000})
+    monkeypatch.setattr("mesh.protocols.beam.service_table.MAX_BYTES", len(large.envelope) + 10)
+    table = ServiceTable()
+    assert table.merge(large, NOW_S) is Merged.ADDED
+    assert table.merge(small, NOW_S) is Merged.NO_ROOM
+    assert table.merge(small, NOW_S, wanted=True) is Merged.ADDED
+    assert len(table) == 1
