@@ -11,7 +11,7 @@ import pytest
 
 from tests.interop.peers import GoPeer
 from tests.network.live import nothing_left
-from tools.interop_peers.building import KUBO, PEER, GoProgram, PeerMissing, ensure_built
+from tools.interop_peers.building import CURRENT, KUBO, PEER, GoProgram, PeerMissing, ensure_built
 from tools.interop_peers.isolation import IsolationImpossible, isolated
 from tools.interop_peers.kubo import Kubo
 
@@ -23,6 +23,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     missing = session.config.stash.setdefault(_MISSING, {})
     tests = [item for item in session.items if item.get_closest_marker("interop")]
     wanted = [PEER] if tests else []
+    if any(item.path.stem == "test_conformance" for item in tests):
+        wanted.append(CURRENT)
     if any("kubo_built" in getattr(item, "fixturenames", ()) for item in tests):
         wanted.append(KUBO)
     for program in wanted if not session.config.option.collectonly else []:
