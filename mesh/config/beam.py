@@ -73,3 +73,6 @@ class BeamSection(Section):
         int, count("Connections that others may have through tunnels.", maximum=65_536)
     ] = 256
     max_tunnels_per_peer: Annotated[int, count("Of those, of one peer.", maximum=65_536)] = 64
+    striping: Annotated[
+        bool, switch("Send what goes through a tunnel by two paths at a time, not by the best one alone.")
+    ] = False

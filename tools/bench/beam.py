@@ -136,10 +136,12 @@ async def _tunnels(network: Network) -> dict[str, float]:
         silenced.server.stop()
         for protocol in (TUNNEL_PROTOCOL, PROBE_PROTOCOL):
             silenced.node.handle(protocol, _say_nothing)
+        silenced.routing.sessions.serve(TUNNEL_PROTOCOL, _say_nothing)
         silent = await _first_byte(tunnel.port)
         for protocol in (TUNNEL_PROTOCOL, PROBE_PROTOCOL):
             silenced.node.unhandle(protocol)
         silenced.server.start()
+        silenced.routing.sessions.serve(TUNNEL_PROTOCOL, silenced.server.serve_from)
         for peer in (one.node.peer_id, two.node.peer_id):
             client.watchman.health("echo.local", peer).answered(0.001, time.time())
         await _first_byte(tunnel.port)
@@ -154,7 +156,7 @@ async def _tunnels(network: Network) -> dict[str, float]:
     }
 
 
-async def _say_nothing(_stream: object) -> None:
+async def _say_nothing(*_: object) -> None:
     await asyncio.sleep(60)
 
 

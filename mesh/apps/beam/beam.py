@@ -18,12 +18,13 @@ from mesh.apps.beam.gossip import Gossip
 from mesh.apps.beam.name_book import NameBook
 from mesh.apps.beam.outbox_keeper import OutboxKeeper
 from mesh.apps.beam.ownership import Claimed, Ownership
-from mesh.apps.beam.paths import OrdinaryPaths, Paths
+from mesh.apps.beam.paths import Paths
+from mesh.apps.beam.quality_paths import QualityPaths
 from mesh.apps.beam.registry import Registered, Registry, Wanted
 from mesh.apps.beam.standing import Meter
 from mesh.apps.beam.store import HEARD, BeamStore
 from mesh.apps.beam.tunnel import Tunnel
-from mesh.apps.beam.tunnel_server import TunnelServer
+from mesh.apps.beam.tunnel_server import TUNNEL_PROTOCOL, TunnelServer
 from mesh.apps.beam.watchman import Watchman
 from mesh.config import BeamSection
 from mesh.errors import ConfigError, DecodeError, MeshError, StorageError, UsageError
@@ -65,8 +66,9 @@ class Beam:
             )
         self.node = node
         self.settings = settings
-        self.paths: Paths = OrdinaryPaths(node)
         self._scope = Scope("beam")
+        self.routing = QualityPaths(node, self._scope, (TUNNEL_PROTOCOL,), settings.striping)
+        self.paths: Paths = self.routing
         self._observers = node.swarm.observers
         self._running = False
         self._dirty: dict[tuple[str, PeerId], ServiceRecord | None] = {}
@@ -113,6 +115,8 @@ class Beam:
         self._watch(True)
         self.gossip.start()
         self.server.start()
+        self.routing.sessions.serve(TUNNEL_PROTOCOL, self.server.serve_from)
+        self.routing.sessions.start()
         for work, name in (
             (self._announce_kept(), "beam announcing"),
             (self._look_after(), "beam upkeep"),
@@ -131,6 +135,7 @@ class Beam:
         for tunnel in list(self._tunnels.values()):
             await tunnel.stop()
         self._tunnels.clear()
+        self.routing.sessions.stop()
         self.server.stop()
         with contextlib.suppress(MeshError, TimeoutError):
             async with asyncio.timeout(LEAVE_S):

@@ -118,11 +118,12 @@ async def test_a_provider_that_is_silent_gives_its_turn_away(beams: Beams) -> No
         silent.server.stop()
         held = asyncio.Event()
 
-        async def say_nothing(_stream: object) -> None:
+        async def say_nothing(*_: object) -> None:
             await held.wait()
 
         silent.node.handle(TUNNEL_PROTOCOL, say_nothing)
         silent.node.handle(PROBE_PROTOCOL, say_nothing)
+        silent.routing.sessions.serve(TUNNEL_PROTOCOL, say_nothing)
         client.watchman.health("a.service", silent.node.peer_id).answered(0.000001, client.started_s)
         tunnel = await client.open("a.service")
         assert await exchange(tunnel.port, b"") == b"good"
