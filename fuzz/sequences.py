@@ -16,7 +16,17 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
-from fuzz import agent, bitswap, dht_server, lethean, mdns_link, quic_endpoint, router_answers, send_queue
+from fuzz import (
+    agent,
+    bitswap,
+    dht_server,
+    lethean,
+    market,
+    mdns_link,
+    quic_endpoint,
+    router_answers,
+    send_queue,
+)
 from fuzz.campaign import campaign
 from fuzz.codec import REGRESSIONS
 from fuzz.mutation import mutate
@@ -305,6 +315,7 @@ def machines() -> dict[str, Machine]:
         *(Machine(name, *parts) for name, parts in router_answers.PARTS.items()),
         *(Machine(f"lethean-{name}", *parts) for name, parts in lethean.PARTS.items()),
         *(Machine(f"agent-{name}", *parts) for name, parts in agent.PARTS.items()),
+        *(Machine(f"market-{name}", *parts) for name, parts in market.PARTS.items()),
     ]
     for role in Role:
         source = partial(handshake_of, other(role))

@@ -15,6 +15,7 @@ module             what it is
 ``sessions``       what was asked and answered
 ``workflows``      several agents one after another
 ``environment``    the real node's environment variables as our settings
+``money``          payments as the settings want them
 ``payments``       money: see there
 =================  ==================================================================================================
 
