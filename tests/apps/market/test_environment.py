@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -78,6 +81,29 @@ def test_what_market_verbs_turn_on(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_the_wallets_key() -> None:
     assert wallet_key({}) == wallet_key({"ETHEREUM_PRIVATE_KEY": " "}) == ""
     assert wallet_key({"ETHEREUM_PRIVATE_KEY": " 00ff "}) == "00ff"
+
+
+WITHOUT = """
+import sys
+for name in ("eth_account", "coincurve", "eth_keys", "eth_utils", "eth_hash", "eth"):
+    sys.modules[name] = None
+"""
+
+
+def test_free_agents_need_no_extra(tmp_path: Path) -> None:
+    """The README's program, and then payments, where no library for them can be loaded."""
+    readme = (TESTS.parent / "README.md").read_text()
+    [program] = [each for each in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "Market(" in each]
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT + program], capture_output=True, text=True, timeout=60, cwd=tmp_path
+    )
+    assert (done.stdout, done.stderr) == ("upper True HELLO\n", "")
+    paid = "from mesh.apps.market.money import Money\nfrom mesh.config import MarketSection\n"
+    paid += "Money(MarketSection(rpc_url='http://127.0.0.1:1'), None)"
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT + paid], capture_output=True, text=True, timeout=60, cwd=tmp_path
+    )
+    assert "needs the extra `market`" in done.stderr
 
 
 def environment_reads() -> Iterator[tuple[str, int, str]]:
