@@ -6,7 +6,6 @@ result alone. Performance: options as those plans give them. `interop/Containerf
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 import time
@@ -153,6 +152,8 @@ def _config(listen: tuple[str, ...], security: str = "") -> Config:
 
 
 async def _listen(node: Node, part: Part) -> None:
+    import asyncio
+
     from mesh.console.meeting_point import meeting_point
 
     address = str(reachable(node.listen_addrs))
@@ -174,6 +175,7 @@ def reachable(addresses: list[Multiaddr]) -> Multiaddr:
 
 
 async def _dial(node: Node, part: Part) -> None:
+    import asyncio
     from contextlib import aclosing
 
     from mesh.console.meeting_point import meeting_point
@@ -221,6 +223,8 @@ def _bare_address(transport: str, place: str) -> str:
 
 
 async def _serve(address: str) -> None:
+    import asyncio
+
     from mesh.identity.keys import PrivateKey
     from mesh.node import Node
 
