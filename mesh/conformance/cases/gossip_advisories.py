@@ -13,10 +13,10 @@ from mesh.conformance.protobuf_fields import MAX_U64, bytes_field, number_field
 from mesh.conformance.verdict import Deviation, Skipped
 
 SECTION = Section("gossipsub/9", "Numbers", "robustness", hurts=True, lane="gossipsub")
-BEATS_S = 2.5
-EXPIRY_S = 150.0
-"""A little over twice the longest time that a known release takes to look at a backoff again."""
-PROBE_EVERY_S = 5.0
+BEATS_S = 3.0
+EXPIRY_S = 100.0
+"""Longer than a known release takes to look at a backoff: it does once in 62 beats."""
+REPEAT_S = 1.0
 MARGINS_S = (0, 1, 2, 3)
 LAST_INSTANT_S = 2**63 - 1
 """The end of a clock that counts seconds in 63 bits, as on Linux."""
@@ -46,9 +46,11 @@ def prune(topic: str, backoff_s: int) -> bytes:
     return bytes_field(3, bytes_field(4, bytes_field(1, topic.encode()) + number_field(3, backoff_s)))
 
 
-async def outlives(attempt: Attempt, backoffs: Callable[[], Sequence[int]], wait_s: float) -> None:
+async def outlives(
+    attempt: Attempt, backoffs: Callable[[], Sequence[int]], wait_s: float, *, repeated: bool = False
+) -> None:
     """PRUNE the target's topic and others with these backoffs, then GRAFT, and wait; afterwards it passes on messages
-    between two other peers."""
+    between two other peers. ``repeated``: each second anew, for a clock goes on."""
     between = await line(attempt)
     peer = between.witness
     for number, each in enumerate(backoffs()):
@@ -56,9 +58,11 @@ async def outlives(attempt: Attempt, backoffs: Callable[[], Sequence[int]], wait
         peer.graft(between.topic)
         peer.send(prune(between.topic, each))
         peer.graft(between.topic)
-    until = time.monotonic() + wait_s
-    while (left := until - time.monotonic()) > 0:
-        await asyncio.sleep(min(left, PROBE_EVERY_S))
+    for beat in range(round(wait_s / REPEAT_S)):
+        await asyncio.sleep(REPEAT_S)
+        if repeated:
+            for number, each in enumerate(backoffs()):
+                peer.send(prune(f"conform-{number}-{beat}", each))
         await alive(peer)
     await flows(attempt, await line(attempt))
 
@@ -89,7 +93,7 @@ async def endless_backoff(attempt: Attempt) -> None:
 async def largest_backoff(attempt: Attempt) -> None:
     if not attempt.target.is_loopback:
         raise Skipped("the clock of a target on another machine is not known")
-    await outlives(attempt, last_instants, EXPIRY_S)
+    await outlives(attempt, last_instants, EXPIRY_S, repeated=True)
 
 
 def last_instants() -> list[int]:
