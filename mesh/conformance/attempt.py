@@ -55,6 +55,7 @@ class Options:
     witness: str = ""
     relay_through: str = ""
     target_key: PrivateKey | None = None
+    chunk_bytes: int = 0
 
 
 class Attempt:
@@ -145,7 +146,9 @@ class Attempt:
         """A bare TCP connection."""
         if self.target.tcp is None:
             raise Skipped("no TCP address of the target is known")
-        wire = await connect(self.target.tcp, self.log, self.limit_s, self.options.connect_s)
+        wire = await connect(
+            self.target.tcp, self.log, self.limit_s, self.options.connect_s, self.options.chunk_bytes
+        )
         self._wires.append(wire)
         return wire
 

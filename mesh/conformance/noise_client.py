@@ -142,6 +142,10 @@ class NoiseChannel(ByteFlow):
         noise.send_nonce += 1
         return noise._encrypt(bytes(4) + nonce, b"", None)
 
+    @property
+    def unsent_bytes(self) -> int:
+        return self.below.unsent_bytes
+
     def send(self, data: bytes) -> None:
         self.log.sent("noise", data)
         self.below.send(self.record(data))

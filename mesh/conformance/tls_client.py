@@ -142,6 +142,10 @@ class TlsChannel(ByteFlow):
             out += self._drain()
         return out
 
+    @property
+    def unsent_bytes(self) -> int:
+        return self.below.unsent_bytes
+
     def send(self, data: bytes) -> None:
         if self.ending is None and not self._shut:
             self.log.sent("tls", data)

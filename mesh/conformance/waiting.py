@@ -105,6 +105,11 @@ class ByteFlow(Awaited):
         """Send at once, whatever the target wants."""
         raise NotImplementedError
 
+    @property
+    def unsent_bytes(self) -> int:
+        """What was sent and waits here all the same."""
+        return 0
+
     # -- reading -----------------------------------------------------------------------------------------------------
 
     async def exactly(self, size: int, what: str = "", within_s: float | None = None) -> bytes:

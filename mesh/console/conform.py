@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,6 +57,9 @@ TopicOption = Annotated[str, typer.Option(metavar="NAME", help="A topic that the
 WitnessOption = Annotated[str, typer.Option(metavar="ADDR", help="Another peer, which cases may name.")]
 RelayOption = Annotated[str, typer.Option(metavar="ADDR", help="A relay between here and the target.")]
 PublicOption = Annotated[bool, typer.Option("--public", help="The target can dial this machine.")]
+ChunkOption = Annotated[
+    int, typer.Option(metavar="N", min=0, help="Each connection's first 4 KiB leave in chunks of N bytes.")
+]
 JobsOption = Annotated[int | None, typer.Option(metavar="N", min=1, max=64, help="Cases at a time.")]
 PaceOption = Annotated[float | None, typer.Option(metavar="S", min=0, help="Pause behind each case.")]
 JunitOption = Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit's XML.")]
@@ -95,6 +98,7 @@ def conform(
     witness: WitnessOption = "",
     relay_through: RelayOption = "",
     public: PublicOption = False,
+    chunk: ChunkOption = 0,
     jobs: JobsOption = None,
     pace: PaceOption = None,
     junit: JunitOption = None,
@@ -124,15 +128,9 @@ def conform(
         return 0
     if security not in ("", "noise", "tls"):
         raise UsageError(f"--security {security}: noise or tls")
-    options = Options(
-        seed=seed or os.urandom(4).hex(),
-        scale=timeout_scale,
-        topic=topic,
-        public=public,
-        witness=witness,
-        relay_through=relay_through,
-        target_key=_key(target_key),
-    )
+    options = Options(seed or os.urandom(4).hex(), timeout_scale, topic, chunk_bytes=chunk)
+    options = replace(options, public=public, witness=witness, relay_through=relay_through)
+    options = replace(options, target_key=_key(target_key))
     plan = Plan(cases, harmful, slow, fail_fast, strict, keep_going, jobs, pace, security)
     report = _run_mirror(listen, plan, options) if mirror else _run(_target(address), plan, options)
     Files(junit, json, html, wire, write_baseline).write(report)

@@ -49,9 +49,9 @@ def harmless() -> list[Case]:
     return [each for each in select(()) if not each.harmful and not each.slow]
 
 
-async def conform(address: str, cases: Sequence[Case], security: str = "") -> Report:
+async def conform(address: str, cases: Sequence[Case], security: str = "", chunk_bytes: int = 0) -> Report:
     """Run cases against a target, sessions secured by Noise unless ``security`` names the other."""
-    options = Options(seed="test", scale=SCALE)
+    options = Options(seed="test", scale=SCALE, chunk_bytes=chunk_bytes)
     return await Runner(
         Target.parse(address), Plan(cases, security=security), options, lambda _result: None
     ).run()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from mesh.conformance.catalogue import select
 from mesh.conformance.runner import Report
 from mesh.conformance.verdict import Verdict
@@ -28,11 +30,15 @@ async def test_we_keep_every_must() -> None:
         all_pass(await conform(str(node.listen_addrs[0]), cases))
 
 
-async def test_we_keep_every_must_of_streams_over_tls() -> None:
+@pytest.mark.parametrize(("security", "chunk_bytes"), [("tls", 0), ("noise", 7), ("tls", 61)])
+async def test_we_keep_every_must_of_streams_however_they_are_carried(
+    security: str, chunk_bytes: int
+) -> None:
     async with serving_node() as node:
-        cases = musts("multistream/4", "yamux", "identify", "ping", "perf")
+        cases = musts("multistream", "noise", "tls", "yamux", "identify", "ping", "perf")
         cases = [each for each in cases if each.id not in NOT_SERVED]
-        all_pass(await conform(str(node.listen_addrs[0]), cases, security="tls"))
+        address = str(node.listen_addrs[0])
+        all_pass(await conform(address, cases, security=security, chunk_bytes=chunk_bytes))
 
 
 async def test_we_keep_every_must_about_what_is_not_served() -> None:

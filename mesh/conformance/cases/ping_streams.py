@@ -46,11 +46,14 @@ async def echo_of(stream: Stream, payload: bytes, what: str = "echo") -> None:
 
 
 async def settled(stream: Stream) -> None:
-    """Wait until nothing more comes on the stream."""
-    before = -1
-    while before != stream.total_bytes + stream.frames_taken:
+    """Wait until all that was sent has left, if the target takes it in time, and nothing more comes on the stream."""
+    before, waited_s = -1, 0.0
+    while before != stream.total_bytes + stream.frames_taken or (
+        stream.session.below.unsent_bytes and waited_s < stream.limit_s
+    ):
         before = stream.total_bytes + stream.frames_taken
         await asyncio.sleep(STALL_S)
+        waited_s += STALL_S
 
 
 async def send_in_two(session: Session, frame: Frame, pause_s: float) -> None:

@@ -61,6 +61,8 @@ def again(result: Result, report: Report) -> str:
     flags = "" if options.scale == 1 else f" --timeout-scale {options.scale:g}"
     if target.security in target.securities[1:]:
         flags += f" --security {target.security}"
+    if options.chunk_bytes:
+        flags += f" --chunk {options.chunk_bytes}"
     if options.topic:
         flags += f" --topic {options.topic}"
     return f"mesh conform {report.target.address} {result.id} --seed {report.options.seed} --harmful --slow{flags} -v"
