@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mesh.codecs import beam, beam_session
+from mesh.codecs import beam, beam_route, beam_session
 from mesh.codecs.envelope import Envelope
 from mesh.codecs.wire import Record
 from mesh.identity.keys import PrivateKey
@@ -64,6 +64,14 @@ def beam_seeds() -> dict[str, list[bytes]]:
         "beam.name_transfer": [Envelope.decode(transfer.envelope).payload],
         "beam.name_record": [Envelope.decode(name.envelope).payload],
         **{f"beam.{part}": [each.encode() for each in records] for part, records in parts.items()},
+        "beam_route.request": [
+            beam_route.RouteRequest(hops=[alice.to_bytes(), bob.to_bytes()]).encode(),
+            beam_route.RouteRequest().encode(),
+        ],
+        "beam_route.answer": [
+            beam_route.RouteAnswer().encode(),
+            beam_route.RouteAnswer(status=beam_route.RouteStatus.NOT_CONNECTED).encode(),
+        ],
         **_session_seeds(),
     }
 

@@ -47,7 +47,7 @@ class BeamSection(Section):
         str,
         Setting(
             "What this node does for others, where other settings do not say: light asks the DHT, medium serves it, full "
-            "also relays and speaks pubsub.",
+            "also relays, forwards and speaks pubsub.",
             choices=PARTICIPATION,
         ),
     ] = "medium"
@@ -75,4 +75,7 @@ class BeamSection(Section):
     max_tunnels_per_peer: Annotated[int, count("Of those, of one peer.", maximum=65_536)] = 64
     striping: Annotated[
         bool, switch("Send what goes through a tunnel by two paths at a time, not by the best one alone.")
+    ] = False
+    forward: Annotated[
+        bool, switch("Pass on what chains of others lead through this node, and tell of its links.")
     ] = False

@@ -33,6 +33,7 @@ from mesh.network.receive_buffer import receive_buffer
 from mesh.network.resolver import Resolver
 from mesh.network.resources import Resources
 from mesh.network.scope import Scope
+from mesh.network.stream import Stream
 from mesh.network.transport import Listener, Transport
 from mesh.network.upgrade import UpgradeSettings
 from mesh.protocols.machine import Role
@@ -210,6 +211,20 @@ class Swarm:
         finally:
             if not connection.known:
                 connection.abort(Closed("the dial was given up"))
+        return connection
+
+    async def connect_over(
+        self, stream: Stream, role: Role, peer: PeerId | None, limit_s: float
+    ) -> Connection:
+        """A connection with ``peer`` (None: whoever it is) through a stream that leads there, secured from end to end.
+        Raises `MeshError`."""
+        connection = self._make(role, peer)
+        self.circuits.carry(stream, connection)
+        try:
+            await connection.upgraded_within(limit_s)
+        except BaseException:
+            connection.abort(Closed("the connection was given up"))
+            raise
         return connection
 
     def knock(self, address: Multiaddr, data: bytes) -> bool:

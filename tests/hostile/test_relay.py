@@ -159,7 +159,7 @@ async def test_a_relay_cannot_be_the_peer_behind_it(nodes: Nodes) -> None:
         await stream.read_message(4096)
         await stream.write_message(answer_hop(Status.OK))
         inner = relay.swarm._accept()
-        await relay.swarm.circuits._carry(stream, inner, None).ended
+        await relay.swarm.circuits.carry(stream, inner, None).ended
 
     relay.handle(HOP_PROTOCOL, impersonate)
     with pytest.raises(DialError, match="noise"):

@@ -15,6 +15,7 @@ from mesh.apps.beam.directory import NOBODY, Directory
 from mesh.apps.beam.exposures import Exposure, Exposures
 from mesh.apps.beam.finding import Finder, Found
 from mesh.apps.beam.gossip import Gossip
+from mesh.apps.beam.links import Links
 from mesh.apps.beam.name_book import NameBook
 from mesh.apps.beam.outbox_keeper import OutboxKeeper
 from mesh.apps.beam.ownership import Claimed, Ownership
@@ -67,7 +68,9 @@ class Beam:
         self.node = node
         self.settings = settings
         self._scope = Scope("beam")
-        self.routing = QualityPaths(node, self._scope, (TUNNEL_PROTOCOL,), settings.striping)
+        self.routing = QualityPaths(
+            node, self._scope, (TUNNEL_PROTOCOL,), settings.striping, settings.forward
+        )
         self.paths: Paths = self.routing
         self._observers = node.swarm.observers
         self._running = False
@@ -86,6 +89,8 @@ class Beam:
         self.server = TunnelServer(node, self.exposures)
         self.directory = Directory(node, self.book.hear, self._stored)
         self.gossip = Gossip(node, self.abuse)
+        self.links = Links(node.swarm, self.routing.table, self.gossip.publish, settings.forward)
+        self.routing.own_links = self.links.qualities
         self.finder = Finder(settings, self.table, self.book, self.directory, self.gossip)
         self.registry = Registry(
             node,
@@ -117,11 +122,14 @@ class Beam:
         self.server.start()
         self.routing.sessions.serve(TUNNEL_PROTOCOL, self.server.serve_from)
         self.routing.sessions.start()
+        self.routing.chains.start()
+        self.gossip.observers.append(self.links.heard)
         for work, name in (
             (self._announce_kept(), "beam announcing"),
             (self._look_after(), "beam upkeep"),
             (self._beat(), "beam heartbeat"),
             (self._probe(), "beam probes"),
+            (self.links.run(), "beam links"),
             (self.outbox.run(), "beam outbox"),
         ):
             self._scope.spawn(work, name)
@@ -136,6 +144,7 @@ class Beam:
             await tunnel.stop()
         self._tunnels.clear()
         self.routing.sessions.stop()
+        self.routing.chains.stop()
         self.server.stop()
         with contextlib.suppress(MeshError, TimeoutError):
             async with asyncio.timeout(LEAVE_S):
@@ -300,12 +309,14 @@ class Beam:
                 listeners.remove(listener)
 
     def _connected(self, connection: Connection) -> None:
+        self.links.changed()
         self.outbox.newcomer()
         if connection.inbound:
             self.abuse.connected(connection.peer, time.monotonic())
 
     def _disconnected(self, connection: Connection) -> None:
         """A provider in use may be gone: it is probed at once."""
+        self.links.changed()
         peer = connection.peer
         places = [each for each in self._places() if each[1] == peer]
         if places and not self.node.swarm.is_connected(peer) and not self._scope.closing:

@@ -1,5 +1,5 @@
-"""Streams to peers by the best of several paths: the node's own connection, direct or punched, and those through each
-relay where the peer says it is reached.
+"""Streams to peers by the best of several paths: the node's own connection, direct or punched, those through each relay
+where the peer says it is reached, and chains of forwarders where too few of these are found.
 
 A tunnel goes in a session where its peer has them: on the path of choice, with a second one beside it that carries
 nothing until the first fails. Paths are measured every second, compared every 30 s and whenever one ends. Peers without
@@ -11,9 +11,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from mesh.apps.beam.chains import Chains
 from mesh.apps.beam.paths import OrdinaryPaths, PathStream
 from mesh.apps.beam.session_end import SessionEnd
 from mesh.apps.beam.sessions import SESSION_PROTOCOL, Sessions
@@ -23,8 +24,8 @@ from mesh.multiformats.multiaddr import Multiaddr
 from mesh.network.circuit.addresses import split_circuit
 from mesh.network.connection import Connection
 from mesh.network.scope import Scope
-from mesh.protocols.beam.path_choice import DIRECT, RELAYED, PathChoice, PathKey, Switch
-from mesh.protocols.beam.path_quality import PathMeter
+from mesh.protocols.beam.path_choice import CHAINED, DIRECT, RELAYED, PathChoice, PathKey, Switch
+from mesh.protocols.beam.path_quality import PathMeter, Quality
 from mesh.protocols.beam.route_table import RouteTable
 from mesh.protocols.beam.session_outgoing import MAX_HELD_BYTES
 from mesh.protocols.machine import Role
@@ -41,6 +42,8 @@ RETRY_S: Final = 10.0
 """A relay that did not lead to the peer is not asked again sooner."""
 SHUNNED_S: Final = 30.0
 """A path that fell silent is not taken again sooner, whatever its connection says."""
+TRIED_CHAINS: Final = 4
+"""At a time, the best first."""
 MAX_PEERS: Final = 256
 """Whose measures are remembered after the last session."""
 
@@ -49,7 +52,9 @@ class QualityPaths:
     """Takes the place of `OrdinaryPaths`. ``protocols`` are those that go in sessions. ``table`` is told which relays
     delivered and which did not."""
 
-    def __init__(self, node: Node, scope: Scope, protocols: Sequence[str], striping: bool) -> None:
+    def __init__(
+        self, node: Node, scope: Scope, protocols: Sequence[str], striping: bool, forward: bool
+    ) -> None:
         self._node = node
         self._scope = scope
         self._ordinary = OrdinaryPaths(node)
@@ -58,6 +63,9 @@ class QualityPaths:
         self._peers: dict[PeerId, _Peer] = {}
         self.table = RouteTable(node.peer_id)
         self.sessions = Sessions(node, scope, self._path_lost)
+        self.chains = Chains(node, scope, forward)
+        self.own_links: Callable[[], Mapping[PeerId, Quality]] = dict
+        """Set by who measures them."""
 
     async def open(self, peer: PeerId, addresses: Sequence[Multiaddr], protocol: str) -> PathStream:
         state = self._state(peer)
@@ -69,7 +77,7 @@ class QualityPaths:
             except ProtocolNotSupported:
                 pass
             else:
-                state.ends[end] = {end.session.paths[0]: key_of(connection)}
+                state.ends[end] = {end.session.paths[0]: self._key(connection)}
                 state.attend(self._scope, self._look_after(state))
                 return end
         return await self._node.open(connection, protocol)
@@ -105,24 +113,36 @@ class QualityPaths:
     async def _connection(self, state: _Peer) -> Connection:
         """The one of choice, or whichever the node comes to."""
         self._evaluate(state)
-        if state.choice.current is None:
+        if state.choice.current is not None:
+            return self._living(state)[state.choice.current]
+        try:
             connection = await self._node.connect(state.peer, state.addresses)
-            self._evaluate(state)
-            if state.choice.current is None:
-                return connection
-        return self._living(state)[state.choice.current]
+        except MeshError:
+            await self._dial_chain(state, ())
+            if not self._living(state):
+                raise
+        self._evaluate(state)
+        current = state.choice.current
+        return connection if current is None else self._living(state)[current]
 
     def _living(self, state: _Peer) -> dict[PathKey, Connection]:
         """The newest usable connection of each path; those that a relay limits carry no tunnels."""
         now = time.monotonic()
         return {
-            key_of(each): each
+            self._key(each): each
             for each in self._node.swarm.connections
             if each.peer == state.peer
             and each.usable
             and each.limited is None
-            and state.shunned.get(key_of(each), 0.0) <= now
+            and state.shunned.get(self._key(each), 0.0) <= now
         }
+
+    def _key(self, connection: Connection) -> PathKey:
+        """What path a connection is."""
+        if connection.relay is None:
+            return PathKey(DIRECT)
+        chain = self.chains.relays(connection)
+        return PathKey(CHAINED, chain) if chain else PathKey(RELAYED, (connection.relay,))
 
     def _candidates(self, state: _Peer) -> Iterator[tuple[PeerId, Multiaddr]]:
         """Relays that lead to the peer, with the address of the circuit."""
@@ -146,6 +166,23 @@ class QualityPaths:
                 log.debug("%s cannot be reached by %s: %s", state.peer, relay, error)
                 continue
             state.meter(key).tried(True, time.monotonic())
+            return
+        await self._dial_chain(state, living)
+
+    async def _dial_chain(self, state: _Peer, living: Container[PathKey]) -> None:
+        """A path through forwarders, the best that is told of."""
+        now = time.monotonic()
+        for route in self.table.routes(state.peer, self.own_links(), now)[:TRIED_CHAINS]:
+            key = PathKey(CHAINED, route.relays)
+            if not route.relays or key in living or state.shunned.get(key, 0.0) > now:
+                continue
+            try:
+                await self.chains.dial(route.peers)
+            except MeshError as error:
+                state.shunned[key] = time.monotonic() + SHUNNED_S
+                self.table.failed(key.relays, time.monotonic())
+                log.debug("%s cannot be reached %s: %s", state.peer, key, error)
+                continue
             return
 
     # -- measuring and choosing --------------------------------------------------------------------------------------
@@ -294,11 +331,6 @@ class _Peer:
             self._task = scope.spawn(work, "beam paths to a peer")
         else:
             work.close()
-
-
-def key_of(connection: Connection) -> PathKey:
-    """What path a connection is."""
-    return PathKey(DIRECT) if connection.relay is None else PathKey(RELAYED, (connection.relay,))
 
 
 async def _has_sessions(connection: Connection) -> bool:

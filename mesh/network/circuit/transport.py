@@ -76,7 +76,7 @@ class CircuitTransport:
         relay, where = found
         outer = await self.reach(relay, where)
         stream, limit = await hop.connect(outer, target)
-        self._carry(stream, connection, limit)
+        self.carry(stream, connection, limit)
 
     # -- listening ---------------------------------------------------------------------------------------------------
 
@@ -124,7 +124,7 @@ class CircuitTransport:
         connection.expected_peer = request.source
         await stream.write_message(answer_stop(Status.OK))
         self._counters.count("circuit.accepted")
-        await self._carry(stream, connection, request.limit).ended
+        await self.carry(stream, connection, request.limit).ended
 
     async def _read_announcement(self, stream: Stream) -> Incoming | Refusal:
         try:
@@ -143,7 +143,8 @@ class CircuitTransport:
 
     # -- both --------------------------------------------------------------------------------------------------------
 
-    def _carry(self, stream: Stream, connection: Connection, limit: Limit | None) -> StreamPipe:
+    def carry(self, stream: Stream, connection: Connection, limit: Limit | None = None) -> StreamPipe:
+        """Have a connection carried by a stream that others join to one of its far end."""
         outer = stream.connection
         ends = outer.local, circuit_address(outer.peer, outer.remote)
         connection.relay = outer.peer

@@ -11,7 +11,14 @@ SETTINGS: Final = MappingProxyType(
     {
         "light": MappingProxyType({"kademlia.mode": "client"}),
         "medium": MappingProxyType({"kademlia.mode": "server"}),
-        "full": MappingProxyType({"kademlia.mode": "server", "relay.serve": True, "gossip.enabled": True}),
+        "full": MappingProxyType(
+            {
+                "kademlia.mode": "server",
+                "relay.serve": True,
+                "gossip.enabled": True,
+                "beam.forward": True,
+            }
+        ),
     }
 )
-"""Settings by level: light asks the DHT, medium serves it, full also relays and is in pubsub."""
+"""Settings by level: light asks the DHT, medium serves it, full also relays, forwards and is in pubsub."""

@@ -319,7 +319,7 @@ async def test_2_5_another_identity_than_the_one_announced(nodes: Nodes) -> None
     await stream.write_message(ask_stop(NOBODY, Limit(0, 0)))
     assert read_stop_status(await stream.read_message(StopMessage.MAX_BYTES)) == 100
     inner = relay.swarm._make(Role.INITIATOR, target.peer_id)
-    pipe: StreamPipe = transport._carry(stream, inner, None)
+    pipe: StreamPipe = transport.carry(stream, inner, None)
     async with asyncio.timeout(PATIENCE_S):
         await inner.ended()
     await eventually(pipe.ended.done, "the end of the circuit")

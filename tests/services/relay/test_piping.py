@@ -51,15 +51,15 @@ async def joined(nodes: Nodes, listen: str = TCP, **limits: Any) -> Joined:
     arrived: asyncio.Future[Stream] = asyncio.get_running_loop().create_future()
     over = asyncio.Event()
     transport = target.swarm.circuits
-    real = transport._carry
+    real = transport.carry
 
     def keep(stream: Stream, *_rest: object) -> Kept:
         arrived.set_result(stream)
         return Kept(over.wait())
 
-    transport._carry = keep  # type: ignore[assignment, method-assign]
+    transport.carry = keep  # type: ignore[assignment, method-assign]
     near, _ = await hop.connect(await source.connect(relay.listen_addrs[0]), target.peer_id)
-    transport._carry = real  # type: ignore[method-assign]
+    transport.carry = real  # type: ignore[method-assign]
     nodes.callback(over.set)
     async with asyncio.timeout(PATIENCE_S):
         return Joined(relay, source, near, await arrived)

@@ -1,0 +1,117 @@
+"""Chains of forwarders on live nodes: bytes through three of them, who forwards, what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from mesh.apps.beam.beam import Beam
+from mesh.apps.beam.chains import MAX_CHAINS_OF_PEER, ROUTE_PROTOCOL
+from mesh.codecs.beam_route import MAX_ANSWER_BYTES, RouteAnswer, RouteRequest, RouteStatus
+from mesh.errors import MeshError, PeerError, UsageError
+from mesh.identity.peer_id import PeerId
+from mesh.protocols.beam.path_choice import CHAINED, PathKey
+from tests.apps.beam.beams import Beams, exchange, join, tcp_service, until
+from tests.network.live import PATIENCE_S
+
+ECHO = "/echo/1.0.0"
+
+
+async def row(beams: Beams, count: int, *, forward: bool = True) -> list[Beam]:
+    """Nodes of which each is connected with the one before it and the one behind it alone."""
+    made: list[Beam] = []
+    for number in range(count):
+        made.append(await beams.beam(dht="off", forward=forward and 0 < number < count - 1))
+        if number:
+            await join(made[number], made[number - 1])
+    return made
+
+
+def peers(beams: Sequence[Beam]) -> list[PeerId]:
+    return [each.node.peer_id for each in beams]
+
+
+async def ask(opener: Beam, forwarder: Beam, hops: Sequence[PeerId]) -> RouteStatus:
+    """What a forwarder answers to a request."""
+    stream = await opener.node.open(forwarder.node.peer_id, ROUTE_PROTOCOL)
+    await stream.write_message(RouteRequest(hops=[each.to_bytes() for each in hops]).encode())
+    async with asyncio.timeout(PATIENCE_S):
+        answer = RouteAnswer.decode(await stream.read_message(MAX_ANSWER_BYTES))
+    return RouteStatus(answer.status)
+
+
+async def test_a_connection_through_three_forwarders_is_with_its_far_end(beams: Beams) -> None:
+    made = await row(beams, 5)
+    end = made[-1].node
+
+    @end.protocol(ECHO)
+    async def echo(stream) -> None:  # type: ignore[no-untyped-def]
+        await stream.write(b"heard " + await stream.read())
+
+    connection = await made[0].routing.chains.dial(peers(made[1:]))
+    assert connection.peer == end.peer_id
+    assert connection.limited is None
+    assert made[0].routing.chains.relays(connection) == tuple(peers(made[1:4]))
+    async with await connection.open([ECHO]) as stream:
+        await stream.write(b"hello")
+        assert await stream.read() == b"heard hello"
+    assert [each.routing.chains.forwarded for each in made] == [0, 1, 1, 1, 0]
+    await connection.close()
+    await until(lambda: not any(each.routing.chains.forwarded for each in made))
+
+
+async def test_a_tunnel_goes_through_a_chain_where_nothing_else_leads(beams: Beams) -> None:
+    opener, one, two, provider = await row(beams, 4)
+    async with tcp_service(b"hello ") as port:
+        await provider.expose("myapp", port, public=True)
+        await until(lambda: opener.table.get("myapp.local", provider.node.peer_id))
+        await until(lambda: len(opener.routing.table) >= 4)
+        opener.node.addresses.forget(provider.node.peer_id)
+        tunnel = await opener.open("myapp")
+        assert await exchange(tunnel.port, b"x" * 100_000) == b"hello " + b"x" * 100_000
+        first = opener.routing.switches(provider.node.peer_id)[0].after
+        assert first == PathKey(CHAINED, tuple(peers([one, two])))
+        assert opener.paths.describe(provider.node.peer_id) == str(first)
+
+
+async def test_requests_that_are_refused(beams: Beams) -> None:
+    opener, forwarder, end = await row(beams, 3)
+    stranger = await beams.beam(dht="off")
+    own, middle, far = peers([opener, forwarder, end])
+    assert await ask(opener, forwarder, [stranger.node.peer_id]) == RouteStatus.NOT_CONNECTED
+    assert await ask(opener, forwarder, [middle]) == RouteStatus.BAD_ROUTE
+    assert await ask(opener, forwarder, [own]) == RouteStatus.BAD_ROUTE
+    assert await ask(opener, forwarder, [far, far]) == RouteStatus.BAD_ROUTE
+    assert await ask(opener, forwarder, [far, stranger.node.peer_id]) == RouteStatus.FAILED
+    for _ in range(MAX_CHAINS_OF_PEER):
+        assert await ask(opener, forwarder, [far]) == RouteStatus.OK
+    assert await ask(opener, forwarder, [far]) == RouteStatus.BUSY
+    with pytest.raises(UsageError):
+        await opener.routing.chains.dial([far])
+    with pytest.raises(MeshError, match="not directly connected"):
+        await opener.routing.chains.dial([stranger.node.peer_id, far])
+
+
+async def test_a_node_forwards_only_where_it_is_told_to(beams: Beams) -> None:
+    made = await row(beams, 3, forward=False)
+    with pytest.raises(PeerError, match="leads no further"):
+        await made[0].routing.chains.dial(peers(made[1:]))
+    assert len(made[0].routing.table) == 0
+
+
+async def test_a_forwarder_that_passes_nothing_on_is_given_up(beams: Beams) -> None:
+    """It answers as if the chain stood: nobody comes to an end of it that is not the one that was named."""
+    opener, hole, end = await row(beams, 3)
+    hole.routing.chains.stop()
+
+    async def pretend(stream) -> None:  # type: ignore[no-untyped-def]
+        await stream.read_message(1000)
+        await stream.write_message(RouteAnswer().encode())
+        await stream.close()
+
+    hole.node.handle(ROUTE_PROTOCOL, pretend)
+    with pytest.raises(MeshError):
+        await opener.routing.chains.dial(peers([hole, end]))
+    assert not opener.node.swarm.is_connected(end.node.peer_id)
