@@ -97,7 +97,9 @@ async def unchanged(attempt: Attempt) -> None:
     stream.finish()
     await stream.ended("end of the push stream")
     after = await attempt.identify(session)
-    for name in ("public_key", "agent_version", "protocol_version", "protocols", "listen_addrs"):
+    if set(wrong.protocols) & set(after.protocols) - set(before.protocols):
+        raise Deviation("a protocol that we pushed stands in its own answer")
+    for name in ("public_key", "agent_version", "protocol_version", "listen_addrs"):
         if getattr(before, name) != getattr(after, name):
             raise Deviation(f"{name} of its own answer has changed")
 
