@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tools.bench import beam
+from tools.bench import beam, beam_striping
 
 
 async def test_a_small_network_is_measured() -> None:
@@ -13,3 +13,9 @@ async def test_a_small_network_is_measured() -> None:
     shown = beam.table(found)
     assert shown.count("\n") == len(beam._TARGETS) + 5
     assert "| < 500 ms |" in shown
+
+
+async def test_a_session_is_measured_over_one_path_and_over_two() -> None:
+    one, two = await beam_striping.measure(20_000_000, 2_000_000)
+    assert one > 0
+    assert two > 0
