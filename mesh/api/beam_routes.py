@@ -219,6 +219,18 @@ async def show_network(desk: AtDesk) -> Answer:
     return {"concerns": concerns_of(beam), "contribution": contribution_of(beam)}
 
 
+@router.get("/routes")
+async def list_routes(desk: AtDesk) -> Answer:
+    """The paths to providers in use, as measured and by both formulas; when another was taken, and why."""
+    routing = _beam(desk).routing
+    return {
+        "routes": routing.documents(),
+        "changes": routing.changes(),
+        "links_known": len(routing.table),
+        "forwarded": routing.chains.forwarded,
+    }
+
+
 @router.get("/alerts")
 async def list_alerts(desk: AtDesk) -> Answer:
     """What peers did too much of in the last 24 hours, the latest first."""

@@ -50,6 +50,23 @@ def my_stats(path: FolderOption = None, json: JsonOption = False) -> None:
         say_contribution(found)
 
 
+@network_app.command("routes")
+def routes(path: FolderOption = None, json: JsonOption = False) -> None:
+    """List the paths to providers in use, how they were measured, and when and why others took their place."""
+    found = ask(path, "GET", "/routes")
+    if json:
+        say_json(found)
+        return
+    for each in found["routes"]:
+        chosen = "  chosen" if each["chosen"] else ""
+        say(f"{each['peer']}  {each['path']}  score {each['route_score']:.3f}{chosen}")
+    for each in found["changes"]:
+        taken = f"{each['before'] or 'none'} -> {each['after'] or 'none'}"
+        say(f"{each['ago_s']:.0f} s ago  {each['peer']}  {taken}: {printable(each['reason'])}")
+    if not found["routes"]:
+        say("no path was taken yet")
+
+
 @network_app.command("alerts")
 def alerts(path: FolderOption = None, json: JsonOption = False) -> None:
     """List what peers did too much of in the last 24 hours."""

@@ -198,6 +198,7 @@ def test_services_names_status_and_peers(
     assert (doctor.status, doctor.out) == (1, "2 peers are connected, 3 are few: name more peers\n")
     assert mesh("beam", "network", "health", "--json").lines[0]["concerns"][0]["code"] == "few-peers"
     assert mesh("beam", "network", "my-stats").out.startswith("routes provided: 0\n")
+    assert mesh("beam", "network", "routes").out == "no path was taken yet\n"
     assert mesh("beam", "network", "alerts").out == "no alert\n"
     assert mesh("beam", "network", "outbox").out == "nothing waits\n"
     assert mesh("beam", "cache").out.endswith("remembered services\n")

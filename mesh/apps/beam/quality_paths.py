@@ -93,6 +93,21 @@ class QualityPaths:
         state = self._peers.get(peer)
         return () if state is None else tuple(state.choice.switches)
 
+    def changes(self) -> list[dict[str, Any]]:
+        """The last changes of paths, how long ago each was, and why."""
+        now = time.monotonic()
+        found = [(switch, peer) for peer, state in self._peers.items() for switch in state.choice.switches]
+        return [
+            {
+                "peer": str(peer),
+                "before": None if switch.before is None else str(switch.before),
+                "after": None if switch.after is None else str(switch.after),
+                "reason": switch.reason,
+                "ago_s": round(now - switch.at, 3),
+            }
+            for switch, peer in sorted(found, key=lambda each: -each[0].at)
+        ]
+
     def documents(self) -> list[dict[str, Any]]:
         """Every path that was measured, with both scores."""
         now = time.monotonic()

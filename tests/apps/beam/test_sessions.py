@@ -226,7 +226,12 @@ async def test_a_download_goes_on_when_the_relay_in_use_ends(beams: Beams) -> No
         assert before.startswith("relayed by")
         switch = opener.routing.switches(peer)[-1]
         assert str(switch.before) == before != str(switch.after)
-        assert "was lost" in switch.reason
+        assert "was lost" in switch.reason or "there no more" in switch.reason
+        told = opener.routing.changes()[0]
+        assert (told["before"], told["after"]) == (before, str(switch.after))
+        chosen = [each for each in opener.routing.documents() if each["chosen"]]
+        assert [each["path"] for each in chosen] == [str(switch.after)]
+        assert chosen[0]["score_repository"] - chosen[0]["score"] == pytest.approx(0.1, abs=0.001)
 
 
 async def test_a_direct_connection_is_preferred_to_a_relayed_one(beams: Beams) -> None:
