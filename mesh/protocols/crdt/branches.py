@@ -161,11 +161,15 @@ class Branches:
             return
         orphans = [above for cid in branch.nodes for above in self._above(cid, branch.nodes)]
         for cid in list(branch.nodes):
-            self._forget(cid)
+            node = self._forget(cid)
+            for link in (node.links or ()) if node is not None else ():
+                below = self._nodes.get(link)
+                if below is not None and cid in below.above:
+                    below.above.remove(cid)
         for above in orphans:
-            node = self._nodes.get(above)
-            if node is not None:
-                self._await(above, node)
+            waiting = self._nodes.get(above)
+            if waiting is not None:
+                self._await(above, waiting)
         for other in self._branches.values():
             if other.tip not in self._nodes:
                 self._ask(other.tip, other)
