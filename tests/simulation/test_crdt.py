@@ -32,6 +32,10 @@ def test_a_hundred_replicas() -> None:
     check(run(CrdtParameters(seeds=2)), 2)
 
 
+def test_a_branch_given_up_and_followed_again() -> None:
+    check(run(CrdtParameters(seed=834, seeds=1)), 1)
+
+
 @pytest.mark.long
 @pytest.mark.timeout(7200)
 def test_a_thousand_seeds() -> None:
