@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from mesh import __version__
-from mesh.api import market_agent_routes, market_state_routes, market_workflow_routes, token
+from mesh.api import market_agent_routes, market_page, market_state_routes, market_workflow_routes, token
 from mesh.api.agent_server import is_loopback
 from mesh.api.binding import Bound, bind
 from mesh.api.market_answers import install
@@ -45,7 +45,7 @@ def make_market_application(market: Market) -> FastAPI:
     )
     app.state.market = market
     install(app)
-    for each in (market_agent_routes, market_state_routes, market_workflow_routes):
+    for each in (market_agent_routes, market_state_routes, market_workflow_routes, market_page):
         app.include_router(each.router)
     return app
 

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from mesh.api import market_server
+from mesh.api.market_page import FILES
 from mesh.api.market_server import MarketApi, make_market_application
 from mesh.apps.market.market import Market
 from mesh.errors import UsageError
@@ -253,3 +254,15 @@ async def test_refusals(
     told = await rig.ask(method, path, body, status)
     assert text in (None, told)
     assert [*rig.market.agents.all, *rig.market.orders.all, *rig.market.workflows.all] == []
+
+
+async def test_the_page_and_its_parts(rig: Rig) -> None:
+    page = await rig.caller.get("/dashboard")
+    assert page.status_code == 200
+    assert "script-src 'self'" in page.headers["content-security-policy"]
+    for name in FILES:
+        part = await rig.caller.get(f"/dashboard/{name}")
+        assert part.status_code == 200
+        assert part.headers["x-content-type-options"] == "nosniff"
+    for name in ("..%2fpage%2fmain.js", "main.js", ""):
+        assert (await rig.caller.get(f"/dashboard/{name}")).status_code == 404
