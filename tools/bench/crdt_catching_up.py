@@ -2,14 +2,14 @@
 
 Each delta puts a key of its own above the one before. One replica has all blocks in its own store and hears of the head;
 another, on a node of its own, knows nothing and takes a snapshot of the first over a connection. Everything is on disk.
-The memory is what the process holds more after the first has merged all, its store's cache included.
+The memory is what the process holds more after the first has merged all and given back what is free, its store's cache
+included.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import tempfile
 import time
 from pathlib import Path
@@ -22,7 +22,7 @@ from mesh.node import Node
 from mesh.protocols.crdt.delta import make_block
 from mesh.protocols.crdt.replica import write_broadcast
 from mesh.services.crdt import Crdt
-from tools.bench.resident import resident_bytes
+from tools.bench.resident import give_back, resident_bytes
 
 TOPIC = "bench"
 VALUE = bytes(100)
@@ -69,12 +69,12 @@ async def measure(deltas: int, folder: Path) -> None:
     """Run and print."""
     async with node(folder / "giver", CrdtSection(serve_snapshots=True)) as giver:
         head = await fill(giver, deltas)
-        gc.collect()
+        give_back()
         before = resident_bytes()
         crdt = await giver.crdt(TOPIC)
         crdt.hear(write_broadcast([head]))
         print(f"deltas/s, blocks at hand: {deltas / await whole(crdt, deltas):,.0f}", flush=True)
-        gc.collect()
+        give_back()
         grown = max(0, resident_bytes() - before)
         print(f"memory for each of {deltas:,} keys: {grown / deltas:,.0f} B", flush=True)
         taking = CrdtSection(trusted=(str(giver.peer_id),))

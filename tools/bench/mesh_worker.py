@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import ctypes
-import gc
 import resource
 import time
 from collections.abc import Awaitable, Callable
@@ -24,7 +22,7 @@ from mesh.identity.peer_id import PeerId
 from mesh.node import Node
 from mesh.services import echo, perf
 from tools.bench import lines
-from tools.bench.resident import resident_bytes
+from tools.bench.resident import give_back, resident_bytes
 
 PIECE = memoryview(bytes(256 * 1024))
 LISTEN = {
@@ -164,10 +162,7 @@ class Worker:
 
     async def settle(self) -> dict[str, Any]:
         """As `stats`, after garbage was collected and freed memory was given back to the system."""
-        gc.collect()
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if trim is not None:
-            trim(0)
+        give_back()
         return await self.stats()
 
     async def stats(self) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import os
 from pathlib import Path
 
@@ -11,3 +13,11 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 def resident_bytes(process: int | str = "self") -> int:
     """Of a process by its id, or of this one."""
     return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * PAGE_BYTES
+
+
+def give_back() -> None:
+    """Collect garbage, and return what is free to the system."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

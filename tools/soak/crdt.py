@@ -74,8 +74,9 @@ async def live(folder: Path, seed: int, proving: bool, out: Writer) -> None:
         async with asyncio.TaskGroup() as group:
             for number in range(WRITERS):
                 group.create_task(_write(crdt, number, random.Random(chance.random()), out))
-            group.create_task(_hear(node, crdt, random.Random(chance.random())))
-            group.create_task(_collect(node, random.Random(chance.random())))
+            known = asyncio.Lock()
+            group.create_task(_hear(node, crdt, known, random.Random(chance.random())))
+            group.create_task(_collect(node, known, random.Random(chance.random())))
 
 
 async def _write(crdt: Crdt, number: int, chance: random.Random, out: Writer) -> None:
@@ -97,8 +98,9 @@ async def _write(crdt: Crdt, number: int, chance: random.Random, out: Writer) ->
         out.tell("done", changes=changes)
 
 
-async def _hear(node: Node, crdt: Crdt, chance: random.Random) -> None:
-    """Branches of somebody else, whose blocks are at hand."""
+async def _hear(node: Node, crdt: Crdt, known: asyncio.Lock, chance: random.Random) -> None:
+    """Branches of somebody else, whose blocks are at hand. Nobody else has them: they are not collected before the
+    replica has heard of them."""
     while True:
         links, blocks = list(crdt.status().heads)[:1], []
         height = max(crdt.status().heads.values(), default=0)
@@ -106,15 +108,17 @@ async def _hear(node: Node, crdt: Crdt, chance: random.Random) -> None:
             element = Element(key=f"/other/{chance.randrange(50)}", value=chance.randbytes(20))
             blocks.append(make_block(Delta(elements=[element], priority=height + step + 1), links))
             links = [blocks[-1].cid]
-        await node.blocks.put(*blocks)
-        crdt.hear(write_broadcast(links))
+        async with known:
+            await node.blocks.put(*blocks)
+            crdt.hear(write_broadcast(links))
         await asyncio.sleep(chance.random() * 0.02)
 
 
-async def _collect(node: Node, chance: random.Random) -> None:
+async def _collect(node: Node, known: asyncio.Lock, chance: random.Random) -> None:
     while True:
         await asyncio.sleep(chance.random() * 0.2)
-        await node.collect_blocks()
+        async with known:
+            await node.collect_blocks()
 
 
 async def _is_proven(node: Node, namespace: str) -> bool:
