@@ -7,6 +7,7 @@ or changed outside of that folder. `python -m tools.lab_daemons` does it beforeh
 
 from __future__ import annotations
 
+import fcntl
 import os
 import platform
 import shutil
@@ -63,11 +64,14 @@ REDIS: Final = Daemon(
 
 
 def command_of(daemon: Daemon) -> list[str]:
-    """The words that start it, libraries included; fetched and unpacked first where it is not there yet. Raises
-    `DaemonMissing`."""
+    """The words that start it, libraries included; fetched and unpacked first where it is not there yet, once
+    for all processes. Raises `DaemonMissing`."""
     root = FOLDER / daemon.name
-    if not (root / ".ready").exists():
-        _unpack(daemon, root)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with open(FOLDER / f".{daemon.name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (root / ".ready").exists():
+            _unpack(daemon, root)
     triplet = f"{platform.machine()}-linux-gnu"
     libraries = ":".join(str(root / each / triplet) for each in ("usr/lib", "lib"))
     return ["env", f"LD_LIBRARY_PATH={libraries}", str(root / daemon.program)]

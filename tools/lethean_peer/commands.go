@@ -66,6 +66,7 @@ func connect(ctx context.Context, n *node, got arguments) (fields, error) {
 	if err != nil {
 		return nil, err
 	}
+	n.add(made)
 	go n.live(made)
 	return fields{"peer": made.peer.ID, "name": made.peer.Name, "role": made.peer.Role}, nil
 }

@@ -31,11 +31,15 @@ func (n *node) allows(peer publicIdentity) bool {
 	return len(n.allowed) == 0 || n.allowed[peer.PublicKey]
 }
 
-// live serves a link until it ends.
-func (n *node) live(l *link) {
+// add makes a link one that commands find.
+func (n *node) add(l *link) {
 	n.mutex.Lock()
+	defer n.mutex.Unlock()
 	n.links[l.peer.ID] = l
-	n.mutex.Unlock()
+}
+
+// live serves an added link until it ends.
+func (n *node) live(l *link) {
 	direction := "outbound"
 	if l.inbound {
 		direction = "inbound"

@@ -94,6 +94,7 @@ func (n *node) upgrade(w http.ResponseWriter, r *http.Request) {
 		n.out.event("refused", map[string]any{"error": err.Error()})
 		return
 	}
+	n.add(made)
 	n.live(made)
 }
 
