@@ -228,6 +228,7 @@ async def list_routes(desk: AtDesk) -> Answer:
         "changes": routing.changes(),
         "links_known": len(routing.table),
         "forwarded": routing.chains.forwarded,
+        "forwarded_bytes": routing.chains.passing.bytes,
     }
 
 

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Final
 
-from mesh.config.rules import Section, count, seconds, switch
-from mesh.config.values import Setting
+from mesh.config.rules import LONGEST_S, Section, count, seconds, switch
+from mesh.config.values import MIB, Setting
 
 PARTICIPATION: Final = ("light", "medium", "full")
 LONGEST_TTL_S: Final = 172_800
@@ -79,3 +79,12 @@ class BeamSection(Section):
     forward: Annotated[
         bool, switch("Pass on what chains of others lead through this node, and tell of its links.")
     ] = False
+    max_chains: Annotated[int, count("Chains of others through this node at a time.", maximum=65_536)] = 64
+    max_chains_per_peer: Annotated[int, count("Of those, of one peer.", maximum=65_536)] = 8
+    chain_s: Annotated[
+        float,
+        Setting("A chain is ended after this; 0 for never.", "seconds", minimum=0, maximum=LONGEST_S),
+    ] = 3600.0
+    chain_bytes: Annotated[
+        int, Setting("A chain passes this much each way; 0 for no limit.", "size", minimum=0)
+    ] = 1024 * MIB

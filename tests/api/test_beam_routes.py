@@ -145,7 +145,7 @@ async def test_figures(caller: httpx.AsyncClient, own: Beam) -> None:
     own.abuse.bad_record(own.node.peer_id, 0.0)
     assert (await caller.get("/alerts")).json() == {"alerts": []}
     assert (await caller.get("/outbox")).json() == {"operations": []}
-    empty = {"routes": [], "changes": [], "links_known": 0, "forwarded": 0}
+    empty = {"routes": [], "changes": [], "links_known": 0, "forwarded": 0, "forwarded_bytes": 0}
     assert (await caller.get("/routes")).json() == empty
     assert (await caller.delete("/cache")).json() == {"cleared": 0}
 

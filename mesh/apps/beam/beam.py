@@ -68,9 +68,8 @@ class Beam:
         self.node = node
         self.settings = settings
         self._scope = Scope("beam")
-        self.routing = QualityPaths(
-            node, self._scope, (TUNNEL_PROTOCOL,), settings.striping, settings.forward
-        )
+        self.abuse = AbuseWatch(self._alerted)
+        self.routing = QualityPaths(node, self._scope, (TUNNEL_PROTOCOL,), settings, self._chain_refused)
         self.paths: Paths = self.routing
         self._observers = node.swarm.observers
         self._running = False
@@ -82,7 +81,6 @@ class Beam:
         self.store = BeamStore(node.config.node.path)
         self.table = ServiceTable()
         self.book = NameBook(node.peer_id, self.store)
-        self.abuse = AbuseWatch(self._alerted)
         self.exposures = Exposures(settings.max_tunnels, settings.max_tunnels_per_peer)
         self.outbox = OutboxKeeper(self.store)
         self.watchman = Watchman(lambda: self.paths)
@@ -295,6 +293,9 @@ class Beam:
 
     def _stored(self, peer: PeerId) -> None:
         self.abuse.put(peer, time.monotonic())
+
+    def _chain_refused(self, peer: PeerId) -> None:
+        self.abuse.hoarded(peer, time.monotonic())
 
     def _watch(self, on: bool) -> None:
         observers = self._observers

@@ -1,15 +1,16 @@
 """`/beam/route/1.0.0` on a live node: chains of up to three forwarders, through which two ends have a secured connection.
 
 A forwarder joins streams of peers that it is directly connected to, dials nobody, and cannot read what passes. A node
-forwards where `beam.forward` is on; every node of Beam may be the end of a chain.
+forwards where `beam.forward` is on, within `ChainLimits`; every node of Beam may be the end of a chain.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
-from collections.abc import Sequence
+import math
+import time
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from mesh.codecs.beam_route import (
@@ -24,6 +25,7 @@ from mesh.identity.peer_id import PeerId
 from mesh.network.connection import Connection
 from mesh.network.scope import Scope
 from mesh.network.stream import Stream
+from mesh.protocols.beam.chain_rules import ChainLimits, ForwardedChains
 from mesh.protocols.beam.route_table import check_route
 from mesh.protocols.machine import Role
 from mesh.protocols.relay import Limit
@@ -35,26 +37,27 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ROUTE_PROTOCOL: Final = "/beam/route/1.0.0"
-MAX_CHAINS: Final = 64
-MAX_CHAINS_OF_PEER: Final = 8
 REQUEST_S: Final = 5.0
 STRETCH_S: Final = 5.0
 """For all stretches from one peer on."""
 UPGRADE_S: Final = 10.0
-_UNLIMITED: Final = Limit(0, 0)
+
+Refused = Callable[[PeerId], None]
 
 
 class Chains:
-    """Opens chains, ends them, and forwards those of others where ``forward`` says so."""
+    """Opens chains, ends them, and forwards those of others where ``forward`` says so. ``on_refused`` is told of each
+    peer that asked for more than ``limits`` let it have."""
 
-    def __init__(self, node: Node, scope: Scope, forward: bool) -> None:
+    def __init__(
+        self, node: Node, scope: Scope, forward: bool, limits: ChainLimits, on_refused: Refused
+    ) -> None:
         self._node = node
         self._scope = scope
         self._forward = forward
-        self._forwarded: Counter[PeerId] = Counter()
+        self._on_refused = on_refused
         self._own: dict[Connection, tuple[PeerId, ...]] = {}
-        self.bytes = 0
-        """Forwarded for others."""
+        self.passing = ForwardedChains(limits)
 
     def start(self) -> None:
         """Serve the protocol."""
@@ -68,7 +71,7 @@ class Chains:
     @property
     def forwarded(self) -> int:
         """Chains of others that lead through this node now."""
-        return self._forwarded.total()
+        return len(self.passing)
 
     def relays(self, connection: Connection) -> tuple[PeerId, ...]:
         """The forwarders of a connection that was opened here as a chain; none for another one."""
@@ -136,11 +139,11 @@ class Chains:
         if refusal is not None:
             await self._refuse(stream, refusal)
             return
-        self._forwarded[before] += 1
+        self.passing.began(before)
         try:
             await self._pass_on(stream, hops)
         finally:
-            self._forwarded[before] -= 1
+            self.passing.ended(before)
 
     async def _pass_on(self, stream: Stream, hops: Sequence[PeerId]) -> None:
         try:
@@ -155,10 +158,18 @@ class Chains:
             further.reset()
             raise
         self._node.counters.count("beam.route:forwarded")
-        await Pipe(stream, further, _UNLIMITED, self._scope, self._count).run()
-
-    def _count(self, size: int) -> None:
-        self.bytes += size
+        limits = self.passing.limits
+        pipe = Pipe(
+            stream,
+            further,
+            Limit(math.ceil(limits.duration_s), limits.data_bytes),
+            self._scope,
+            self.passing.passed,
+        )
+        how = await pipe.run()
+        if how == "expired" or pipe.exhausted:
+            self.passing.cut += 1
+            self._node.counters.count("beam.route:cut")
 
     def _refusal(self, before: PeerId, outer: Connection, hops: Sequence[PeerId]) -> RouteStatus | None:
         try:
@@ -167,7 +178,10 @@ class Chains:
             return RouteStatus.BAD_ROUTE
         if before in hops or outer.relay is not None:
             return RouteStatus.BAD_ROUTE
-        if not self._forward or self.forwarded >= MAX_CHAINS or self._forwarded[before] >= MAX_CHAINS_OF_PEER:
+        if not self._forward:
+            return RouteStatus.BUSY
+        if not self.passing.asked(before, time.monotonic()):
+            self._on_refused(before)
             return RouteStatus.BUSY
         if self._node.swarm.connection_to(hops[0], direct=True) is None:
             return RouteStatus.NOT_CONNECTED

@@ -18,12 +18,14 @@ from mesh.apps.beam.chains import Chains
 from mesh.apps.beam.paths import OrdinaryPaths, PathStream
 from mesh.apps.beam.session_end import SessionEnd
 from mesh.apps.beam.sessions import SESSION_PROTOCOL, Sessions
+from mesh.config import BeamSection
 from mesh.errors import MeshError, ProtocolNotSupported
 from mesh.identity.peer_id import PeerId
 from mesh.multiformats.multiaddr import Multiaddr
 from mesh.network.circuit.addresses import split_circuit
 from mesh.network.connection import Connection
 from mesh.network.scope import Scope
+from mesh.protocols.beam.chain_rules import ChainLimits
 from mesh.protocols.beam.path_choice import CHAINED, DIRECT, RELAYED, PathChoice, PathKey, Switch
 from mesh.protocols.beam.path_quality import PathMeter, Quality
 from mesh.protocols.beam.route_table import RouteTable
@@ -49,21 +51,29 @@ MAX_PEERS: Final = 256
 
 
 class QualityPaths:
-    """Takes the place of `OrdinaryPaths`. ``protocols`` are those that go in sessions. ``table`` is told which relays
-    delivered and which did not."""
+    """Takes the place of `OrdinaryPaths`. ``protocols`` are those that go in sessions; ``on_refused`` as of `Chains`.
+    ``table`` is told which relays delivered and which did not."""
 
     def __init__(
-        self, node: Node, scope: Scope, protocols: Sequence[str], striping: bool, forward: bool
+        self,
+        node: Node,
+        scope: Scope,
+        protocols: Sequence[str],
+        settings: BeamSection,
+        on_refused: Callable[[PeerId], None],
     ) -> None:
         self._node = node
         self._scope = scope
         self._ordinary = OrdinaryPaths(node)
         self._protocols = frozenset(protocols)
-        self._striping = striping
+        self._striping = settings.striping
         self._peers: dict[PeerId, _Peer] = {}
         self.table = RouteTable(node.peer_id)
         self.sessions = Sessions(node, scope, self._path_lost)
-        self.chains = Chains(node, scope, forward)
+        limits = ChainLimits(
+            settings.max_chains, settings.max_chains_per_peer, settings.chain_s, settings.chain_bytes
+        )
+        self.chains = Chains(node, scope, settings.forward, limits, on_refused)
         self.own_links: Callable[[], Mapping[PeerId, Quality]] = dict
         """Set by who measures them."""
 

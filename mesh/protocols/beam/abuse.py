@@ -12,9 +12,10 @@ large-messages         a message of more than 3 times the mean, and 4 KiB       
 high-throughput        a minute of more than 5 times the mean, and 1 MiB         medium
 gossip-flood           more gossip than 20 messages a second after a burst       high
 bad-records            five forged or stolen records within a minute             high
+chain-hoarding         more than 20 chains in a minute that it may not have      medium
 =====================  ========================================================  ========
 
-The last two are this project's. An alert takes from the peer's score, which recovers by a tenth a minute.
+The last three are this project's. An alert takes from the peer's score, which recovers by a tenth a minute.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ LEAST_THROUGHPUT_BYTES: Final = 1024 * 1024
 GOSSIP_PER_S: Final = 20.0
 GOSSIP_BURST: Final = 100.0
 MAX_BAD_RECORDS: Final = 5
+MAX_REFUSED_CHAINS: Final = 20
 MINUTE_S: Final = 60.0
 BURST_S: Final = 300.0
 KEPT_S: Final = 24 * 3600.0
@@ -98,6 +100,7 @@ class _Peer:
     connections: Window = field(default_factory=lambda: Window(MINUTE_S, MAX_NEW_CONNECTIONS))
     burst: Window = field(default_factory=lambda: Window(BURST_S, MAX_BURST_CONNECTIONS))
     bad: Window = field(default_factory=lambda: Window(MINUTE_S, MAX_BAD_RECORDS - 1))
+    chains: Window = field(default_factory=lambda: Window(MINUTE_S, MAX_REFUSED_CHAINS))
     gossip: Allowance = field(default_factory=lambda: Allowance(GOSSIP_PER_S, GOSSIP_BURST))
     lookups: int = 0
     inconsistent: int = 0
@@ -183,6 +186,12 @@ class AbuseWatch:
         """A peer gave a record that is forged, stolen or not what it claims."""
         if self._of(peer).bad.note(now):
             self._raise("bad-records", "high", peer, now, f"{MAX_BAD_RECORDS} bad records in a minute")
+
+    def hoarded(self, peer: PeerId, now: float) -> None:
+        """A peer asked for a chain beyond what it may have."""
+        if self._of(peer).chains.note(now):
+            text = f"more than {MAX_REFUSED_CHAINS} chains in a minute that it may not have"
+            self._raise("chain-hoarding", "medium", peer, now, text)
 
     # -- within ------------------------------------------------------------------------------------------------------
 

@@ -66,6 +66,11 @@ class Pipe:
     def over(self) -> bool:
         return self._ended.done()
 
+    @property
+    def exhausted(self) -> bool:
+        """Whether one direction has passed all that it may."""
+        return any(way.exhausted for way in self._ways)
+
     def write_on(self, way: _Way, chunk: Buffer) -> None:
         """Let a task do what has to wait."""
         if self._scope.closing:
@@ -106,6 +111,11 @@ class _Way:
             else:
                 self._writing = True
                 self._pipe.write_on(self, chunk)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether its limit of bytes has been reached."""
+        return self._left == 0
 
     async def write_on(self, chunk: Buffer | None) -> None:
         """Write a chunk that has to wait, and what came meanwhile."""

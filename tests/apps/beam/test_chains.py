@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
 from mesh.apps.beam.beam import Beam
-from mesh.apps.beam.chains import MAX_CHAINS_OF_PEER, ROUTE_PROTOCOL
+from mesh.apps.beam.chains import ROUTE_PROTOCOL
 from mesh.codecs.beam_route import MAX_ANSWER_BYTES, RouteAnswer, RouteRequest, RouteStatus
+from mesh.config import BeamSection
 from mesh.errors import MeshError, PeerError, UsageError
 from mesh.identity.peer_id import PeerId
+from mesh.protocols.beam.abuse import MAX_REFUSED_CHAINS
 from mesh.protocols.beam.path_choice import CHAINED, PathKey
 from tests.apps.beam.beams import Beams, exchange, join, tcp_service, until
 from tests.network.live import PATIENCE_S
@@ -19,11 +22,11 @@ from tests.network.live import PATIENCE_S
 ECHO = "/echo/1.0.0"
 
 
-async def row(beams: Beams, count: int, *, forward: bool = True) -> list[Beam]:
+async def row(beams: Beams, count: int, *, forward: bool = True, **settings: Any) -> list[Beam]:
     """Nodes of which each is connected with the one before it and the one behind it alone."""
     made: list[Beam] = []
     for number in range(count):
-        made.append(await beams.beam(dht="off", forward=forward and 0 < number < count - 1))
+        made.append(await beams.beam(dht="off", forward=forward and 0 < number < count - 1, **settings))
         if number:
             await join(made[number], made[number - 1])
     return made
@@ -85,9 +88,10 @@ async def test_requests_that_are_refused(beams: Beams) -> None:
     assert await ask(opener, forwarder, [own]) == RouteStatus.BAD_ROUTE
     assert await ask(opener, forwarder, [far, far]) == RouteStatus.BAD_ROUTE
     assert await ask(opener, forwarder, [far, stranger.node.peer_id]) == RouteStatus.FAILED
-    for _ in range(MAX_CHAINS_OF_PEER):
+    for _ in range(BeamSection().max_chains_per_peer):
         assert await ask(opener, forwarder, [far]) == RouteStatus.OK
     assert await ask(opener, forwarder, [far]) == RouteStatus.BUSY
+    assert forwarder.node.counters["beam.route:busy"] == 1
     with pytest.raises(UsageError):
         await opener.routing.chains.dial([far])
     with pytest.raises(MeshError, match="not directly connected"):
@@ -115,3 +119,45 @@ async def test_a_forwarder_that_passes_nothing_on_is_given_up(beams: Beams) -> N
     with pytest.raises(MeshError):
         await opener.routing.chains.dial(peers([hole, end]))
     assert not opener.node.swarm.is_connected(end.node.peer_id)
+
+
+async def test_one_peer_gets_no_more_chains_than_it_may_have_whatever_room_there_is(beams: Beams) -> None:
+    opener, forwarder, end = await row(beams, 3, max_chains=8, max_chains_per_peer=1)
+    other = await beams.beam(dht="off", to=forwarder)
+    far = end.node.peer_id
+    assert await ask(opener, forwarder, [far]) == RouteStatus.OK
+    assert await ask(opener, forwarder, [far]) == RouteStatus.BUSY
+    assert await ask(other, forwarder, [far]) == RouteStatus.OK
+    assert forwarder.routing.chains.passing.refused == 1
+
+
+async def test_a_chain_ends_where_its_bytes_are_used_up(beams: Beams) -> None:
+    opener, forwarder, end = await row(beams, 3, chain_bytes=64 * 1024)
+
+    @end.node.protocol(ECHO)
+    async def echo(stream) -> None:  # type: ignore[no-untyped-def]
+        await stream.write(await stream.read())
+
+    connection = await opener.routing.chains.dial(peers([forwarder, end]))
+    stream = await connection.open([ECHO])
+    with pytest.raises(MeshError):
+        await stream.write(bytes(1_000_000))
+    await until(lambda: forwarder.routing.chains.passing.cut == 1)
+    assert forwarder.node.counters["beam.route:cut"] == 1
+    await until(lambda: not forwarder.routing.chains.forwarded)
+
+
+async def test_a_chain_ends_when_its_time_is_over(beams: Beams) -> None:
+    opener, forwarder, end = await row(beams, 3, chain_s=1)
+    connection = await opener.routing.chains.dial(peers([forwarder, end]))
+    async with asyncio.timeout(PATIENCE_S):
+        await connection.ended()
+    await until(lambda: forwarder.routing.chains.passing.cut == 1)
+
+
+async def test_who_asks_for_chains_that_it_may_not_have_raises_an_alert(beams: Beams) -> None:
+    opener, forwarder, end = await row(beams, 3, max_chains_per_peer=1)
+    for _ in range(MAX_REFUSED_CHAINS + 2):
+        await ask(opener, forwarder, [end.node.peer_id])
+    assert [each.detector for each in forwarder.abuse.alerts(0.0)] == ["chain-hoarding"]
+    assert forwarder.abuse.alerts(0.0)[0].peer == opener.node.peer_id
