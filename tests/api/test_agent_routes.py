@@ -244,7 +244,7 @@ async def test_a_store_that_fails_is_503(rig: Rig) -> None:
         ("GET", "/messages", None),
         ("PUT", "/config/name", {"name": "x"}),
     ):
-        assert "store" in (await rig.json(method, path, body, status=503))["error"]
+        assert "are not open" in (await rig.json(method, path, body, status=503))["error"]
 
 
 async def test_many_calls_at_a_time_are_answered(rig: Rig) -> None:

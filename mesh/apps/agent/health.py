@@ -116,7 +116,7 @@ class HealthWatch:
             topic_members=members,
             neighbours=neighbours,
             errors=self._recent_errors(),
-            storage_problem=self._agent.store.problem,
+            storage_problem=self._agent.store.works.problem,
         )
         return judge(facts, now)
 

@@ -7,7 +7,7 @@ commit, so that parts of the agent join them into one transaction::
     page = await store.read(lambda database: message_pages.page(database, query))
 
 ===================  =================================================================================================
-``agent_store``      the file, its threads, commits shared by many writers
+``agent_store``      the file and its threads
 ``schema``           tables, indexes and triggers; versions of the parts that keep tables of their own in the same file
 ``message_log``      messages: one row each, states, read marks, conversations, figures
 ``message_pages``    messages by peer, time, direction, type and words, newest first

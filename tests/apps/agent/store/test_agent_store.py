@@ -37,8 +37,8 @@ async def test_writers_at_a_time_share_commits_and_keep_their_order(store: Agent
     records = await asyncio.gather(*writes)
     assert [each.content for each in records] == [str(number) for number in range(500)]
     assert [each.id for each in records] == list(range(1, 501))
-    assert store.written == 500
-    assert store.commits < 500
+    assert store.works.written == 500
+    assert store.works.commits < 500
 
 
 async def test_what_one_work_raises_undoes_that_one_alone(store: AgentStore) -> None:
@@ -73,7 +73,7 @@ async def test_a_work_that_undoes_the_transaction_fails_all_of_it(store: AgentSt
 
     with pytest.raises(StorageError):
         await store.write(undoes)
-    assert store.failures == 1
+    assert store.works.failures == 1
     await store.write(lambda database: add(database, message("after")))
     assert await store.read(rows) == ["after"]
 
