@@ -25,7 +25,7 @@ from mesh.identity.peer_id import PeerId
 from mesh.network.connection import Connection
 from mesh.network.scope import Scope
 from mesh.network.stream import Stream
-from mesh.protocols.beam.chain_rules import ChainLimits, ForwardedChains
+from mesh.protocols.beam.chain_rules import Chain, ChainLimits, ForwardedChains, leads_back
 from mesh.protocols.beam.route_table import check_route
 from mesh.protocols.machine import Role
 from mesh.protocols.relay import Limit
@@ -41,6 +41,8 @@ REQUEST_S: Final = 5.0
 STRETCH_S: Final = 5.0
 """For all stretches from one peer on."""
 UPGRADE_S: Final = 10.0
+LOOK_S: Final = 10.0
+"""How often chains that carry nothing are looked for."""
 
 Refused = Callable[[PeerId], None]
 
@@ -57,11 +59,14 @@ class Chains:
         self._forward = forward
         self._on_refused = on_refused
         self._own: dict[Connection, tuple[PeerId, ...]] = {}
+        self._pipes: dict[Chain, Pipe] = {}
         self.passing = ForwardedChains(limits)
 
     def start(self) -> None:
         """Serve the protocol."""
         self._node.handle(ROUTE_PROTOCOL, self._serve)
+        if self._forward:
+            self._scope.spawn(self._end_idle(), "beam idle chains")
 
     def stop(self) -> None:
         """Serve it no more; safe to call twice."""
@@ -139,13 +144,15 @@ class Chains:
         if refusal is not None:
             await self._refuse(stream, refusal)
             return
-        self.passing.began(before)
+        chain, ending = self.passing.began(before, time.monotonic())
+        if ending is not None:
+            self._end(ending, "displaced")
         try:
-            await self._pass_on(stream, hops)
+            await self._pass_on(stream, hops, chain)
         finally:
-            self.passing.ended(before)
+            self.passing.ended(chain)
 
-    async def _pass_on(self, stream: Stream, hops: Sequence[PeerId]) -> None:
+    async def _pass_on(self, stream: Stream, hops: Sequence[PeerId], chain: Chain) -> None:
         try:
             further = await self._stretch(hops)
         except MeshError as error:
@@ -153,30 +160,45 @@ class Chains:
             await self._refuse(stream, RouteStatus.FAILED)
             return
         try:
+            if chain not in self.passing:
+                further.reset()
+                await self._refuse(stream, RouteStatus.BUSY)
+                return
             await stream.write_message(RouteAnswer().encode())
         except BaseException:
             further.reset()
             raise
         self._node.counters.count("beam.route:forwarded")
         limits = self.passing.limits
-        pipe = Pipe(
-            stream,
-            further,
-            Limit(math.ceil(limits.duration_s), limits.data_bytes),
-            self._scope,
-            self.passing.passed,
-        )
-        how = await pipe.run()
+        limit = Limit(math.ceil(limits.duration_s), limits.data_bytes)
+
+        def passed(size: int) -> None:
+            self.passing.passed(chain, size, time.monotonic())
+
+        pipe = self._pipes[chain] = Pipe(stream, further, limit, self._scope, passed)
+        try:
+            how = await pipe.run()
+        finally:
+            del self._pipes[chain]
         if how == "expired" or pipe.exhausted:
             self.passing.cut += 1
             self._node.counters.count("beam.route:cut")
 
+    async def _end_idle(self) -> None:
+        """End chains that carry nothing, for ever."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            for chain in self.passing.expire(time.monotonic()):
+                self._end(chain, "idle")
+
+    def _end(self, chain: Chain, why: str) -> None:
+        self._node.counters.count(f"beam.route:{why}")
+        pipe = self._pipes.get(chain)
+        if pipe is not None:
+            pipe.end("reset")
+
     def _refusal(self, before: PeerId, outer: Connection, hops: Sequence[PeerId]) -> RouteStatus | None:
-        try:
-            check_route(self._node.peer_id, hops)
-        except UsageError:
-            return RouteStatus.BAD_ROUTE
-        if before in hops or outer.relay is not None:
+        if outer.relay is not None or leads_back(self._node.peer_id, before, hops):
             return RouteStatus.BAD_ROUTE
         if not self._forward:
             return RouteStatus.BUSY

@@ -31,9 +31,9 @@ from mesh.protocols.beam.gossip_message import (
     SERVICES_TOPIC,
     GossipMessage,
     digest_of,
-    open_message,
     sign_message,
 )
+from mesh.protocols.beam.hearing import Hearing, Judgement, Pace
 from mesh.protocols.gossip import Verdict
 from mesh.protocols.gossip.rumours import Kind, Rumour
 from mesh.protocols.gossip.spread import Spread, SpreadSettings
@@ -46,10 +46,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 REPAIR_S: Final = 3.0
-LEAST_SCORE: Final = 0.5
-"""Of a peer that is listened to."""
 MAX_STREAMS_OF_PEER: Final = 4
 _SENT_BYTES: Final = 128 * 1024
+_VERDICTS: Final = {Judgement.REPEATED: Verdict.ACCEPT, Judgement.FORGED: Verdict.REJECT}
 _KINDS: Final = {each: Kind.__members__.get(each, Kind.ANNOUNCE) for each in KINDS}
 
 Observer = Callable[[GossipMessage], None]
@@ -62,6 +61,8 @@ class Gossip:
         self._node = node
         self._abuse = abuse
         self._counters = node.counters
+        self._hearing = Hearing(node.peer_id, abuse)
+        self._pace = Pace()
         self._scope = Scope("beam gossip")
         self._streams: dict[PeerId, int] = {}
         self._topics: dict[str, Topic] = {}
@@ -132,13 +133,13 @@ class Gossip:
         """Whether the peer is still listened to."""
         now = time.monotonic()
         for each in frame.rumours:
-            if not self._abuse.message(peer, len(each.message), now):
+            if not self._hearing.room(peer, len(each.message), now):
                 self._counters.count("beam.gossip:flooded")
                 if not self._admits(peer):
                     return False
                 continue
             self._take(peer, each.message, each.hops)
-        if frame.digest is not None and self._abuse.message(peer, 0, now):
+        if frame.digest is not None and self._hearing.room(peer, 0, now):
             spread = self.spread
             ids = frame.digest.ids
             missing, offered = spread.missing(ids), spread.unmentioned(ids, now)
@@ -146,28 +147,20 @@ class Gossip:
                 self._send_frame(peer, GossipFrame(wanted=Ids(ids=missing), offered=Ids(ids=offered)))
         if frame.offered is not None and (missing := self.spread.missing(frame.offered.ids)):
             self._send_frame(peer, GossipFrame(wanted=Ids(ids=missing)))
-        if frame.wanted is not None and self._abuse.message(peer, 0, now):
+        if frame.wanted is not None and self._hearing.room(peer, 0, now):
             self._give(peer, self.spread.held(frame.wanted.ids))
         return True
 
     def _take(self, peer: PeerId, envelope: bytes, hops: int) -> Verdict:
         """One message, by whichever way."""
         now = time.monotonic()
-        try:
-            message = open_message(envelope) if self._unknown(envelope) else None
-        except DecodeError as error:
-            self._counters.count("beam.gossip:forged")
-            self._abuse.bad_record(peer, now)
-            log.debug("gossip of %s was refused: %s", peer, error)
-            return Verdict.REJECT
+        heard = self._hearing.judge(peer, envelope, digest_of(envelope) in self.spread, now, time.time())
+        message = heard.message
         if message is None:
-            self._counters.count("beam.gossip:repeated")
-            return Verdict.ACCEPT
-        if not message.fresh(time.time()):
-            self._counters.count("beam.gossip:stale")
-            return Verdict.IGNORE
-        if message.origin == self._node.peer_id:
-            return Verdict.IGNORE
+            self._counters.count(f"beam.gossip:{heard.judgement.value}")
+            if heard.cause:
+                log.debug("gossip of %s was refused: %s", peer, heard.cause)
+            return _VERDICTS.get(heard.judgement, Verdict.IGNORE)
         rumour = Rumour(message.digest, message.origin, _KINDS[message.kind], envelope, max(hops, 1))
         targets = self.spread.receive(peer, rumour, self.neighbours.peers(), now)
         if targets is None:
@@ -178,15 +171,12 @@ class Gossip:
             supervised(observe, message, "beam gossip observer")
         return Verdict.ACCEPT
 
-    def _unknown(self, envelope: bytes) -> bool:
-        return digest_of(envelope) not in self.spread
-
     # -- pubsub ------------------------------------------------------------------------------------------------------
 
     def _judge(self, message: Message) -> Verdict:
         if message.author == self._node.peer_id:
             return Verdict.ACCEPT
-        if not self._abuse.message(message.received_from, len(message.data), time.monotonic()):
+        if not self._hearing.room(message.received_from, len(message.data), time.monotonic()):
             return Verdict.IGNORE
         return self._take(message.received_from, message.data, 1)
 
@@ -196,14 +186,14 @@ class Gossip:
         rumour = self.spread.rumour(digest)
         if rumour is None:
             return
-        frame = GossipFrame(rumours=[_wire(rumour)]).encode()
+        frame = GossipFrame(rumours=[_wire(rumour)])
         for peer in peers:
-            self.neighbours.send(peer, frame)
+            self._send_frame(peer, frame)
 
     def _give(self, peer: PeerId, rumours: Sequence[Rumour[PeerId]]) -> None:
         batch: list[WireRumour] = []
         size = 0
-        for each in rumours:
+        for each in rumours[: self._pace.room(peer, time.monotonic())]:
             if batch and (size + len(each.body) > _SENT_BYTES or len(batch) == MAX_RUMOURS):
                 self._send_frame(peer, GossipFrame(rumours=batch))
                 batch, size = [], 0
@@ -213,7 +203,11 @@ class Gossip:
             self._send_frame(peer, GossipFrame(rumours=batch))
 
     def _send_frame(self, peer: PeerId, frame: GossipFrame) -> None:
-        self.neighbours.send(peer, frame.encode())
+        """Send a frame, unless the peer would take it for a flood: what is left out is asked for again."""
+        if self._pace.take(peer, max(len(frame.rumours), 1), time.monotonic()):
+            self.neighbours.send(peer, frame.encode())
+        else:
+            self._counters.count("beam.gossip:paced")
 
     async def _repair(self) -> None:
         """Tell somebody what was heard lately, every few seconds, for ever."""
@@ -223,7 +217,7 @@ class Gossip:
                 self._send_frame(peer, GossipFrame(digest=Ids(ids=self.spread.digest(time.monotonic()))))
 
     def _admits(self, peer: PeerId) -> bool:
-        return self._abuse.score(peer, time.monotonic()) >= LEAST_SCORE
+        return self._hearing.admits(peer, time.monotonic())
 
 
 def _wire(rumour: Rumour[PeerId]) -> WireRumour:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from mesh.apps.beam.chains import Chains
@@ -19,7 +19,7 @@ from mesh.apps.beam.paths import OrdinaryPaths, PathStream
 from mesh.apps.beam.session_end import SessionEnd
 from mesh.apps.beam.sessions import SESSION_PROTOCOL, Sessions
 from mesh.config import BeamSection
-from mesh.errors import MeshError, ProtocolNotSupported
+from mesh.errors import MeshError, NetworkError, ProtocolNotSupported
 from mesh.identity.peer_id import PeerId
 from mesh.multiformats.multiaddr import Multiaddr
 from mesh.network.circuit.addresses import split_circuit
@@ -28,7 +28,8 @@ from mesh.network.scope import Scope
 from mesh.protocols.beam.chain_rules import ChainLimits
 from mesh.protocols.beam.path_choice import CHAINED, DIRECT, RELAYED, PathChoice, PathKey, Switch
 from mesh.protocols.beam.path_quality import PathMeter, Quality
-from mesh.protocols.beam.route_table import RouteTable
+from mesh.protocols.beam.route_table import Route, RouteTable
+from mesh.protocols.beam.route_trial import LIMIT_S, RouteTrial, diverse
 from mesh.protocols.beam.session_outgoing import MAX_HELD_BYTES
 from mesh.protocols.machine import Role
 
@@ -44,8 +45,8 @@ RETRY_S: Final = 10.0
 """A relay that did not lead to the peer is not asked again sooner."""
 SHUNNED_S: Final = 30.0
 """A path that fell silent is not taken again sooner, whatever its connection says."""
-TRIED_CHAINS: Final = 4
-"""At a time, the best first."""
+CHAIN_AFTER_S: Final = 0.6
+"""A connection that takes longer is no longer waited for alone: relays may be black holes, too."""
 MAX_PEERS: Final = 256
 """Whose measures are remembered after the last session."""
 
@@ -140,15 +141,29 @@ class QualityPaths:
         self._evaluate(state)
         if state.choice.current is not None:
             return self._living(state)[state.choice.current]
-        try:
-            connection = await self._node.connect(state.peer, state.addresses)
-        except MeshError:
-            await self._dial_chain(state, ())
-            if not self._living(state):
-                raise
+        connecting = self._scope.spawn(self._connect(state), "beam connection")
+        await asyncio.wait([connecting], timeout=CHAIN_AFTER_S)
+        waiting = {each for each in (connecting,) if not each.done()}
+        if not self._living(state):
+            waiting.add(self._chain(state))
+        while waiting and not self._living(state):
+            _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         self._evaluate(state)
         current = state.choice.current
-        return connection if current is None else self._living(state)[current]
+        if current is not None:
+            return self._living(state)[current]
+        connection = self._node.swarm.connection_to(state.peer)
+        if connection is None:
+            raise state.cause or NetworkError(f"nothing leads to {state.peer}")
+        return connection
+
+    async def _connect(self, state: _Peer) -> None:
+        """The node's own way; it goes on when nobody waits for it any more."""
+        state.cause = None
+        try:
+            await self._node.connect(state.peer, state.addresses)
+        except MeshError as error:
+            state.cause = error
 
     def _living(self, state: _Peer) -> dict[PathKey, Connection]:
         """The newest usable connection of each path; those that a relay limits carry no tunnels."""
@@ -192,23 +207,57 @@ class QualityPaths:
                 continue
             state.meter(key).tried(True, time.monotonic())
             return
-        await self._dial_chain(state, living)
+        if now >= state.chain_after:
+            state.chain_after = now + RETRY_S
+            self._chain(state)
 
-    async def _dial_chain(self, state: _Peer, living: Container[PathKey]) -> None:
-        """A path through forwarders, the best that is told of."""
-        now = time.monotonic()
-        for route in self.table.routes(state.peer, self.own_links(), now)[:TRIED_CHAINS]:
-            key = PathKey(CHAINED, route.relays)
-            if not route.relays or key in living or state.shunned.get(key, 0.0) > now:
-                continue
+    def _chain(self, state: _Peer) -> asyncio.Task[None]:
+        """What looks for a path through forwarders; one at a time for a peer."""
+        if state.chain is None or state.chain.done():
+            state.chain = self._scope.spawn(self._try_chains(state), "beam chains")
+        return state.chain
+
+    async def _try_chains(self, state: _Peer) -> None:
+        """Until one of the best that are told of leads to the peer; those still under way go on, as spare ones."""
+        now, living = time.monotonic(), self._living(state)
+        routes = [
+            each
+            for each in self.table.routes(state.peer, self.own_links(), now)
+            if each.relays
+            and (key := PathKey(CHAINED, each.relays)) not in living
+            and state.shunned.get(key, 0.0) <= now
+        ]
+        trial = RouteTrial(diverse(routes, lambda route: route.relays), now)
+        news = asyncio.Event()
+        while (deadline := trial.deadline()) is not None:
             try:
+                async with asyncio.timeout(deadline - time.monotonic()):
+                    await news.wait()
+            except TimeoutError:
+                pass
+            news.clear()
+            now = time.monotonic()
+            trial.overdue(now)
+            for route in trial.due(now):
+                self._scope.spawn(self._try_chain(state, route, trial, news), "beam chain")
+
+    async def _try_chain(
+        self, state: _Peer, route: Route, trial: RouteTrial[Route], news: asyncio.Event
+    ) -> None:
+        try:
+            async with asyncio.timeout(LIMIT_S):
                 await self.chains.dial(route.peers)
-            except MeshError as error:
-                state.shunned[key] = time.monotonic() + SHUNNED_S
-                self.table.failed(key.relays, time.monotonic())
-                log.debug("%s cannot be reached %s: %s", state.peer, key, error)
-                continue
-            return
+        except (MeshError, TimeoutError) as error:
+            now = time.monotonic()
+            key = PathKey(CHAINED, route.relays)
+            state.shunned[key] = now + SHUNNED_S
+            self.table.failed(route.relays, now)
+            trial.failed(route, now)
+            log.debug("%s cannot be reached %s: %s", state.peer, key, error)
+        else:
+            trial.reached(route)
+            state.changed.set()
+        news.set()
 
     # -- measuring and choosing --------------------------------------------------------------------------------------
 
@@ -273,7 +322,9 @@ class QualityPaths:
                     state.meter(key).tried(True, now)
                 if path in end.session.carriers:
                     state.meter(key).waited(outgoing.end - outgoing.acknowledged, MAX_HELD_BYTES)
-                    self.table.delivered(key.relays, now)
+                    heard_at = end.session.heard_at(path)
+                    if heard_at is not None and now - heard_at < MEASURE_S:
+                        self.table.delivered(key.relays, now)
 
     def _scores(self, state: _Peer, keys: Iterable[PathKey]) -> dict[PathKey, float]:
         now = time.monotonic()
@@ -338,6 +389,10 @@ class _Peer:
         self.ends: dict[SessionEnd, dict[int, PathKey]] = {}
         self.tried: dict[PeerId, float] = {}
         self.shunned: dict[PathKey, float] = {}
+        self.chain_after = 0.0
+        self.chain: asyncio.Task[None] | None = None
+        self.cause: MeshError | None = None
+        """Why the last connection did not come about."""
         self.changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 

@@ -91,6 +91,11 @@ class Session:
         held = self._paths.get(path)
         return None if held is None else held.round_trip_s
 
+    def heard_at(self, path: int) -> float | None:
+        """When the last frame came by a path; when it was added, if none did."""
+        held = self._paths.get(path)
+        return None if held is None else held.heard_at
+
     def add_path(self, path: int, now: float, *, carries: bool = True) -> None:
         """A further path, by a number of its own. Raises `UsageError` for one too many or after the end."""
         if self.ended is not None or path in self._paths or len(self._paths) >= MAX_PATHS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from mesh.errors import MeshError, PeerError, UsageError
 from mesh.identity.peer_id import PeerId
 from mesh.protocols.beam.abuse import MAX_REFUSED_CHAINS
 from mesh.protocols.beam.path_choice import CHAINED, PathKey
+from mesh.protocols.beam.path_quality import Quality
 from tests.apps.beam.beams import Beams, exchange, join, tcp_service, until
 from tests.network.live import PATIENCE_S
 
@@ -161,3 +163,52 @@ async def test_who_asks_for_chains_that_it_may_not_have_raises_an_alert(beams: B
         await ask(opener, forwarder, [end.node.peer_id])
     assert [each.detector for each in forwarder.abuse.alerts(0.0)] == ["chain-hoarding"]
     assert forwarder.abuse.alerts(0.0)[0].peer == opener.node.peer_id
+
+
+async def test_a_silent_forwarder_costs_a_moment_and_loses_standing(beams: Beams) -> None:
+    """It takes the chain and says nothing: the next one is tried beside it, and it is blamed though nobody waits."""
+    opener = await beams.beam(dht="off")
+    end = await beams.beam(dht="off")
+    hole, good = [await beams.beam(dht="off", forward=True, to=end) for _ in range(2)]
+    for each in (hole, good):
+        await join(opener, each)
+    held = asyncio.Event()
+
+    async def swallow(stream) -> None:  # type: ignore[no-untyped-def]
+        await stream.read_message(1000)
+        await stream.write_message(RouteAnswer().encode())
+        await held.wait()
+
+    hole.routing.chains.stop()
+    hole.node.handle(ROUTE_PROTOCOL, swallow)
+    opener.node.addresses.forget(end.node.peer_id)
+    await until(lambda: len(opener.routing.table) >= 4)
+    table = opener.routing.table
+    best = Quality(0.001, 1e6, 1.0, 0.0)
+    opener.routing.own_links = lambda: {
+        hole.node.peer_id: best,
+        good.node.peer_id: Quality(0.1, 1e3, 1.0, 0.0),
+    }
+    assert [
+        each.relays
+        for each in table.routes(end.node.peer_id, opener.routing.own_links(), time.monotonic())
+        if len(each.relays) == 1
+    ] == [(hole.node.peer_id,), (good.node.peer_id,)]
+    async with asyncio.timeout(PATIENCE_S):
+        connection = await opener.routing._connection(opener.routing._state(end.node.peer_id))
+    assert opener.routing.chains.relays(connection) == (good.node.peer_id,)
+    held.set()
+    await until(lambda: table.standing(hole.node.peer_id, time.monotonic()) < 0.9)
+    assert table.standing(good.node.peer_id, time.monotonic()) == 1.0
+
+
+async def test_a_chain_gives_way_when_its_peer_has_most(beams: Beams) -> None:
+    hoarder, forwarder, end = await row(beams, 3, max_chains=3)
+    late = await beams.beam(dht="off", to=forwarder)
+    far = end.node.peer_id
+    for _ in range(3):
+        assert await ask(hoarder, forwarder, [far]) == RouteStatus.OK
+    assert await ask(late, forwarder, [far]) == RouteStatus.OK
+    assert forwarder.node.counters["beam.route:displaced"] == 1
+    assert forwarder.routing.chains.forwarded == 3
+    assert forwarder.routing.chains.passing.of(late.node.peer_id) == 1
