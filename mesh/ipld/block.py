@@ -12,7 +12,7 @@ from mesh.multiformats import multihash
 from mesh.multiformats.cid import DAG_PB, Cid
 
 _HASH: Final = "sha2-256"
-NAMES_REMEMBERED: Final = 8192
+NAMES_REMEMBERED: Final = 512
 """Base32 takes longer than all else that is done with a name, and one is asked for several times in a row."""
 
 

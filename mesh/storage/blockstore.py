@@ -98,7 +98,8 @@ class Blockstore:
 
         The blocks can be read from now on. Raises LimitError when they do not fit.
         """
-        new = {_key(each.cid): each.data for each in blocks}
+        named = {_key(each.cid): each for each in blocks}
+        new = {name: each.data for name, each in named.items()}
         if self._kept is not None:
             self._kept.update(new)
         for name in list(new):
@@ -110,7 +111,7 @@ class Blockstore:
         self._count, self._size = self._count + len(new), self._size + size
         self._coming.update(new)
         for observer in self.observers if new else ():
-            observer([each for each in blocks if _key(each.cid) in new])
+            observer([named[name] for name in new])
         try:
             await self.datastore.write({**new, **(besides or {})})
         except BaseException:

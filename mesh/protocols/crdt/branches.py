@@ -27,6 +27,8 @@ PATIENCE_S: Final = 300.0
 """A branch of which nothing comes for so long is given up; the next broadcast brings it back."""
 KEPT_BYTES: Final = 32 * 1024 * 1024
 """Of changes that wait for others; what is above is read from the block store again."""
+CHANGE_BYTES: Final = 512
+"""What a change takes in memory besides the bytes of its block."""
 
 
 @dataclass(slots=True)
@@ -116,9 +118,9 @@ class Branches:
         node.size_bytes = size_bytes
         branch.deadline = now + PATIENCE_S
         branch.size_bytes += size_bytes
-        if self._kept_bytes + size_bytes <= KEPT_BYTES:
+        if self._kept_bytes + size_bytes + CHANGE_BYTES <= KEPT_BYTES:
             node.change = change
-            self._kept_bytes += size_bytes
+            self._kept_bytes += size_bytes + CHANGE_BYTES
         for link in node.links:
             below = self._nodes.get(link)
             if below is None:
@@ -210,8 +212,10 @@ class Branches:
         self._asked.pop(cid, None)
         if node is None:
             return None
+        if not self._nodes:
+            self._nodes = {}
         if node.change is not None:
-            self._kept_bytes -= node.size_bytes
+            self._kept_bytes -= node.size_bytes + CHANGE_BYTES
         branch = self._branches.get(node.branch)
         if branch is not None:
             branch.nodes.discard(cid)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mesh.codecs.crdt import Delta
 from mesh.ipld.block import Block
 from mesh.multiformats.cid import Cid
-from mesh.protocols.crdt.branches import Branches
+from mesh.protocols.crdt.branches import CHANGE_BYTES, Branches
 from mesh.protocols.crdt.delta import Change, make_block, read_block
 
 
@@ -47,6 +50,31 @@ class Dag:
             assert cid not in self.merged
             self.merged.append(cid)
             self.branches.merged(cid)
+
+
+def test_small_changes_count_for_what_they_take_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mesh.protocols.crdt.branches.KEPT_BYTES", 2 * (CHANGE_BYTES + 1))
+    dag = Dag([[], [0], [1], [2]])
+    dag.follow(3)
+    for number in (3, 2, 1, 0):
+        dag.come(number)
+    held = []
+    while (found := dag.branches.next_ready()) is not None:
+        held.append(found[1] is not None)
+        dag.branches.merged(found[0])
+    assert held == [False, False, True, True]  # the two that came first, which are merged last
+
+
+def test_a_long_branch_leaves_nothing_behind() -> None:
+    dag = Dag([[], *([each] for each in range(999))])
+    empty = sys.getsizeof(dag.branches._nodes)
+    dag.follow(999)
+    for number in reversed(range(1000)):
+        dag.come(number)
+    assert sys.getsizeof(dag.branches._nodes) > 100 * empty
+    while (found := dag.branches.next_ready()) is not None:
+        dag.branches.merged(found[0])
+    assert sys.getsizeof(dag.branches._nodes) == empty
 
 
 def test_a_node_that_is_asked_for_again_waits_for_all_below_it() -> None:
