@@ -16,10 +16,10 @@ from mesh.conformance.attempt import NOISE, TLS, Attempt, Options, handshake_mes
 from mesh.conformance.case import Case
 from mesh.conformance.noise_client import NoiseChannel, framed
 from mesh.conformance.noise_listener import NoiseListener
-from mesh.conformance.runner import Report, run_attempt
+from mesh.conformance.runner import Plan, Report, outcome, run_attempt
 from mesh.conformance.target import Target
 from mesh.conformance.tls_client import TlsChannel, TlsOptions
-from mesh.conformance.verdict import Deviation, Result, Unprepared
+from mesh.conformance.verdict import Deviation, Result, Unprepared, Verdict
 from mesh.conformance.waiting import ByteFlow
 from mesh.conformance.wire import Wire
 from mesh.conformance.wire_log import WireLog
@@ -40,10 +40,12 @@ TRIES = 6
 
 
 class Door:
-    """The listener, and the connections that wait for a case. ``identity`` is who the harness is for the whole run."""
+    """The listener, and the connections that wait for a case. ``identity`` is who the harness is for the whole run;
+    ``deserted``: nobody dialed for so long that nobody will."""
 
     def __init__(self, identity: PrivateKey) -> None:
         self.identity = identity
+        self.deserted = False
         self.address = Multiaddr.from_tcp("127.0.0.1", 0)
         self._waiting: asyncio.Queue[Wire] = asyncio.Queue(MAX_WAITING)
         self._server: asyncio.Server | None = None
@@ -81,6 +83,7 @@ class Door:
                 while (wire := await self._waiting.get()).ending is not None:
                     continue
         except TimeoutError:
+            self.deserted = True
             raise Unprepared(f"nobody dialed within {DIAL_WAIT_S:g} s") from None
         return wire
 
@@ -166,16 +169,24 @@ async def respond(flow: ByteFlow, wanted: str) -> bool:
     return False
 
 
-async def run_mirror(
-    door: Door, cases: Sequence[Case], options: Options, on_result: Callable[[Result], None]
-) -> Report:
-    """Run mirrored cases one after another, each on connections of its own."""
+async def run_mirror(door: Door, plan: Plan, options: Options, on_result: Callable[[Result], None]) -> Report:
+    """Run the mirrored cases of a plan one after another, each on connections of its own. A dialer that dials no more has
+    not survived."""
     target = Target.parse(str(door.address))
     target.agent = "the dialer"
-    report = Report(target, options, False, datetime.now(UTC))
+    report = Report(target, options, plan.strict, datetime.now(UTC), mirrored=True)
     began = time.monotonic()
-    for case in cases:
-        result = await run_attempt(MirrorAttempt(case, target, options, door))
+    stopped = ""
+    for case in plan.cases:
+        if stopped:
+            result = outcome(case, Verdict.SKIP if report.survived else Verdict.ERROR, stopped)
+        else:
+            result = await run_attempt(MirrorAttempt(case, target, options, door))
+            report.survived = not door.deserted
+            if door.deserted:
+                stopped = f"nobody dials any more since {case.id}"
+            elif plan.fail_fast and result.verdict is Verdict.FAIL:
+                stopped = f"stopped at the first failure, {case.id}"
         report.results.append(result)
         on_result(result)
     report.seconds = time.monotonic() - began

@@ -51,7 +51,8 @@ class Plan:
 
 @dataclass(slots=True)
 class Report:
-    """All results in the catalogue's order. ``survived`` is False when the target stopped answering."""
+    """All results in the catalogue's order. ``survived`` is False when the target stopped answering; ``mirrored``: it
+    was the target that dialed."""
 
     target: Target
     options: Options
@@ -60,6 +61,7 @@ class Report:
     results: list[Result] = field(default_factory=list)
     survived: bool = True
     seconds: float = 0.0
+    mirrored: bool = False
 
     def count(self, verdict: Verdict) -> int:
         return sum(each.verdict is verdict for each in self.results)

@@ -68,6 +68,10 @@ class Stream(StreamFlow):
         """End our side."""
         self.session.send_frame(window(self.id, 0, FIN))
 
+    def send_last(self, payload: bytes) -> None:
+        """Send, and end our side in the same piece: no peer sees the one without the other."""
+        self.session.send_frame(data(self.id, payload), window(self.id, 0, FIN))
+
     def reset(self, code: int = 0) -> None:
         self.session.send_frame(window(self.id, code, RST))
 

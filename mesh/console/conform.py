@@ -132,9 +132,12 @@ def conform(
     options = replace(options, public=public, witness=witness, relay_through=relay_through)
     options = replace(options, target_key=_key(target_key))
     plan = Plan(cases, harmful, slow, fail_fast, strict, keep_going, jobs, pace, security)
-    report = _run_mirror(listen, plan, options) if mirror else _run(_target(address), plan, options)
+    silent = str(json) == STANDARD_OUTPUT
+    report = (
+        _run_mirror(listen, plan, options, silent=silent) if mirror else _run(_target(address), plan, options)
+    )
     Files(junit, json, html, wire, write_baseline).write(report)
-    return _tell(report, baseline, verbose=verbose, silent=str(json) == STANDARD_OUTPUT)
+    return _tell(report, baseline, verbose=verbose, silent=silent)
 
 
 def _target(address: str) -> Target:
@@ -173,7 +176,7 @@ def _run(target: Target, plan: Plan, options: Options) -> Report:
         return run_async(Runner(target, plan, options, advance).run())
 
 
-def _run_mirror(listen: str, plan: Plan, options: Options) -> Report:
+def _run_mirror(listen: str, plan: Plan, options: Options, *, silent: bool) -> Report:
     from random import Random
 
     from mesh.conformance.mirror import Door, run_mirror
@@ -181,18 +184,18 @@ def _run_mirror(listen: str, plan: Plan, options: Options) -> Report:
     from mesh.console.running import run_async
     from mesh.identity.keys import PrivateKey
 
-    cases = [each for each in plan.cases if plan.slow or not each.slow]
+    plan = replace(plan, cases=[each for each in plan.cases if plan.slow or not each.slow])
 
     async def run(advance: Callable[[Result], None]) -> Report:
         identity = PrivateKey.from_seed(Random(f"{options.seed}/door").randbytes(32))
         door = await Door.open(parse_address(listen, "--listen"), identity)
-        say(f"dial {door.address}")
+        print(f"dial {door.address}", file=sys.stderr if silent else sys.stdout, flush=True)
         try:
-            return await run_mirror(door, cases, options, advance)
+            return await run_mirror(door, plan, options, advance)
         finally:
             door.close()
 
-    with _progress(len(cases)) as advance:
+    with _progress(len(plan.cases)) as advance:
         return run_async(run(advance))
 
 

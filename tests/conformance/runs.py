@@ -58,13 +58,19 @@ async def conform(address: str, cases: Sequence[Case], security: str = "", chunk
 
 
 async def mirrored(
-    cases: Sequence[Case], dials: Callable[[Multiaddr], Coroutine[Any, Any, None]], scale: float = SCALE
+    cases: Sequence[Case],
+    dials: Callable[[Multiaddr], Coroutine[Any, Any, None]],
+    scale: float = SCALE,
+    *,
+    fail_fast: bool = False,
 ) -> Report:
     """Run mirrored cases while ``dials`` dials the harness again and again."""
     door = await Door.open(Multiaddr.parse("/ip4/127.0.0.1/tcp/0"), PrivateKey.generate())
     dialing = asyncio.create_task(dials(door.address))
     try:
-        return await run_mirror(door, cases, Options(seed="test", scale=scale), lambda _result: None)
+        return await run_mirror(
+            door, Plan(cases, fail_fast=fail_fast), Options(seed="test", scale=scale), lambda _result: None
+        )
     finally:
         dialing.cancel()
         await asyncio.gather(dialing, return_exceptions=True)

@@ -13,7 +13,7 @@ from mesh.conformance.runner import Report
 from mesh.conformance.verdict import Level, Verdict
 from tests.conformance.runs import conform, told
 from tools.conformance.changes import Change
-from tools.conformance.mutants import MUTANTS
+from tools.conformance.mutants import MUTANTS, PUBLIC_MUTANTS
 from tools.conformance.variants import VARIANTS
 from tools.interop_peers.process import PeerProcess
 
@@ -56,9 +56,10 @@ async def not_failed(change: Change) -> None:
 def test_there_are_enough_of_both_and_their_sources_stand() -> None:
     assert len(MUTANTS) >= 25
     assert len(VARIANTS) >= 25
-    names = [each.name for each in (*MUTANTS, *VARIANTS)]
+    changes = (*MUTANTS, *PUBLIC_MUTANTS, *VARIANTS)
+    names = [each.name for each in changes]
     assert len(set(names)) == len(names)
-    for each in (*MUTANTS, *VARIANTS):
+    for each in changes:
         spec = importlib.util.find_spec(each.module)
         assert spec is not None
         assert spec.origin is not None

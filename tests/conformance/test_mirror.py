@@ -7,10 +7,14 @@ import contextlib
 import random
 from dataclasses import replace
 
+import pytest
+
 from mesh.config import Config
+from mesh.conformance import mirror
 from mesh.conformance.attempt import second_message
 from mesh.conformance.catalogue import select
 from mesh.conformance.noise_client import NoiseClient, framed
+from mesh.conformance.reports.words import again
 from mesh.conformance.verdict import Deviation, Unprepared, Verdict
 from mesh.conformance.wire import connect
 from mesh.conformance.wire_log import WireLog
@@ -63,3 +67,26 @@ async def test_a_dialer_that_believes_everything_is_found_out() -> None:
     ids = ("noise/1.2m", "noise/2.1m", "noise/2.2m", "noise/2.3m", "noise/2.4m", "noise/2.5m", "noise/2.8m")
     report = await mirrored(select(ids, mirrored=True), believe_everything, scale=0.3)
     assert {each.id: each.verdict for each in report.results} == dict.fromkeys(ids, Verdict.FAIL)
+
+
+async def test_a_failure_of_a_dialer_may_end_the_run_and_is_repeated_by_listening() -> None:
+    cases = select(("noise/2.1m", "noise/2.2m"), mirrored=True)
+    report = await mirrored(cases, believe_everything, scale=0.3, fail_fast=True)
+    assert [each.verdict for each in report.results] == [Verdict.FAIL, Verdict.SKIP]
+    assert report.exit_status == 1
+    command = again(report.results[0], report)
+    assert command.startswith("mesh conform --listen /ip4/127.0.0.1/tcp/")
+    assert "/p2p/" not in command
+    assert " noise/2.1m --seed test " in command
+
+
+async def dial_nobody(_address: Multiaddr) -> None:
+    """Not a dialer at all."""
+
+
+async def test_a_dialer_that_dials_no_more_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mirror, "DIAL_WAIT_S", 0.1)
+    report = await mirrored(select(("noise/2",), mirrored=True), dial_nobody)
+    assert {each.verdict for each in report.results} == {Verdict.ERROR}
+    assert report.exit_status == 3
+    assert "nobody dials any more since noise/2.1m" in report.results[-1].actual

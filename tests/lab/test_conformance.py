@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from mesh.lab import Lab
 from mesh.lab.topology import PUBLIC, RELAY, RELAY_IP
+from tools.conformance.changes import Change
+from tools.conformance.mutants import PUBLIC_MUTANTS
 from tools.interop_peers.building import PEER, PeerMissing, ensure_built
 from tools.interop_peers.process import PeerProcess
 
@@ -19,17 +22,18 @@ pytestmark = [pytest.mark.usefixtures("laboratory"), pytest.mark.timeout(300)]
 LISTEN = ("--listen", "/ip4/0.0.0.0/tcp/4001", "--listen", "/ip4/0.0.0.0/udp/4001/quic-v1")
 SUITES = ("relay", "dcutr", "autonat")
 CASES_S = 240.0
+SAMPLE = "autonat-unpaid"
 KNOWN_OF_GO = {"relay/2.5"}
 """go-libp2p takes whoever it is that comes through a relay."""
 
 
-async def verdicts(lab: Lab, *command: str) -> dict[str, str]:
+async def verdicts(lab: Lab, *command: str, cases: Sequence[str] = SUITES) -> dict[str, str]:
     """The verdicts on a peer in the relay's place, by the harness in the public one's."""
     async with PeerProcess(*lab.command(RELAY, *command, *LISTEN)) as peer:
         address = f"/ip4/{RELAY_IP}/tcp/4001/p2p/{peer.peer}"
         words = ("--pace", "0", "--jobs", "4", "--timeout-scale", "2", "--must", "--json", "-")
         harness = await asyncio.create_subprocess_exec(
-            *lab.command(PUBLIC, sys.executable, "-m", "mesh", "conform", address, *SUITES, *words),
+            *lab.command(PUBLIC, sys.executable, "-m", "mesh", "conform", address, *cases, *words),
             stdout=asyncio.subprocess.PIPE,
         )
         async with asyncio.timeout(CASES_S):
@@ -51,6 +55,26 @@ async def test_we_keep_every_must_on_public_addresses() -> None:
     with Lab("port-restricted") as lab:
         found = await verdicts(lab, sys.executable, "-m", "tools.conformance.ourselves")
     assert not others(found, "pass")
+
+
+async def caught(change: Change) -> None:
+    """Each case that is about the change fails on a node that has it."""
+    with Lab("port-restricted") as lab:
+        found = await verdicts(
+            lab, sys.executable, "-m", "tools.conformance.changed", change.name, cases=change.cases
+        )
+    assert found.keys() == set(change.cases)
+    assert not others(found, "fail")
+
+
+async def test_a_node_that_is_broken_on_public_addresses_is_caught() -> None:
+    await caught(next(each for each in PUBLIC_MUTANTS if each.name == SAMPLE))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("change", PUBLIC_MUTANTS, ids=lambda each: each.name)
+async def test_every_node_that_is_broken_on_public_addresses_is_caught(change: Change) -> None:
+    await caught(change)
 
 
 @pytest.mark.parametrize("role", ["serve", "use"])

@@ -2,6 +2,8 @@
 
 Each peer is started here, tried with every case that neither floods nor waits (with ``--all`` those too), and gets
 `NAME.html` and `NAME.json` in the folder of ``--to``. ``--keep`` writes its baseline anew. What cannot be had is said.
+``--runs N`` makes no reports, but says which cases get several verdicts in so many runs; ``--alone`` runs each failure of
+the baselines by its id. Both end with status 1 when there is something to say.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import argparse
 import asyncio
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from mesh.conformance import baseline
@@ -22,6 +24,7 @@ from mesh.conformance.runner import Plan, Report, Runner
 from mesh.conformance.target import Target
 from mesh.conformance.verdict import Level, Verdict
 from tools.conformance.peers import PEERS, ConformancePeer, running
+from tools.conformance.repeating import not_repeated, varied
 from tools.interop_peers.building import PeerMissing
 
 SCALE = 2.0
@@ -98,22 +101,62 @@ def write(folder: Path, peer: ConformancePeer, report: Report) -> None:
     (folder / f"{peer.name}.json").write_text(text + "\n", encoding="utf-8")
 
 
-async def reports(options: argparse.Namespace) -> list[tuple[str, ...]]:
-    rows = []
+async def each_peer(names: Sequence[str], work: Callable[[ConformancePeer], Awaitable[None]]) -> None:
+    """Work on the peers of these names, or on all; says which cannot be had."""
     for peer in PEERS:
-        if options.names and peer.name not in options.names:
+        if names and peer.name not in names:
             continue
         try:
-            report = await report_on(peer, everything=options.all)
+            await work(peer)
         except PeerMissing as reason:
             print(f"NOTHING IS REPORTED ON {peer.name.upper()}: {reason}", file=sys.stderr)
-            continue
+
+
+async def reports(options: argparse.Namespace) -> int:
+    rows = []
+
+    async def work(peer: ConformancePeer) -> None:
+        report = await report_on(peer, everything=options.all)
         write(options.to, peer, report)
         if options.keep:
             baseline.write(peer.baseline, report)
         rows.append(row(peer, report))
         print(f"{peer.name}: {' | '.join(rows[-1][1:])}", file=sys.stderr)
-    return rows
+
+    await each_peer(options.names, work)
+    print(table(rows))
+    return 0
+
+
+async def compared(options: argparse.Namespace) -> int:
+    """Many runs of each peer."""
+    unsteady = 0
+
+    async def work(peer: ConformancePeer) -> None:
+        nonlocal unsteady
+        several = await varied(options.runs, lambda: report_on(peer, everything=options.all))
+        unsteady += len(several)
+        print(f"{peer.name}: {options.runs} runs, {len(several)} cases with several verdicts")
+
+    await each_peer(options.names, work)
+    return 1 if unsteady else 0
+
+
+async def failures_alone(options: argparse.Namespace) -> int:
+    """Each failure of each baseline by its id."""
+    others: list[str] = []
+
+    async def work(peer: ConformancePeer) -> None:
+        if not peer.baseline.exists():
+            return
+        count, found = await not_repeated(peer, SEED, SCALE)
+        others.extend(found)
+        print(f"{peer.name}: {count - len(found)} of {count} failures repeated alone")
+        for each in found:
+            print(f"  {each}")
+
+    await each_peer(options.names, work)
+    return 1 if others else 0
 
 
 def main() -> None:
@@ -122,7 +165,11 @@ def main() -> None:
     parser.add_argument("--to", type=Path, default=Path("build/conformance"), metavar="FOLDER")
     parser.add_argument("--all", action="store_true", help="floods and long waits too")
     parser.add_argument("--keep", action="store_true", help="write baselines")
-    print(table(asyncio.run(reports(parser.parse_args()))))
+    parser.add_argument("--runs", type=int, default=0, metavar="N", help="compare so many runs")
+    parser.add_argument("--alone", action="store_true", help="run each kept failure by its id")
+    options = parser.parse_args()
+    work = failures_alone if options.alone else compared if options.runs else reports
+    sys.exit(asyncio.run(work(options)))
 
 
 if __name__ == "__main__":

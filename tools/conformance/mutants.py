@@ -279,3 +279,63 @@ MUTANTS = (
         ("perf/1",),
     ),
 )
+
+PUBLIC_MUTANTS = (
+    Change(
+        "dcutr-no-addresses",
+        "CONNECT names no address",
+        "mesh.protocols.dcutr",
+        "        self._say(PunchType.CONNECT, self._own)\n\n    @property",
+        "        self._say(PunchType.CONNECT)\n\n    @property",
+        ("dcutr/1.3",),
+    ),
+    Change(
+        "dcutr-second-connect",
+        "who starts answers CONNECT with another in place of SYNC",
+        "mesh.protocols.dcutr",
+        "        self._say(PunchType.SYNC)\n",
+        "        self._say(PunchType.CONNECT, self._own)\n",
+        ("dcutr/1.4",),
+    ),
+    Change(
+        "dcutr-never-dials",
+        "what was agreed on is not dialled",
+        "mesh.services.dcutr",
+        "        if found is None:\n            plain = not attempt\n",
+        "        if found is None and not attempt:\n            plain = not attempt\n",
+        ("dcutr/1.4",),
+    ),
+    Change(
+        "autonat-any-host",
+        "version 1 dials the hosts that are named, not the asker's own",
+        "mesh.protocols.autonat.choice",
+        "(each.code, each.value) for each in (host, *address.components[1:])",
+        "(each.code, each.value) for each in address.components",
+        ("autonat/1.2",),
+    ),
+    Change(
+        "autonat-unpaid",
+        "version 2 dials other hosts for nothing",
+        "mesh.protocols.autonat.choice",
+        "return Chosen(index, address, relayed or host != asker)",
+        "return Chosen(index, address, relayed)",
+        ("autonat/2.2", "autonat/2.3"),
+    ),
+    Change(
+        "autonat-other-nonce",
+        "another nonce is told than was given",
+        "mesh.services.autonat.v2_server",
+        "NonceTold(nonce)",
+        "NonceTold(nonce ^ 1)",
+        ("autonat/2.1",),
+    ),
+    Change(
+        "autonat-first-index",
+        "whatever was dialled is called the first of the request",
+        "mesh.services.autonat.v2_server",
+        "DialResponse(ResponseStatus.OK, chosen.index, status)",
+        "DialResponse(ResponseStatus.OK, 0, status)",
+        ("autonat/2.7",),
+    ),
+)
+"""What shows on public addresses alone: caught in a laboratory."""

@@ -27,8 +27,7 @@ async def pushed(attempt: Attempt, data: bytes) -> tuple[Session, str]:
     """Push and end our side; the session, and how the target ended the stream. The session must live."""
     session = await attempt.session()
     stream = await attempt.prepared(session.open(services.PUSH), "push stream")
-    stream.send(data)
-    stream.finish()
+    stream.send_last(data)
     ending = await stream.ended("end of the push stream")
     await session.alive()
     return session, ending

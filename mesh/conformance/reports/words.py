@@ -56,16 +56,24 @@ def _result(result: Result, report: Report, verbose: bool) -> Iterator[str]:
 
 
 def again(result: Result, report: Report) -> str:
-    """The command that repeats a case."""
+    """The command that repeats a case. A key is not told: its file is named by who gave it."""
     options, target = report.options, report.target
-    flags = "" if options.scale == 1 else f" --timeout-scale {options.scale:g}"
+    bare = target.address.without_peer()
+    words = [f"mesh conform --listen {bare}" if report.mirrored else f"mesh conform {target.address}"]
+    words += [result.id, "--seed", options.seed, "--harmful --slow"]
+    if options.scale != 1:
+        words.append(f"--timeout-scale {options.scale:g}")
     if target.security in target.securities[1:]:
-        flags += f" --security {target.security}"
+        words.append(f"--security {target.security}")
     if options.chunk_bytes:
-        flags += f" --chunk {options.chunk_bytes}"
-    if options.topic:
-        flags += f" --topic {options.topic}"
-    return f"mesh conform {report.target.address} {result.id} --seed {report.options.seed} --harmful --slow{flags} -v"
+        words.append(f"--chunk {options.chunk_bytes}")
+    named = {"topic": options.topic, "witness": options.witness, "relay-through": options.relay_through}
+    words += [f"--{name} {value}" for name, value in named.items() if value]
+    if options.public:
+        words.append("--public")
+    if options.target_key is not None:
+        words.append("--target-key FILE")
+    return " ".join([*words, "-v"])
 
 
 def summary(report: Report) -> str:
