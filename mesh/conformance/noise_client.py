@@ -138,9 +138,8 @@ class NoiseChannel(ByteFlow):
 
     def _seal_empty(self) -> bytes:
         noise = self.noise
-        nonce = noise.send_nonce.to_bytes(8, "little")
         noise.send_nonce += 1
-        return noise._encrypt(bytes(4) + nonce, b"", None)
+        return noise._encrypt(noise.send_nonce - 1, b"")
 
     @property
     def unsent_bytes(self) -> int:

@@ -1,5 +1,6 @@
-"""Curve25519 by AWS-LC, as qh3 carries it. Beside libsodium's Ed25519 a verification took 37 us instead of 45, a
-signature 8 instead of 16; beside OpenSSL's X25519 a fresh key took 7 us instead of 28, an agreement 20 instead of 27.
+"""Curve25519 and short texts by AWS-LC, as qh3 carries it. Beside libsodium's Ed25519 a verification took 37 us instead
+of 45, a signature 8 instead of 16; beside OpenSSL's X25519 a fresh key took 7 us instead of 28, an agreement 20 instead
+of 27.
 
 Importing it raises `ImportError` where qh3 is not to be had. It takes some 20 ms, so that is left to the first use.
 """
@@ -7,14 +8,21 @@ Importing it raises `ImportError` where qh3 is not to be had. It takes some 20 m
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from qh3._hazmat import (
+    AeadChaCha20Poly1305,
     CryptoError,
     Ed25519PrivateKey,
     SignatureError,
     X25519KeyExchange,
     verify_with_public_key,
 )
+
+if TYPE_CHECKING:
+    from mesh.identity.chacha20_poly1305 import Short
+
+__all__ = ["CryptoError", "Secret", "short_cipher", "signer", "verify"]
 
 _ED25519 = 0x0807
 """Of TLS 1.3's signature schemes (RFC 8446, section 4.2.3)."""
@@ -59,6 +67,12 @@ def verify(public: bytes, message: bytes, signature: bytes) -> bool:
 def signer(seed: bytes) -> Callable[[bytes], bytes]:
     """What signs with the key of a seed of 32 bytes."""
     return Ed25519PrivateKey(_PKCS8 + seed).sign
+
+
+def short_cipher(key: bytes) -> Short:
+    """ChaCha20-Poly1305 with a key of 32 bytes. It raises `CryptoError` for what is not authentic."""
+    cipher: Short = AeadChaCha20Poly1305(key, bytes(12))
+    return cipher
 
 
 class Secret:

@@ -7,8 +7,9 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from mesh.codecs.noise import MAX_PLAINTEXT_BYTES, TAG_BYTES
 from mesh.errors import UsageError
+from mesh.identity.chacha20_poly1305 import NONCE
 from mesh.protocols.noise import Session
-from mesh.protocols.noise.symmetric import MAX_NONCE, NONCE
+from mesh.protocols.noise.symmetric import MAX_NONCE
 from tests.protocols import flipped, framed
 
 THERE, BACK = bytes([1]) * 32, bytes([2]) * 32

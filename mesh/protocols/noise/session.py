@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from mesh.codecs.noise import LENGTH, MAX_PLAINTEXT_BYTES, TAG_BYTES
 from mesh.errors import MeshError, PeerError, UsageError
+from mesh.identity.chacha20_poly1305 import Cipher
 from mesh.protocols.machine import Buffer
-from mesh.protocols.noise.symmetric import MAX_NONCE, NONCE
+from mesh.protocols.noise.symmetric import MAX_NONCE
 
 LENGTH_BYTES = LENGTH.size
 CLAUSE = "noise: wire format"
@@ -49,8 +49,8 @@ class Session:
         send_nonce: int = 0,
         receive_nonce: int = 0,
     ) -> None:
-        self._encrypt = ChaCha20Poly1305(send_key).encrypt
-        self._decrypt = ChaCha20Poly1305(receive_key).decrypt
+        self._encrypt = Cipher(send_key).encrypt
+        self._decrypt = Cipher(receive_key).decrypt
         self._partial: bytearray | None = None
         self.send_nonce = send_nonce
         self.receive_nonce = receive_nonce
@@ -86,7 +86,6 @@ class Session:
                 return plaintexts
         nonce = self.receive_nonce
         decrypt = self._decrypt
-        pack_nonce = NONCE.pack
         try:
             while end - position >= LENGTH_BYTES:
                 record_end = position + LENGTH_BYTES + (view[position] << 8 | view[position + 1])
@@ -95,7 +94,7 @@ class Session:
                 if nonce >= MAX_NONCE:
                     self._fail("nonces are exhausted")
                     return plaintexts
-                plaintext = decrypt(pack_nonce(0, nonce), view[position + LENGTH_BYTES : record_end], None)
+                plaintext = decrypt(nonce, view[position + LENGTH_BYTES : record_end])
                 nonce += 1
                 position = record_end
                 if plaintext:
@@ -123,7 +122,7 @@ class Session:
         total = len(plain)
         if 0 < total <= MAX_PLAINTEXT_BYTES and nonce < MAX_NONCE:
             self.send_nonce = nonce + 1
-            return [LENGTH.pack(total + TAG_BYTES), encrypt(NONCE.pack(0, nonce), plain, None)]
+            return [LENGTH.pack(total + TAG_BYTES), encrypt(nonce, plain)]
         records: list[Buffer] = []
         view = memoryview(plain)
         for start in range(0, total, MAX_PLAINTEXT_BYTES):
@@ -131,7 +130,7 @@ class Session:
                 raise UsageError("noise: nonces are exhausted; the connection must end")
             piece = view[start : start + MAX_PLAINTEXT_BYTES]
             records.append(LENGTH.pack(len(piece) + TAG_BYTES))
-            records.append(encrypt(NONCE.pack(0, nonce), piece, None))
+            records.append(encrypt(nonce, piece))
             nonce += 1
         self.send_nonce = nonce
         return records
@@ -152,7 +151,7 @@ class Session:
         """Decrypt what is exactly one record, as most of what comes is."""
         nonce = self.receive_nonce
         try:
-            plaintext = self._decrypt(NONCE.pack(0, nonce), data[LENGTH_BYTES:], None)
+            plaintext = self._decrypt(nonce, data[LENGTH_BYTES:])
         except InvalidTag:
             self._fail(f"record {nonce} is not authentic")
             return []
