@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mesh.codecs import beam, beam_route, beam_session
+from mesh.codecs import beam, beam_route, beam_session, beam_sync
 from mesh.codecs.envelope import Envelope
 from mesh.codecs.wire import Record
 from mesh.identity.keys import PrivateKey
@@ -73,6 +73,21 @@ def beam_seeds() -> dict[str, list[bytes]]:
             beam_route.RouteAnswer(status=beam_route.RouteStatus.NOT_CONNECTED).encode(),
         ],
         **_session_seeds(),
+        **_sync_seeds(alice.to_bytes(), service.envelope),
+    }
+
+
+def _sync_seeds(origin: bytes, record: bytes) -> dict[str, list[bytes]]:
+    mark = beam_sync.Mark(origin=origin, digest=bytes(16))
+    frames = (
+        beam_sync.SyncFrame(marks=[mark], final=True),
+        beam_sync.SyncFrame(wanted=[origin], records=[record]),
+        beam_sync.SyncFrame(final=True),
+        beam_sync.SyncFrame(status=beam_sync.SyncStatus.TOO_SOON, final=True),
+    )
+    return {
+        "beam_sync.mark": [mark.encode()],
+        "beam_sync.frame": [each.encode() for each in frames],
     }
 
 

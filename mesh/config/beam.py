@@ -66,6 +66,15 @@ class BeamSection(Section):
         60.0
     )
     cache_entries: Annotated[int, count("Services of which that is remembered.", maximum=100_000)] = 1024
+    sync_s: Annotated[
+        float,
+        Setting(
+            "Time between two exchanges of records with some peers; 0 for none.",
+            "seconds",
+            minimum=0,
+            maximum=LONGEST_S,
+        ),
+    ] = 300.0
     query_s: Annotated[
         float, seconds("Wait for answers of others where the DHT knows nothing of a service.")
     ] = 5.0

@@ -24,6 +24,7 @@ from mesh.apps.beam.quality_paths import QualityPaths
 from mesh.apps.beam.registry import Registered, Registry, Wanted
 from mesh.apps.beam.standing import Meter
 from mesh.apps.beam.store import HEARD, BeamStore
+from mesh.apps.beam.syncing import Sync
 from mesh.apps.beam.tunnel import Tunnel
 from mesh.apps.beam.tunnel_server import TUNNEL_PROTOCOL, TunnelServer
 from mesh.apps.beam.watchman import Watchman
@@ -37,6 +38,7 @@ from mesh.protocols.beam.gossip_message import ANNOUNCE, DEPARTURE, HEARTBEAT, Q
 from mesh.protocols.beam.record_keys import Target, read_target
 from mesh.protocols.beam.service_record import ServiceRecord, open_service
 from mesh.protocols.beam.service_table import ServiceTable
+from mesh.protocols.beam.sync import Held, Record, held_of
 
 if TYPE_CHECKING:
     from mesh.node import Node
@@ -100,6 +102,7 @@ class Beam:
             self.outbox,
             self._taken,
         )
+        self.sync = Sync(node, settings.sync_s, self.abuse, self._held, self._learn)
         self.names = Ownership(node, settings, self.book, self.directory, self.gossip, self.outbox)
 
     async def start(self) -> None:
@@ -121,6 +124,7 @@ class Beam:
         self.routing.sessions.serve(TUNNEL_PROTOCOL, self.server.serve_from)
         self.routing.sessions.start()
         self.routing.chains.start()
+        self.sync.start()
         self.gossip.observers.append(self.links.heard)
         for work, name in (
             (self._announce_kept(), "beam announcing"),
@@ -128,6 +132,7 @@ class Beam:
             (self._beat(), "beam heartbeat"),
             (self._probe(), "beam probes"),
             (self.links.run(), "beam links"),
+            (self.sync.run(), "beam sync"),
             (self.outbox.run(), "beam outbox"),
         ):
             self._scope.spawn(work, name)
@@ -143,6 +148,7 @@ class Beam:
         self._tunnels.clear()
         self.routing.sessions.stop()
         self.routing.chains.stop()
+        self.sync.stop()
         self.server.stop()
         with contextlib.suppress(MeshError, TimeoutError):
             async with asyncio.timeout(LEAVE_S):
@@ -282,6 +288,23 @@ class Beam:
             case kind if kind == QUERY and any(map(self.registry.offers, message.services)):
                 self._scope.spawn(self.registry.answer(message.services), "beam answer")
 
+    def _held(self) -> Iterator[Held]:
+        """Every record that counts now."""
+        now_s = time.time()
+        yield from map(held_of, self.table.counting(now_s))
+        yield from map(held_of, self.book.counting(now_s))
+
+    def _learn(self, record: Record) -> bool:
+        """Somebody gave a verified record that counts; whether it is news. Of its own services this node knows best."""
+        if isinstance(record, ServiceRecord):
+            news = record.peer_id != self.node.peer_id and self.table.merge(record, time.time()).changed
+            if news:
+                self._taken(record)
+            return news
+        held = [each for each in self.book.known(record.name) if each.owner == record.owner]
+        self.book.hear(record)
+        return not held or held[0].version < record.version
+
     def _taken(self, record: ServiceRecord) -> None:
         """A record is in the table."""
         self._dirty[record.service_id, record.peer_id] = record
@@ -312,6 +335,7 @@ class Beam:
     def _connected(self, connection: Connection) -> None:
         self.links.changed()
         self.outbox.newcomer()
+        self.sync.connected(connection)
         if connection.inbound:
             self.abuse.connected(connection.peer, time.monotonic())
 

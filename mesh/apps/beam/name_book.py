@@ -7,6 +7,7 @@ raises `NameDisputed`.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Final
 
 from mesh.apps.beam.store import NAMES, PINS, BeamStore
@@ -86,6 +87,10 @@ class NameBook:
     def names(self) -> list[str]:
         """Every name that some record counts of."""
         return sorted(each for each in self._records if self.known(each))
+
+    def counting(self, now_s: float) -> Iterator[NameRecord]:
+        """Every record that counts, revoked ones among them."""
+        return (each for held in self._records.values() for each in held.values() if each.counts(now_s))
 
     async def look(self, name: str) -> NameRecord | None:
         """The record to go by, if there is one; its owner is trusted from now on. Raises `NameDisputed`,

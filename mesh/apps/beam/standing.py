@@ -80,6 +80,11 @@ def standing_of(beam: Beam) -> dict[str, Any]:
             "bytes_in": beam.server.tally.in_bytes,
             "bytes_out": beam.server.tally.out_bytes,
         },
+        "sync": {
+            "exchanges": beam.sync.exchanges,
+            "learnt": beam.sync.learnt,
+            "given": beam.sync.given,
+        },
         "outbox": len(beam.outbox.waiting),
         "alerts": len(beam.abuse.alerts(time.monotonic())),
     }

@@ -114,6 +114,10 @@ class ServiceTable:
         for service_id in sorted(self._services):
             yield from self.providers(service_id, now_s)
 
+    def counting(self, now_s: float) -> Iterator[ServiceRecord]:
+        """Every record that counts, withdrawn ones among them."""
+        return (each.record for each in self._entries.values() if each.record.counts(now_s))
+
     def expire(self, now_s: float) -> list[ServiceRecord]:
         """Drop what counts no more; what was dropped."""
         gone = [place for place, entry in self._entries.items() if entry.record.expires_s <= now_s]

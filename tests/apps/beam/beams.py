@@ -35,7 +35,7 @@ class Beams(Nodes):
         **settings: Any,
     ) -> Beam:
         """A running Beam, in the network of another one; ``settings`` are those of its own section."""
-        section = BeamSection(enabled=True, **({"query_s": 0.3} | settings))
+        section = BeamSection(enabled=True, **({"query_s": 0.3, "sync_s": 0.0} | settings))
         config = replace(
             configured(listen),
             node=NodeSection(path=folder),
