@@ -177,18 +177,28 @@ def beam(
     seed: Annotated[int, typer.Option(help="The same seed gives the same figures.")] = 1,
     operations: Annotated[int, typer.Option(help="Lookups of each run; half as many discoveries.")] = 400,
     minutes: Annotated[float, typer.Option(help="Virtual minutes of each run.")] = 5.0,
-    attackers: Annotated[float, typer.Option(help="Share of attackers in the last run.")] = 0.1,
+    attackers: Annotated[float, typer.Option(help="Share of attackers in the runs that have some.")] = 0.1,
+    routers: Annotated[int, typer.Option(help="Nodes of the runs about routes; 0 for none.")] = 150,
+    uses: Annotated[int, typer.Option(help="Connections that are opened in each of those.")] = 200,
+    seeds: Annotated[int, typer.Option(help="Runs about routes, each with the next seed.")] = 1,
     report: ReportOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Register and find services: with churn, with harsh churn, and among attackers."""
+    """Register and find services with churn and among attackers; open connections by routes among attackers."""
     from mesh.simulation.beam import BeamParameters
     from mesh.simulation.beam import run as run_beam
 
     parameters = BeamParameters(
-        peers=peers, seed=seed, operations=operations, minutes=minutes, attackers=attackers
+        peers=peers,
+        seed=seed,
+        operations=operations,
+        minutes=minutes,
+        attackers=attackers,
+        routers=routers,
+        uses=uses,
+        seeds=seeds,
     )
-    _give(run_beam(parameters, None if json else _tell), report, json)
+    _give(run_beam(parameters, None if json else _tell, time.process_time), report, json)
 
 
 @app.command("crdt")

@@ -1,9 +1,17 @@
-"""Beam's registry in a DHT of simulated nodes: calm, under churn, and with attackers among them.
+"""Beam in virtual time: its registry calm, under churn and with attackers among the nodes, its routes among attackers.
 
-Nodes are those of the DHT's simulation, with the real table, lookups, placement and quorum; a registration is a signed
-record at the 20 closest, a discovery ends with the first record whose signature holds. An attacker acknowledges what it
-is given and keeps nothing, gives forged records, and names attackers alone as closer peers, the nearest of all there are.
-Success counts honest nodes alone: attackers neither register nor ask.
+Registry. Nodes are those of the DHT's simulation, with the real table, lookups, placement and quorum; a registration is a
+signed record at the 20 closest, a discovery ends with the first record whose signature holds. An attacker acknowledges
+what it is given and keeps nothing, gives forged records, and names attackers alone as closer peers, the nearest of all
+there are. Success counts honest nodes alone: attackers neither register nor ask.
+
+Routes. Nodes are connected at random, hear gossip and tell of links with the real machines: signed messages, their
+judgement, spread, detectors, route table, places for chains, reservations. Honest ones open connections to others that
+they cannot dial, half of those with reservations at two relays, half with none, and send bytes that have to come back:
+the first within 3 s, which a tunnel gives a provider. Of the attackers a fifth each are black holes, tell of false links
+and forge those of others, lead routes in loops, hoard chains and reservations, and flood gossip.
+
+Failover. A download by the first of two paths, until that one is closed or falls silent; the longest time without a byte.
 """
 
 from __future__ import annotations
@@ -16,6 +24,10 @@ from typing import Any, Final
 
 from mesh.errors import UsageError
 from mesh.protocols.kademlia import Candidate
+from mesh.simulation.beam_attacks import failover_lines, routing
+from mesh.simulation.beam_attacks import lines as routing_lines
+from mesh.simulation.beam_failover import failovers, route_calculation
+from mesh.simulation.beam_routing import RoutingParameters
 from mesh.simulation.dht_network import DhtNetwork
 from mesh.simulation.dht_nodes import FORGED, Answer, DhtNode, Request
 from mesh.simulation.dht_parameters import DhtParameters
@@ -23,12 +35,15 @@ from mesh.simulation.dht_workload import Workload
 from mesh.simulation.figures import spread_of
 
 HARSH_MS: Final = 60_000
+FAILOVERS: Final = 40
+LATENCY_MS: Final = 50.0
 _NOTHING: Final = Answer([])
 
 
 @dataclass(frozen=True, slots=True)
 class BeamParameters:
-    """Three runs with the same seed. Raises UsageError for values that make no sense."""
+    """Three runs of the registry with the same seed, and runs about routes. Raises UsageError for values that make no
+    sense."""
 
     peers: int = 1000
     seed: int = 1
@@ -37,11 +52,28 @@ class BeamParameters:
     minutes: float = 5.0
     """Virtual time that is measured."""
     attackers: float = 0.1
-    """Share of attackers in the run that has some."""
+    """Share of attackers in the runs that have some."""
+    routers: int = 150
+    """Nodes of the runs about routes, in which all hear everything; 0 for no such runs."""
+    uses: int = 200
+    """Connections that honest nodes open in each of them."""
+    seeds: int = 1
+    """Of the runs about routes, each with the next seed."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.attackers <= 0.5:
             raise UsageError(f"attackers is {self.attackers}, a share of 0 to 0.5")
+
+    def of_routes(self) -> RoutingParameters:
+        """What the runs about routes take."""
+        return RoutingParameters(
+            peers=self.routers,
+            seed=self.seed,
+            attackers=self.attackers,
+            uses=self.uses,
+            minutes=min(self.minutes, 2.0),
+            latency_ms=LATENCY_MS,
+        )
 
     def of_run(self, churn: float) -> DhtParameters:
         """What the DHT's simulation takes."""
@@ -119,11 +151,14 @@ class BeamReport:
 
     parameters: BeamParameters
     runs: tuple[Run, ...]
+    routes: dict[str, Any]
+    """Of `routing`, `failovers` and, where there was a clock, `route_calculation`."""
 
     def to_dict(self) -> dict[str, object]:
         return {
             "parameters": asdict(self.parameters),
             "runs": {each.name: each.figures for each in self.runs},
+            "routes": self.routes,
         }
 
     def to_json(self) -> str:
@@ -140,30 +175,52 @@ class BeamReport:
                 f" | {found['success']:.2%} | {kept['warm_ms']['median']:.0f} ms | {kept['success']:.2%}"
                 f" | {joins['p99']:.2f} s |"
             )
+        if self.routes:
+            yield ""
+            yield from routing_lines(self.routes["routing"])
+            yield ""
+            yield from failover_lines(self.routes)
 
     def to_markdown(self) -> str:
         parameters = self.parameters
         command = (
             f"mesh simulate beam --peers {parameters.peers} --seed {parameters.seed} --operations {parameters.operations}"
-            f" --minutes {parameters.minutes:g} --attackers {parameters.attackers:g}"
+            f" --minutes {parameters.minutes:g} --attackers {parameters.attackers:g} --routers {parameters.routers}"
+            f" --uses {parameters.uses} --seeds {parameters.seeds}"
         )
         text = (__doc__ or "").partition("\n\n")
         head = f"# {text[0].rstrip('.')}\n\n```console\n$ {command}\n```\n\n{text[2].strip()}\n\n"
         return head + "\n".join(self.lines()) + "\n"
 
 
-def run(parameters: BeamParameters, tell: Callable[[str], None] | None = None) -> BeamReport:
-    """A fifth replaced in an hour, a fifth within a minute, and attackers while a fifth is replaced in an hour."""
+def run(
+    parameters: BeamParameters,
+    tell: Callable[[str], None] | None = None,
+    clock: Callable[[], float] | None = None,
+) -> BeamReport:
+    """A fifth replaced in an hour, a fifth within a minute, and attackers while a fifth is replaced in an hour; routes
+    with and without attackers. ``clock`` gives seconds of processor time, by which ranking routes is measured."""
+    told = tell or _quiet
     runs = []
     for name, attackers, harsh in (
         ("20 % replaced an hour", 0.0, False),
         ("20 % replaced within 60 s", 0.0, True),
         (f"{parameters.attackers:.0%} attackers, 20 % replaced an hour", parameters.attackers, False),
     ):
-        if tell is not None:
-            tell(name)
+        told(name)
         runs.append(Run(name, _figures(BeamNetwork(parameters.of_run(0.2), attackers, harsh))))
-    return BeamReport(parameters, tuple(runs))
+    routes: dict[str, Any] = {}
+    if parameters.routers:
+        routes["routing"] = routing(parameters.of_routes(), parameters.seeds, told)
+        told("failover")
+        routes["failover"] = failovers(parameters.seed, FAILOVERS, LATENCY_MS)
+        if clock is not None:
+            routes["route_calculation"] = route_calculation(parameters.seed, clock)
+    return BeamReport(parameters, tuple(runs), routes)
+
+
+def _quiet(_line: str) -> None:
+    """Nobody listens."""
 
 
 def _figures(network: BeamNetwork) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 from mesh.errors import UsageError
 from mesh.simulation.beam import Attacker, BeamNetwork, BeamParameters, _figures, run
 
-SMALL = BeamParameters(peers=40, operations=24, minutes=0.5, attackers=0.2)
+SMALL = BeamParameters(peers=40, operations=24, minutes=0.5, attackers=0.2, routers=0)
 
 
 def test_services_are_found_in_every_run() -> None:

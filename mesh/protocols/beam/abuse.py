@@ -8,7 +8,7 @@ dht-puts               more than 1,000 puts of a peer in a minute               
 connection-flood       more than 100 new connections of a peer in a minute       high
 connection-burst       more than 50 connections of a peer in 5 minutes           medium
 inconsistent-lookups   more than 80 % of 20 answers or more contradict others    critical
-large-messages         a message of more than 3 times the mean, and 4 KiB        medium
+large-messages         a message of more than 3 times the mean, and 16 KiB       medium
 high-throughput        a minute of more than 5 times the mean, and 1 MiB         medium
 gossip-flood           more gossip than 20 messages a second after a burst       high
 bad-records            five forged or stolen records within a minute             high
@@ -34,7 +34,8 @@ MAX_BURST_CONNECTIONS: Final = 50
 INCONSISTENT_SHARE: Final = 0.8
 LEAST_LOOKUPS: Final = 20
 SIZE_FACTOR: Final = 3.0
-LEAST_SIZE_BYTES: Final = 4096
+LEAST_SIZE_BYTES: Final = 16 * 1024
+"""More than an honest update about 100 links; whoever floods with small messages makes others' large."""
 THROUGHPUT_FACTOR: Final = 5.0
 LEAST_THROUGHPUT_BYTES: Final = 1024 * 1024
 GOSSIP_PER_S: Final = 20.0
@@ -175,9 +176,10 @@ class AbuseWatch:
         known = self._of(peer)
         if self._sizes.count and size > max(SIZE_FACTOR * self._sizes.value, LEAST_SIZE_BYTES):
             self._raise("large-messages", "medium", peer, now, f"a message of {size} bytes")
-        self._sizes.add(size)
         self._count_bytes(known, peer, size, now)
         if known.gossip.take(now):
+            if size:
+                self._sizes.add(size)
             return True
         self._raise("gossip-flood", "high", peer, now, f"more than {GOSSIP_PER_S:g} messages a second")
         return False

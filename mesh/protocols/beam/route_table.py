@@ -2,7 +2,8 @@
 
 A ROUTE_UPDATE counts for the direct links of its signer alone; nothing in it is passed on as knowledge about others. A
 link that both ends tell of is as good as the worse of the two says; one that only one end tells of counts for half, so
-who boasts of links to everybody gains little. Who was tried and delivered nothing (a black hole) loses half of its
+who boasts of links to everybody gains little. Who tells of no links forwards nothing, and is the relay of no route. Who
+was tried and delivered nothing (a black hole) loses half of its
 standing each time and is left out below a quarter, until time or a success restores it.
 """
 
@@ -147,7 +148,7 @@ class RouteTable:
         layer: _Layer = {}
         for peer, quality in own_links.items():
             standing = blamed.get(peer, 1.0)
-            if peer != destination and standing >= LEAST_STANDING:
+            if peer != destination and peer in self._origins and standing >= LEAST_STANDING:
                 layer[peer] = (peer,), (quality.seed * standing,)
         for hops in range(MAX_RELAYS):
             if hops:
@@ -175,7 +176,7 @@ class RouteTable:
                 total = so_far + score
                 if further in totals and total <= totals[further]:
                     continue
-                if further in peers or further == destination or further == self._own:
+                if further in peers or further == destination or further not in self._origins:
                     continue
                 totals[further] = total
                 best[further] = peer, score

@@ -63,11 +63,19 @@ def test_a_flood_of_gossip_is_cut_and_told_once_a_minute() -> None:
 def test_sizes_are_measured_against_the_mean() -> None:
     watch = AbuseWatch()
     for number in range(50):
-        watch.message(PEERS[1], 2000, float(number))
-    watch.message(PEER, 5900, 50.0)
+        watch.message(PEERS[1], 8000, float(number))
+    watch.message(PEER, 23_900, 50.0)
     assert watch.alerts(50.0) == []
-    watch.message(PEER, 9000, 51.0)
+    watch.message(PEER, 30_000, 51.0)
     assert [each.detector for each in watch.alerts(51.0)] == ["large-messages"]
+
+
+def test_floods_of_small_messages_make_no_honest_one_large() -> None:
+    watch = AbuseWatch()
+    for number in range(2000):
+        watch.message(PEERS[1], number % 2 * 200, number / 100)
+    watch.message(PEER, 7000, 20.0)
+    assert {each.peer for each in watch.alerts(20.0)} == {PEERS[1]}, "an update about 50 links is nothing large"
 
 
 def test_contradicting_answers() -> None:

@@ -117,6 +117,15 @@ def test_no_route_is_longer_than_the_most_or_has_a_loop() -> None:
         check_route(OWN, route.peers)
 
 
+def test_who_tells_of_no_links_is_no_relay() -> None:
+    table = RouteTable(OWN)
+    told(table, FAR, link(A), link(B))
+    told(table, B, link(FAR), link(A))
+    assert [each.relays for each in table.routes(FAR, {A: GOOD, B: GOOD}, 1.0)] == [(B,)]
+    told(table, A, link(FAR))
+    assert {each.relays for each in table.routes(FAR, {A: GOOD}, 1.0)} == {(A,), (A, B)}
+
+
 @pytest.mark.parametrize("peers", [(), (A, B, A), (OWN,), (A, OWN), (A, B, C, D, FAR)])
 def test_routes_that_are_none(peers: tuple[PeerId, ...]) -> None:
     with pytest.raises(UsageError):
