@@ -44,9 +44,10 @@ def read(path: Path) -> dict[str, str]:
 
 
 def differences(report: Report, expected: dict[str, str]) -> list[Difference]:
-    """Where a run and the expected verdicts differ; cases that the baseline lacks are left alone."""
+    """Where a run and the expected verdicts differ; cases that the baseline lacks are left alone, and those that the run
+    was not meant to try."""
     return [
         Difference(each.id, expected[each.id], each.verdict.value, each.actual)
         for each in report.results
-        if each.id in expected and expected[each.id] != each.verdict.value
+        if each.asked and each.id in expected and expected[each.id] != each.verdict.value
     ]

@@ -16,7 +16,7 @@ from mesh.conformance.attempt import NOISE, TLS, Attempt, Options, handshake_mes
 from mesh.conformance.case import Case
 from mesh.conformance.noise_client import NoiseChannel, framed
 from mesh.conformance.noise_listener import NoiseListener
-from mesh.conformance.runner import Plan, Report, outcome, run_attempt
+from mesh.conformance.runner import Plan, Report, outcome, run_attempt, unasked
 from mesh.conformance.target import Target
 from mesh.conformance.tls_client import TlsChannel, TlsOptions
 from mesh.conformance.verdict import Deviation, Result, Unprepared, Verdict
@@ -178,8 +178,10 @@ async def run_mirror(door: Door, plan: Plan, options: Options, on_result: Callab
     began = time.monotonic()
     stopped = ""
     for case in plan.cases:
-        if stopped:
-            result = outcome(case, Verdict.SKIP if report.survived else Verdict.ERROR, stopped)
+        if door.deserted:
+            result = outcome(case, Verdict.ERROR, stopped)
+        elif stopped:
+            result = unasked(case, stopped)
         else:
             result = await run_attempt(MirrorAttempt(case, target, options, door))
             report.survived = not door.deserted

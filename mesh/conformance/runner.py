@@ -143,12 +143,14 @@ class Runner:
         self._on_result(result)
 
     def _not_tried(self, case: Case) -> Result | None:
+        if self._stopped and not self._survived:
+            return outcome(case, Verdict.ERROR, self._stopped)
         if self._stopped:
-            return outcome(case, Verdict.ERROR if not self._survived else Verdict.SKIP, self._stopped)
+            return unasked(case, self._stopped)
         if case.harmful and not self._plan.harmful:
-            return outcome(case, Verdict.SKIP, "needs --harmful")
+            return unasked(case, "needs --harmful")
         if case.slow and not self._plan.slow:
-            return outcome(case, Verdict.SKIP, "needs --slow")
+            return unasked(case, "needs --slow")
         missing = [each for each in case.needs if not self._target.serves(each)]
         if missing:
             return outcome(case, Verdict.SKIP, f"the target does not offer {', '.join(missing)}")
@@ -173,6 +175,13 @@ class Runner:
 def outcome(case: Case, verdict: Verdict, actual: str) -> Result:
     """The result of a case that was not tried."""
     return Result(case.id, case.level, case.title, case.requirement, case.source, verdict, actual)
+
+
+def unasked(case: Case, why: str) -> Result:
+    """The result of a case that the run was not meant to try."""
+    result = outcome(case, Verdict.SKIP, why)
+    result.asked = False
+    return result
 
 
 async def run_case(case: Case, target: Target, options: Options) -> Result:

@@ -47,7 +47,8 @@ class Unprepared(Exception):  # noqa: N818
 
 @dataclass(slots=True)
 class Result:
-    """What became of one case. ``ending``: how its last connection ended, or that it was open."""
+    """What became of one case. ``ending``: how its last connection ended, or that it was open. ``asked`` is False where
+    the run was not meant to try it."""
 
     id: str
     level: Level
@@ -58,6 +59,7 @@ class Result:
     actual: str = ""
     ending: str = ""
     milliseconds: int = 0
+    asked: bool = True
     wire: WireLog = field(default_factory=WireLog)
 
 

@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import json
 import sys
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from tools.conformance.repeating import not_repeated, varied
 from tools.interop_peers.building import PeerMissing
 
 SCALE = 2.0
+PROCESSES = 3
 SEED = "report"
 HEAD = ("peer", "MUST kept", "MUST broken", "SHOULD broken", "not tried", "seconds")
 
@@ -37,14 +39,29 @@ async def report_on(peer: ConformancePeer, *, everything: bool = False) -> Repor
     cases = [
         each for each in select(peer.suites) if everything or peer.suites or not (each.harmful or each.slow)
     ]
-    if peer.fresh:
-        return _joined([await _run(peer, [each]) for each in cases])
-    if not peer.mortal:
+    if not (peer.fresh or peer.mortal):
         return await _run(peer, cases)
-    sections = dict.fromkeys(each.section for each in cases)
-    return _joined(
-        [await _revived(peer, [each for each in cases if each.section == section]) for section in sections]
-    )
+    groups: dict[str, list[Case]] = {}
+    for each in cases:
+        groups.setdefault(each.id if peer.fresh else each.section, []).append(each)
+    return await _apart(peer, list(groups.values()))
+
+
+async def _apart(peer: ConformancePeer, groups: Sequence[list[Case]]) -> Report:
+    """A process for each group, a few of them beside each other: most of their time is waiting."""
+    turn = asyncio.Semaphore(PROCESSES)
+    began = time.monotonic()
+
+    async def run(cases: list[Case]) -> Report:
+        async with turn:
+            return await _revived(peer, cases)
+
+    report, *others = await asyncio.gather(*map(run, groups))
+    for each in others:
+        report.results += each.results
+        report.survived &= each.survived
+    report.seconds = time.monotonic() - began
+    return report
 
 
 async def _revived(peer: ConformancePeer, cases: list[Case]) -> Report:
@@ -57,16 +74,6 @@ async def _revived(peer: ConformancePeer, cases: list[Case]) -> Report:
         [*kept, *(each.results[0] for each in again)],
         key=lambda each: [case.id for case in cases].index(each.id),
     )
-    report.seconds += sum(each.seconds for each in again)
-    return report
-
-
-def _joined(parts: list[Report]) -> Report:
-    """Several runs of one peer as one."""
-    report, *others = parts
-    for each in others:
-        report.results += each.results
-        report.seconds += each.seconds
     return report
 
 

@@ -24,8 +24,9 @@ class ConformancePeer:
     """``name`` is the implementation and its release, as its baseline is called. ``command`` prepares and starts it; it
     raises `PeerMissing`. ``heavy``: it is made by a target of its own, outside `make test`. ``topics`` are joined by
     command where arguments cannot say it. ``suites``: all of the catalogue for none. ``fresh``: each case gets a process
-    of its own, for some end it; ``mortal``: each section does, and what is lost behind a case that ends it is tried
-    again. ``jobs``: cases at a time, where the usual number is too much."""
+    of its own, for some end it; ``mortal``: each section does, for what others leave behind ends it or slows it, and
+    what is lost behind a case that ends it is tried again. ``jobs``: cases at a time, where the usual number is too
+    much."""
 
     name: str
     title: str
