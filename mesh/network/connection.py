@@ -48,7 +48,8 @@ class Connection:
 
     ``relay`` is the peer through which it is made, None for a direct one. ``limited`` is what that relay lets pass, None
     when it sets no limit: a limited connection carries the streams that were made for one, and no others.
-    ``from_any_port``: it need not leave from the port this node listens on, even if others do.
+    ``from_any_port``: it need not leave from the port this node listens on, even if others do. ``punched``: both ends
+    dialled at an agreed moment.
     """
 
     __slots__ = (
@@ -76,6 +77,7 @@ class Connection:
         "opened_at",
         "peer",
         "proposal",
+        "punched",
         "relay",
         "remote",
         "remote_info",
@@ -121,7 +123,7 @@ class Connection:
         self.resources: ConnectionScope | None = None
         self.relay: PeerId | None = None
         self.limited: Allowance | None = None
-        self.from_any_port = False
+        self.from_any_port = self.punched = False
         self.remote_protocols: frozenset[str] | None = None
 
     def __repr__(self) -> str:

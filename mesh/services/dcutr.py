@@ -320,7 +320,7 @@ class HolePunching:
             works = [self._dial(peer, each, punch.role, plain, failures) for each in punch.addresses]
             if punch.role is Role.RESPONDER:
                 works += [self._dial_late(peer, each) for each in punch.addresses]
-            found = await self._first(peer, works, PLAIN_S if plain else PUNCH_S)
+            found = await self._first(peer, works, punching=not plain)
         seconds = time.monotonic() - begun
         if found is None:
             cause = "; ".join(f"{address}: {cause}" for address, cause in failures.items())
@@ -331,20 +331,21 @@ class HolePunching:
         return True
 
     async def _first(
-        self, peer: PeerId, works: list[Coroutine[Any, Any, None]], limit_s: float
+        self, peer: PeerId, works: list[Coroutine[Any, Any, None]], *, punching: bool
     ) -> Connection | None:
         """The first direct connection that stands, whoever dialled it, while ``works`` go on."""
         arrived = asyncio.Event()
 
         def connected(connection: Connection) -> None:
             if connection.peer == peer and connection.relay is None:
+                connection.punched = punching
                 arrived.set()
 
         self._swarm.observers.connected.append(connected)
         tasks = [asyncio.create_task(each, name="hole punch") for each in works]
         waiting = asyncio.create_task(arrived.wait(), name="hole punch")
         try:
-            async with asyncio.timeout(limit_s):
+            async with asyncio.timeout(PUNCH_S if punching else PLAIN_S):
                 await waiting
         except TimeoutError:
             pass

@@ -67,6 +67,7 @@ async def test_a_relayed_connection_becomes_a_direct_one(
     assert not found.inbound
     assert back.inbound
     assert found.remote == back.local
+    assert (found.punched, back.punched) == (True, True)
     assert found.limited is None
     transport = "quic" if listen == QUIC else "tcp"
     await eventually(lambda: punching_of(target).reports and punching_of(source).reports, "the reports")
@@ -109,6 +110,7 @@ async def test_a_known_public_address_is_dialled_first(nodes: Nodes) -> None:
     await eventually(lambda: punching_of(target).reports, "a report")
     [report] = punching_of(target).reports
     assert (report.attempt, report.transport, report.addresses) == (0, "tcp", tuple(source.listening))
+    assert not direct(target, source).punched  # type: ignore[union-attr]
 
 
 async def test_a_failed_punch_keeps_the_cause_of_each_attempt(

@@ -58,7 +58,7 @@ class Paths(Protocol):
         ...
 
     def describe(self, peer: PeerId) -> str:
-        """The way to a peer in words: `direct`, `relayed by PEER`, `none`."""
+        """The way to a peer in words: `direct`, `punched`, `relayed by PEER`, `none`."""
         ...
 
 
@@ -76,4 +76,6 @@ class OrdinaryPaths:
         connection = self._node.swarm.connection_to(peer)
         if connection is None:
             return "none"
-        return "direct" if connection.relay is None else f"relayed by {connection.relay}"
+        if connection.relay is not None:
+            return f"relayed by {connection.relay}"
+        return "punched" if connection.punched else "direct"

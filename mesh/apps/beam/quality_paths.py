@@ -26,7 +26,7 @@ from mesh.network.circuit.addresses import split_circuit
 from mesh.network.connection import Connection
 from mesh.network.scope import Scope
 from mesh.protocols.beam.chain_rules import ChainLimits
-from mesh.protocols.beam.path_choice import CHAINED, DIRECT, RELAYED, PathChoice, PathKey, Switch
+from mesh.protocols.beam.path_choice import CHAINED, DIRECT, PUNCHED, RELAYED, PathChoice, PathKey, Switch
 from mesh.protocols.beam.path_quality import PathMeter, Quality
 from mesh.protocols.beam.route_table import Route, RouteTable
 from mesh.protocols.beam.route_trial import LIMIT_S, RouteTrial, diverse
@@ -180,7 +180,7 @@ class QualityPaths:
     def _key(self, connection: Connection) -> PathKey:
         """What path a connection is."""
         if connection.relay is None:
-            return PathKey(DIRECT)
+            return PathKey(PUNCHED if connection.punched else DIRECT)
         chain = self.chains.relays(connection)
         return PathKey(CHAINED, chain) if chain else PathKey(RELAYED, (connection.relay,))
 
