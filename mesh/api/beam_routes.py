@@ -19,8 +19,9 @@ from mesh.apps.beam.exposures import Exposure
 from mesh.apps.beam.finding import Found
 from mesh.apps.beam.ownership import Claimed
 from mesh.apps.beam.registry import Registered, Wanted
-from mesh.apps.beam.standing import concerns_of, contribution_of, standing_of
+from mesh.apps.beam.standing import concerns_of, contribution_of, peers_of, standing_of
 from mesh.errors import RecordNotFound, UsageError
+from mesh.protocols.beam.history import PERIODS
 from mesh.protocols.beam.name_record import NameRecord
 
 router = APIRouter(tags=["beam"], route_class=BeamRoute)
@@ -29,6 +30,7 @@ Answer = dict[str, Any]
 Limit = Annotated[int, Query(ge=1, le=100)]
 Offset = Annotated[int, Query(ge=0, le=1_000_000)]
 CONTEXTS = "^(local|webhook|api)$"
+PERIOD = f"^({'|'.join(PERIODS)})$"
 
 
 # --- services -------------------------------------------------------------------------------------------------------
@@ -210,6 +212,25 @@ async def close_tunnel(desk: AtDesk, number: int) -> Answer:
 async def show_system(desk: AtDesk) -> Answer:
     """Peers, the DHT's health, latency, bandwidth, processor, memory, names, hits of the cache."""
     return standing_of(_beam(desk))
+
+
+@router.get("/metrics/history")
+async def show_history(desk: AtDesk, period: Annotated[str, Query(pattern=PERIOD)] = "1h") -> Answer:
+    """Means over a period, and how they stand to the day's; what grows is told by the minute."""
+    beam = _beam(desk)
+    return {"period": period, "figures": beam.history.stats(PERIODS[period], time.monotonic())}
+
+
+@router.get("/peers")
+async def list_beam_peers(desk: AtDesk, limit: Limit = 50, offset: Offset = 0) -> Answer:
+    """The connected peers: how they are reached, how they do, and what speaks for and against them."""
+    return _page("peers", peers_of(_beam(desk)), limit, offset)
+
+
+@router.get("/health")
+async def show_wellbeing(desk: AtDesk) -> Answer:
+    """How this node does, how others say that they do, who is called down by several, and what alerts have in common."""
+    return _beam(desk).wellbeing.document()
 
 
 @router.get("/network")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Annotated, Final
 
 from mesh.config.rules import LONGEST_S, Section, count, seconds, switch
@@ -15,6 +16,7 @@ _SUFFIX: Final = re.compile(r"(?:\.[a-z0-9]+)?")
 
 ALIASES: Final = {
     "BEAM_NETWORK_MAX_PEERS": "keeping.high",
+    "BEAM_BOOTSTRAP_PEERS": "network.bootstrap",
     "BEAM_NETWORK_BOOTSTRAP_PEERS": "network.bootstrap",
     "BEAM_NETWORK_DISCOVERY_INTERVAL": "pex.interval_s",
     "BEAM_MAX_CONNECTIONS": "network.max_connections",
@@ -25,7 +27,31 @@ ALIASES: Final = {
     "BEAM_PEER_MODE": "beam.participation",
 }
 """Beam's environment variables and the setting of each."""
-IN_MILLISECONDS: Final = frozenset({"BEAM_TIMEOUT"})
+_IN_MILLISECONDS: Final = frozenset({"BEAM_TIMEOUT"})
+_PLACES: Final = frozenset({"BEAM_BOOTSTRAP_PEERS", "BEAM_NETWORK_BOOTSTRAP_PEERS"})
+_PLACE: Final = re.compile(r"\[?([^\[\]/]+?)\]?:([0-9]{1,5})")
+
+
+def setting_text(variable: str, text: str) -> str:
+    """What the setting of one of Beam's variables is to be: times have no unit there, peers are written HOST:PORT."""
+    if variable in _IN_MILLISECONDS:
+        return f"{text} ms"
+    if variable in _PLACES:
+        return ",".join(_address(each.strip()) for each in text.split(","))
+    return text
+
+
+def _address(place: str) -> str:
+    """HOST:PORT as a multiaddr; anything else as it is."""
+    found = _PLACE.fullmatch(place)
+    if found is None:
+        return place
+    host, port = found[1], found[2]
+    try:
+        kind = f"ip{ip_address(host).version}"
+    except ValueError:
+        kind = "dns"
+    return f"/{kind}/{host}/tcp/{port}"
 
 
 def _shape_of_suffix(text: str) -> str:
@@ -97,3 +123,12 @@ class BeamSection(Section):
     chain_bytes: Annotated[
         int, Setting("A chain passes this much each way; 0 for no limit.", "size", minimum=0)
     ] = 1024 * MIB
+    share_health: Annotated[
+        bool, switch("Tell others how this node does, and of grave alerts, and count what they tell.")
+    ] = False
+    share_trust: Annotated[
+        bool, switch("Tell others how far this node trusts its peers, and count what they tell.")
+    ] = False
+    least_trust: Annotated[
+        int, count("Percent of trust that a peer needs for chains through this node.", 0, 100)
+    ] = 0

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from mesh.config.beam import ALIASES, IN_MILLISECONDS
+from mesh.config.beam import ALIASES, setting_text
 from mesh.config.profiles import profile_named
 from mesh.config.rules import settings_of
 from mesh.config.sections import SECTIONS, Config, every_setting, value_of
@@ -182,7 +182,7 @@ def _from_aliases(environ: Mapping[str, str]) -> Entries:
     for variable, key in ALIASES.items():
         text = environ.get(variable)
         if text is not None:
-            yield key, f"{text} ms" if variable in IN_MILLISECONDS else text, Origin("environment", variable)
+            yield key, setting_text(variable, text), Origin("environment", variable)
 
 
 def _from_flags(flags: Mapping[str, object]) -> Entries:

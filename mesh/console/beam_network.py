@@ -6,8 +6,16 @@ from typing import Annotated
 
 import typer
 
-from mesh.console.beam_calls import ask
-from mesh.console.beam_output import say_alerts, say_concerns, say_contribution, say_standing
+from mesh.console.beam_calls import ask, page_of
+from mesh.console.beam_output import (
+    say_alerts,
+    say_concerns,
+    say_contribution,
+    say_peers,
+    say_standing,
+    say_stats,
+    say_wellbeing,
+)
 from mesh.console.client import running
 from mesh.console.output import say, say_json
 from mesh.console.setup import FolderOption, JsonOption
@@ -31,13 +39,56 @@ def network_status(path: FolderOption = None, json: JsonOption = False) -> None:
 
 @network_app.command("health")
 def health(path: FolderOption = None, json: JsonOption = False) -> int:
-    """Tell what stands between the daemon and a working network; exit status 1 if anything does."""
+    """Tell how the daemon and others do, and what stands between it and a working network; exit status 1 if anything
+    does."""
     found = ask(path, "GET", "/network")
+    told = ask(path, "GET", "/health")
     if json:
-        say_json({"concerns": found["concerns"]})
+        say_json({"concerns": found["concerns"]} | told)
     else:
+        say_wellbeing(told)
         say_concerns(found["concerns"])
     return 1 if found["concerns"] else 0
+
+
+@network_app.command("peers")
+def peers(path: FolderOption = None, json: JsonOption = False) -> None:
+    """List the connected peers: path, latency, score, trust, health, and how many services they offer."""
+    found = page_of(path, "/peers", "peers")
+    if json:
+        say_json({"peers": found})
+    else:
+        say_peers(found)
+
+
+@network_app.command("bootstrap")
+def bootstrap(path: FolderOption = None, json: JsonOption = False) -> int:
+    """List the peers that the daemon joins through, and how dialling them went; exit status 1 when none was reached."""
+    found = running(path).ask("GET", "/bootstrap")
+    if json:
+        say_json(found)
+    else:
+        for each in found["peers"]:
+            state = "connected" if each["connected"] else "reached" if each["reached"] else "not reached"
+            cause = f": {printable(each['failure'])}" if each["failure"] else ""
+            say(f"{printable(each['addr'])}  {state}{cause}")
+        if not found["peers"]:
+            say("no peer is named in network.bootstrap")
+    return 1 if found["peers"] and not any(each["reached"] for each in found["peers"]) else 0
+
+
+@network_app.command("stats")
+def stats(
+    period: Annotated[str, typer.Option("--period", metavar="5m|1h|24h", help="How far back.")] = "1h",
+    path: FolderOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show the means of a period, one sample a minute, and whether they rise or fall against the day."""
+    found = ask(path, "GET", "/metrics/history", query={"period": period})
+    if json:
+        say_json(found)
+    else:
+        say_stats(found)
 
 
 @network_app.command("my-stats")

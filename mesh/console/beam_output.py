@@ -107,6 +107,43 @@ def say_contribution(found: Shown) -> None:
     say(f"uptime: {found['uptime_s']:.0f} s")
 
 
+def say_peers(found: Sequence[Shown]) -> None:
+    """Connected peers, one a line."""
+    if not found:
+        say("no peer is connected")
+    for each in found:
+        took = _or_none(each["latency_ms"], "ms")
+        whose = "" if each["beam"] else "  not of Beam's network"
+        health = f"  {each['health']}" if each["health"] else ""
+        say(
+            f"{each['peer']}  {each['path']}  {took}  score {each['score']:g}  trust {each['trust']:g}{health}{whose}"
+        )
+
+
+def say_stats(found: Shown) -> None:
+    """Figures of a period."""
+    for name, each in found["figures"].items():
+        span = f"{each['least']:g} to {each['most']:g}"
+        say(f"{name.replace('_', ' ')}: {each['mean']:g} ({span}), {each['trend']}")
+    if not found["figures"]:
+        say(f"nothing was measured in the last {found['period']} yet")
+
+
+def say_wellbeing(found: Shown) -> None:
+    """How this node and others do."""
+    own = found["own"]
+    checks = ", ".join(f"{each['name']} {each['value']:g}" for each in own["checks"])
+    say(f"this node: {own['status']}{f' ({checks})' if checks else ''}")
+    for each in found["peers"]:
+        say(f"{each['peer']}: {each['status']}")
+    for peer in found["down"]:
+        say(f"{peer}: called down by several")
+    for each in found["correlations"]:
+        say(
+            f"{each['count']} alerts within five minutes: {each['kind']} {printable(each['subject'])}".rstrip()
+        )
+
+
 def say_alerts(found: Sequence[Shown]) -> None:
     """Alerts, one a line."""
     if not found:

@@ -150,6 +150,21 @@ async def test_figures(caller: httpx.AsyncClient, own: Beam) -> None:
     assert (await caller.delete("/cache")).json() == {"cleared": 0}
 
 
+async def test_peers_health_and_history(caller: httpx.AsyncClient, own: Beam) -> None:
+    listed = (await caller.get("/peers")).json()
+    assert listed["total"] >= 1
+    assert listed["peers"][0].keys() >= {"peer", "path", "latency_ms", "score", "trust", "health", "services"}
+    assert (listed["peers"][0]["score"], listed["peers"][0]["path"]) == (1.0, "direct")
+    await own.wellbeing.look()
+    told = (await caller.get("/health")).json()
+    assert told["own"]["status"] in ("healthy", "degraded")
+    assert (told["peers"], told["down"]) == ([], [])
+    own.history.note({"lookups": 0.0}, {"peers_online": 1.0}, 0.0)
+    own.history.note({"lookups": 3.0}, {"peers_online": 2.0}, 10.0**9)
+    assert (await caller.get("/metrics/history", params={"period": "5m"})).json()["period"] == "5m"
+    check_error(await caller.get("/metrics/history", params={"period": "1y"}), 422, "VALIDATION_ERROR")
+
+
 async def test_what_is_wrong_is_said_in_beams_shape(caller: httpx.AsyncClient) -> None:
     error = check_error(await caller.post("/services", json={"nome": "x"}), 422, "VALIDATION_ERROR")
     assert {each["field"] for each in error["details"]["fields"]} == {"name", "nome"}

@@ -41,6 +41,19 @@ def test_beams_variables_are_understood(tmp_path: Path) -> None:
     assert not config.beam.enabled
 
 
+def test_peers_are_written_as_beam_writes_them(tmp_path: Path) -> None:
+    places = "node.example:4000, 192.0.2.1:4001,[2001:db8::1]:4002,/ip4/192.0.2.2/tcp/4003"
+    loaded = load(tmp_path, environ={"BEAM_BOOTSTRAP_PEERS": places})
+    assert loaded.config.network.bootstrap == (
+        "/dns/node.example/tcp/4000",
+        "/ip4/192.0.2.1/tcp/4001",
+        "/ip6/2001:db8::1/tcp/4002",
+        "/ip4/192.0.2.2/tcp/4003",
+    )
+    with pytest.raises(ConfigError, match="BEAM_BOOTSTRAP_PEERS"):
+        load(tmp_path, environ={"BEAM_BOOTSTRAP_PEERS": "node.example"})
+
+
 def test_the_programs_own_variables_win(tmp_path: Path) -> None:
     loaded = load(tmp_path, environ={"BEAM_TIMEOUT": "30000", "MESH_NETWORK_DIAL_TIMEOUT_S": "5"})
     assert loaded.config.network.dial_timeout_s == 5.0

@@ -197,6 +197,13 @@ def test_services_names_status_and_peers(
     doctor = mesh("beam", "doctor")
     assert (doctor.status, doctor.out) == (1, "2 peers are connected, 3 are few: name more peers\n")
     assert mesh("beam", "network", "health", "--json").lines[0]["concerns"][0]["code"] == "few-peers"
+    assert "this node: " in mesh("beam", "network", "health").out
+    assert mesh("beam", "network", "peers").out.count("trust ") == 2
+    assert mesh("beam", "network", "bootstrap").out == "no peer is named in network.bootstrap\n"
+    assert mesh("bootstrap", "add", provider.address).status == 0
+    assert provider.address in mesh("beam", "network", "bootstrap").out
+    assert mesh("beam", "network", "stats", "--period", "5m", "--json").lines[0]["period"] == "5m"
+    assert mesh("beam", "network", "stats", "--period", "1y").status == 2
     assert mesh("beam", "network", "my-stats").out.startswith("routes provided: 0\n")
     assert mesh("beam", "network", "routes").out == "no path was taken yet\n"
     assert mesh("beam", "network", "alerts").out == "no alert\n"

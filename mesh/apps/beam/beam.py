@@ -22,12 +22,13 @@ from mesh.apps.beam.ownership import Claimed, Ownership
 from mesh.apps.beam.paths import Paths
 from mesh.apps.beam.quality_paths import QualityPaths
 from mesh.apps.beam.registry import Registered, Registry, Wanted
-from mesh.apps.beam.standing import Meter
+from mesh.apps.beam.standing import Meter, sample_of
 from mesh.apps.beam.store import HEARD, BeamStore
 from mesh.apps.beam.syncing import Sync
 from mesh.apps.beam.tunnel import Tunnel
 from mesh.apps.beam.tunnel_server import TUNNEL_PROTOCOL, TunnelServer
 from mesh.apps.beam.watchman import Watchman
+from mesh.apps.beam.wellbeing import Wellbeing
 from mesh.config import BeamSection
 from mesh.errors import ConfigError, DecodeError, MeshError, StorageError, UsageError
 from mesh.identity.peer_id import PeerId
@@ -35,6 +36,7 @@ from mesh.network.connection import Connection
 from mesh.network.scope import Scope
 from mesh.protocols.beam.abuse import AbuseWatch, Alert
 from mesh.protocols.beam.gossip_message import ANNOUNCE, DEPARTURE, HEARTBEAT, QUERY, GossipMessage
+from mesh.protocols.beam.history import SAMPLE_S, History
 from mesh.protocols.beam.record_keys import Target, read_target
 from mesh.protocols.beam.service_record import ServiceRecord, open_service
 from mesh.protocols.beam.service_table import ServiceTable
@@ -85,10 +87,13 @@ class Beam:
         self.book = NameBook(node.peer_id, self.store)
         self.exposures = Exposures(settings.max_tunnels, settings.max_tunnels_per_peer)
         self.outbox = OutboxKeeper(self.store)
-        self.watchman = Watchman(lambda: self.paths)
+        self.watchman = Watchman(lambda: self.paths, self._unreachable)
         self.server = TunnelServer(node, self.exposures)
         self.directory = Directory(node, self.book.hear, self._stored)
         self.gossip = Gossip(node, self.abuse)
+        self.wellbeing = Wellbeing(node, settings, self.abuse, self.gossip, self.routing.table)
+        self.routing.chains.admits = self.wellbeing.admits
+        self.history = History()
         self.links = Links(node.swarm, self.routing.table, self.gossip.publish, settings.forward)
         self.routing.own_links = self.links.qualities
         self.finder = Finder(settings, self.table, self.book, self.directory, self.gossip)
@@ -126,6 +131,7 @@ class Beam:
         self.routing.chains.start()
         self.sync.start()
         self.gossip.observers.append(self.links.heard)
+        self.gossip.observers.append(self.wellbeing.heard)
         for work, name in (
             (self._announce_kept(), "beam announcing"),
             (self._look_after(), "beam upkeep"),
@@ -133,6 +139,8 @@ class Beam:
             (self._probe(), "beam probes"),
             (self.links.run(), "beam links"),
             (self.sync.run(), "beam sync"),
+            (self.wellbeing.run(), "beam wellbeing"),
+            (self._remember(), "beam history"),
             (self.outbox.run(), "beam outbox"),
         ):
             self._scope.spawn(work, name)
@@ -313,6 +321,10 @@ class Beam:
     def _alerted(self, alert: Alert) -> None:
         self.node.counters.count(f"beam.alert:{alert.detector}")
         log.info("%s (%s): %s: %s", alert.detector, alert.severity, alert.peer, alert.description)
+        self.wellbeing.raised(alert)
+
+    def _unreachable(self, peer: PeerId, cause: str) -> None:
+        self.wellbeing.unreachable(peer, cause)
 
     def _stored(self, peer: PeerId) -> None:
         self.abuse.put(peer, time.monotonic())
@@ -374,6 +386,11 @@ class Beam:
             services = [record.service_id for _, record in self.registry.own]
             if services:
                 await self.gossip.publish(HEARTBEAT, {"services": services})
+
+    async def _remember(self) -> None:
+        while True:
+            self.history.note(*sample_of(self), time.monotonic())
+            await asyncio.sleep(SAMPLE_S)
 
     async def _probe(self) -> None:
         while True:

@@ -61,6 +61,8 @@ class Chains:
         self._own: dict[Connection, tuple[PeerId, ...]] = {}
         self._pipes: dict[Chain, Pipe] = {}
         self.passing = ForwardedChains(limits)
+        self.admits: Callable[[PeerId], bool] = lambda _peer: True
+        """Whose chains may pass; set by who trusts peers or not."""
 
     def start(self) -> None:
         """Serve the protocol."""
@@ -200,7 +202,7 @@ class Chains:
     def _refusal(self, before: PeerId, outer: Connection, hops: Sequence[PeerId]) -> RouteStatus | None:
         if outer.relay is not None or leads_back(self._node.peer_id, before, hops):
             return RouteStatus.BAD_ROUTE
-        if not self._forward:
+        if not self._forward or not self.admits(before):
             return RouteStatus.BUSY
         if not self.passing.asked(before, time.monotonic()):
             self._on_refused(before)

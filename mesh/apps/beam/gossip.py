@@ -23,12 +23,15 @@ from mesh.network.scope import Scope, supervised
 from mesh.network.stream import Stream
 from mesh.protocols.beam.abuse import AbuseWatch
 from mesh.protocols.beam.gossip_message import (
+    HEALTH,
+    HEALTH_TOPIC,
     KINDS,
     NAMES_TOPIC,
     PROTOCOL_ID,
     QUERIES_TOPIC,
     SEEN_S,
     SERVICES_TOPIC,
+    TRUST_TOPIC,
     GossipMessage,
     digest_of,
     sign_message,
@@ -49,7 +52,8 @@ REPAIR_S: Final = 3.0
 MAX_STREAMS_OF_PEER: Final = 4
 _SENT_BYTES: Final = 128 * 1024
 _VERDICTS: Final = {Judgement.REPEATED: Verdict.ACCEPT, Judgement.FORGED: Verdict.REJECT}
-_KINDS: Final = {each: Kind.__members__.get(each, Kind.ANNOUNCE) for each in KINDS}
+_KINDS: Final = {each: Kind.__members__.get(each, Kind.ANNOUNCE) for each in KINDS} | {HEALTH: Kind.HEARTBEAT}
+"""How far each goes: health is told to three, for five hops, as heartbeats are."""
 
 Observer = Callable[[GossipMessage], None]
 
@@ -76,7 +80,7 @@ class Gossip:
         """Serve the protocol, and join the topics if pubsub is on. Raises `UsageError`."""
         self._node.handle(PROTOCOL_ID, self._serve)
         if self._node.config.gossip.enabled:
-            for name in (SERVICES_TOPIC, NAMES_TOPIC, QUERIES_TOPIC):
+            for name in (SERVICES_TOPIC, NAMES_TOPIC, QUERIES_TOPIC, TRUST_TOPIC, HEALTH_TOPIC):
                 self._topics[name] = self._node.pubsub.join(name, validator=self._judge)
         self._scope.spawn(self._repair(), "beam gossip repair")
 

@@ -6,10 +6,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from mesh.identity.peer_id import PeerId
 from mesh.network.connection import Connection
 
 if TYPE_CHECKING:
     from mesh.apps.beam.beam import Beam
+    from mesh.node import Node
 
 FEW_PEERS: Final = 3
 """With fewer connections the network warns (Beam digest, section 7)."""
@@ -136,22 +138,81 @@ def contribution_of(beam: Beam) -> dict[str, Any]:
     }
 
 
+def peers_of(beam: Beam) -> list[dict[str, Any]]:
+    """Every connected peer: how it is reached, how it does, and what speaks for and against it."""
+    now, now_s, levels = time.monotonic(), time.time(), beam.wellbeing.levels()
+    offered: dict[PeerId, list[str]] = {}
+    for each in beam.table.offered(now_s):
+        offered.setdefault(each.record.peer_id, []).append(each.record.service_id)
+    neighbours = set(beam.gossip.neighbours.peers())
+    found = []
+    for peer in beam.node.swarm.peers:
+        connection = beam.node.swarm.connection_to(peer)
+        if connection is None:
+            continue
+        health = beam.wellbeing.heard_of.get(peer)
+        found.append(
+            {
+                "peer": str(peer),
+                "addr": str(connection.remote),
+                "path": beam.paths.describe(peer),
+                "latency_ms": None if connection.rtt_s is None else round(1000 * connection.rtt_s, 3),
+                "connected_s": round(now - connection.opened_at, 1),
+                "beam": peer in neighbours,
+                "score": round(beam.abuse.score(peer, now), 3),
+                "trust": round(beam.wellbeing.trusted.trust(peer, levels), 3),
+                "health": None if health is None else health.status,
+                "services": sorted(offered.get(peer, ())),
+            }
+        )
+    return found
+
+
+def sample_of(beam: Beam) -> tuple[dict[str, float], dict[str, float]]:
+    """What only grows, and what goes up and down: a sample of the history."""
+    connections = beam.node.connections
+    totals: dict[str, float] = {
+        "bytes_in": sum(each.driver.received_bytes for each in connections),
+        "bytes_out": sum(each.driver.sent_bytes for each in connections),
+        "lookups": beam.finder.lookups,
+        "lookups_failed": beam.finder.failures,
+        "cache_hits": beam.finder.cache_hits,
+        "tunnels_served": beam.server.opened,
+        "forwarded_bytes": beam.routing.chains.passing.bytes,
+    }
+    levels: dict[str, float] = {
+        "peers_online": len(beam.node.swarm.peers),
+        "services_known": sum(1 for _ in beam.table.offered(time.time())),
+        "tunnels_open": len(beam.tunnels),
+        "chains_forwarded": beam.routing.chains.forwarded,
+    }
+    if (latency_ms := _latency_ms(connections)) is not None:
+        levels["latency_ms"] = latency_ms
+    return totals, levels
+
+
 def _concern(code: str, text: str, remedy: str) -> dict[str, str]:
     return {"code": code, "text": text, "remedy": remedy}
 
 
+def dht_health(node: Node) -> float | None:
+    """The share of the routing table's members whose last answer did not fail, in percent; None where there are none."""
+    if node.config.kademlia.mode == "off":
+        return None
+    rows = node.dht.rows()
+    members = sum(len(each.entries) for each in rows)
+    return round(100 * (1 - sum(each.failing for each in rows) / members), 1) if members else None
+
+
 def _dht(beam: Beam) -> dict[str, Any]:
-    """Health is the share of the routing table's members whose last answer did not fail, in percent."""
+    """As of `dht_health`, with how much this node holds for others."""
     if not beam.directory.on:
         return {"mode": "off", "peers": 0, "health_percent": None, "values": 0, "providers": 0}
     dht = beam.node.dht
-    rows = dht.rows()
-    members = sum(len(each.entries) for each in rows)
-    failing = sum(each.failing for each in rows)
     return {
         "mode": dht.mode.value,
-        "peers": members,
-        "health_percent": round(100 * (1 - failing / members), 1) if members else None,
+        "peers": len(dht.table),
+        "health_percent": dht_health(beam.node),
         "values": len(dht.records),
         "providers": len(dht.providers),
     }

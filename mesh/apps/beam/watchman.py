@@ -32,10 +32,12 @@ class TunnelRefused(PeerError):  # noqa: N818 - a condition, as the code names i
 
 
 class Watchman:
-    """``paths`` gives the way to a peer as it is chosen now."""
+    """``paths`` gives the way to a peer as it is chosen now; ``on_unreachable`` gets a provider that has not answered so
+    often that it is unhealthy, and why."""
 
-    def __init__(self, paths: Callable[[], Paths]) -> None:
+    def __init__(self, paths: Callable[[], Paths], on_unreachable: Callable[[PeerId, str], None]) -> None:
         self._paths = paths
+        self._on_unreachable = on_unreachable
         self._health: dict[Place, ServiceHealth] = {}
 
     def health(self, service_id: str, peer: PeerId) -> ServiceHealth:
@@ -62,6 +64,8 @@ class Watchman:
             cause = str(error) or f"no answer within {PROBE_LIMIT_S:g} s"
             if health.failed(cause):
                 log.info("%s at %s is unhealthy: %s", service_id, peer, cause)
+                if not isinstance(error, TunnelRefused):
+                    self._on_unreachable(peer, cause)
         else:
             health.answered(time.monotonic() - began, time.time())
         return health

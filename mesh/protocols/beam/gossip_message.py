@@ -28,20 +28,33 @@ from mesh.errors import DecodeError, Malformed, UsageError
 from mesh.identity.envelope import open_envelope, seal
 from mesh.identity.keys import PrivateKey
 from mesh.identity.peer_id import PeerId
+from mesh.protocols.beam.gossip_fields import number_of, objects_of, peer_of
 from mesh.protocols.beam.name_record import NameRecord, open_name
 from mesh.protocols.beam.record_keys import check_service
+from mesh.protocols.beam.reports import (
+    AlertReport,
+    Endorsement,
+    PeerHealth,
+    read_alert,
+    read_endorsements,
+    read_health,
+)
 from mesh.protocols.beam.service_record import ServiceRecord, open_service
 
 PROTOCOL_ID: Final = "/beam/gossip/1.0.0"
 SERVICES_TOPIC: Final = "beam-services"
 NAMES_TOPIC: Final = "beam-names"
 QUERIES_TOPIC: Final = "beam-queries"
+TRUST_TOPIC: Final = "beam-trust"
+HEALTH_TOPIC: Final = "beam-health"
 DOMAIN: Final = "beam-gossip"
 PAYLOAD_TYPE: Final = b"/beam/gossip"
 ANNOUNCE, DEPARTURE, HEARTBEAT, ROUTE_UPDATE = "ANNOUNCE", "DEPARTURE", "HEARTBEAT", "ROUTE_UPDATE"
 QUERY: Final = "QUERY"
 """Of this project: who is asked for a service that was found nowhere; providers answer with an announcement."""
-KINDS: Final = (ANNOUNCE, DEPARTURE, HEARTBEAT, ROUTE_UPDATE, QUERY)
+ENDORSEMENT, HEALTH, ALERT = "ENDORSEMENT", "HEALTH", "ALERT"
+"""Of this project, with the bodies that `reports` reads."""
+KINDS: Final = (ANNOUNCE, DEPARTURE, HEARTBEAT, ROUTE_UPDATE, QUERY, ENDORSEMENT, HEALTH, ALERT)
 SPELLINGS: Final = {
     "ServiceAnnouncement": ANNOUNCE,
     "ServiceDeparture": DEPARTURE,
@@ -83,7 +96,8 @@ class Link:
 @dataclass(frozen=True, slots=True)
 class GossipMessage:
     """One message, verified. ``record`` is that of an announcement or departure, ``services`` those of a heartbeat or a
-    query, ``links`` those of a route update. ``digest`` is the SHA-256 of the envelope, by which it is known again."""
+    query, ``links`` those of a route update; ``endorsements``, ``health`` and ``alert`` as `reports` has them. ``digest``
+    is the SHA-256 of the envelope, by which it is known again."""
 
     kind: str
     id: str
@@ -93,6 +107,9 @@ class GossipMessage:
     record: ServiceRecord | NameRecord | None = None
     services: tuple[str, ...] = ()
     links: tuple[Link, ...] = ()
+    endorsements: tuple[Endorsement, ...] = ()
+    health: PeerHealth | None = None
+    alert: AlertReport | None = None
     envelope: bytes = field(default=b"", compare=False, repr=False)
 
     @property
@@ -102,8 +119,9 @@ class GossipMessage:
     @property
     def topic(self) -> str:
         """Where it is published."""
-        if self.kind == QUERY:
-            return QUERIES_TOPIC
+        fixed = {QUERY: QUERIES_TOPIC, ENDORSEMENT: TRUST_TOPIC, HEALTH: HEALTH_TOPIC, ALERT: HEALTH_TOPIC}
+        if self.kind in fixed:
+            return fixed[self.kind]
         return NAMES_TOPIC if isinstance(self.record, NameRecord) else SERVICES_TOPIC
 
     def fresh(self, now_s: float) -> bool:
@@ -141,7 +159,7 @@ def open_message(envelope: bytes) -> GossipMessage:
         raise Malformed("gossip", None, f"{len(envelope)} bytes, at most {MAX_GOSSIP_BYTES}")
     opened = open_envelope(envelope, DOMAIN, PAYLOAD_TYPE)
     found = _object(opened.payload)
-    origin = _peer(found.get("origin"))
+    origin = peer_of(found.get("origin"))
     if not origin.matches(opened.public_key):
         raise Malformed("gossip.origin", None, f"signed by {PeerId.from_public_key(opened.public_key)}")
     kind = found.get("type")
@@ -158,11 +176,14 @@ def open_message(envelope: bytes) -> GossipMessage:
         kind,
         message_id,
         origin,
-        int(_number(found, "ts", 2**53 - 1)),
-        int(_number(found, "ttl", 255)),
+        int(number_of(found, "ts", 2**53 - 1)),
+        int(number_of(found, "ttl", 255)),
         _record(kind, body, origin) if kind in (ANNOUNCE, DEPARTURE) else None,
         _services(body) if kind in (HEARTBEAT, QUERY) else (),
         _links(body, origin) if kind == ROUTE_UPDATE else (),
+        read_endorsements(body, origin) if kind == ENDORSEMENT else (),
+        read_health(body) if kind == HEALTH else None,
+        read_alert(body) if kind == ALERT else None,
         envelope,
     )
 
@@ -204,32 +225,16 @@ def _services(body: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _links(body: Mapping[str, Any], origin: PeerId) -> tuple[Link, ...]:
-    given = body.get("links")
-    if not isinstance(given, list) or len(given) > MAX_LINKS:
-        raise Malformed("gossip.links", None, f"not an array of at most {MAX_LINKS}")
     found: dict[PeerId, Link] = {}
-    for each in given:
-        if not isinstance(each, dict):
-            raise Malformed("gossip.links", None, "no object")
-        peer = _peer(each.get("peer"))
+    for each in objects_of(body, "links", MAX_LINKS):
+        peer = peer_of(each.get("peer"))
         if peer == origin or peer in found:
             raise Malformed("gossip.links", None, "a link to itself, or a second one to a peer")
         found[peer] = Link(
             peer,
-            _number(each, "latency_ms", MAX_LATENCY_MS),
-            _number(each, "bandwidth", MAX_BANDWIDTH),
-            _number(each, "reliability", 1),
-            _number(each, "congestion", 1),
+            number_of(each, "latency_ms", MAX_LATENCY_MS),
+            number_of(each, "bandwidth", MAX_BANDWIDTH),
+            number_of(each, "reliability", 1),
+            number_of(each, "congestion", 1),
         )
     return tuple(found.values())
-
-
-def _peer(text: Any) -> PeerId:
-    return PeerId.parse(text if isinstance(text, str) else "")
-
-
-def _number(found: Mapping[str, Any], name: str, most: float) -> float:
-    value = found.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
-        raise Malformed(f"gossip.{name}", None, f"no number from 0 to {most:g}")
-    return float(value)
