@@ -127,6 +127,16 @@ async def show_name(desk: AtDesk, name: str) -> Answer:
     return _record(beam, label, await beam.book.look(label))
 
 
+@router.patch("/names/{name}")
+async def update_name(desk: AtDesk, name: str, asked: shapes.NameChanged) -> Answer:
+    """Change what the record of a name of this node says; what is not given stays."""
+    beam = _beam(desk)
+    tags = None if asked.tags is None else tuple(asked.tags)
+    return _claimed(
+        await beam.names.update(_named(beam, name), ttl_s=asked.ttl, description=asked.description, tags=tags)
+    )
+
+
 @router.get("/names/{name}/resolve")
 async def resolve_name(
     desk: AtDesk, name: str, context: Annotated[str, Query(pattern=CONTEXTS)] = "local", fresh: bool = False

@@ -37,6 +37,12 @@ class NameAsked(Asked):
     tags: Tags
 
 
+class NameChanged(Asked):
+    ttl: Annotated[int | None, Field(ge=10, le=MAX_TTL_S, description="Seconds.")] = None
+    description: Annotated[str | None, Field(max_length=512)] = None
+    tags: Annotated[list[Annotated[str, Field(max_length=64)]] | None, Field(max_length=16)] = None
+
+
 class AllowAsked(Asked):
     peer: Annotated[Text, Field(description="Peer id.")]
     allowed: bool = True

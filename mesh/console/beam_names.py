@@ -52,6 +52,24 @@ def claim(
         say_claimed(done)
 
 
+@names_app.command("update")
+def update(
+    name: NameArgument,
+    ttl: Annotated[int | None, typer.Option(metavar="S", help="Seconds that the record counts for.")] = None,
+    description: Annotated[str | None, typer.Option(help="What others are told of it.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="Once for each.")] = None,
+    path: FolderOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Change what the record of a name of this node says."""
+    body = {"ttl": ttl, "description": description, "tags": tag or None}
+    done = ask(path, "PATCH", f"/names/{name}", body)
+    if json:
+        say_json(done)
+    else:
+        say_claimed(done)
+
+
 @names_app.command("allow")
 def allow(
     name: NameArgument, peer: PeerArgument, path: FolderOption = None, json: JsonOption = False

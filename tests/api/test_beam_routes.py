@@ -118,6 +118,9 @@ async def test_names_are_shared_given_and_trusted(
 ) -> None:
     other = str(others[1].node.peer_id)
     assert (await caller.post("/names", json={"name": "myapp"})).status_code == 201
+    changed = (await caller.patch("/names/myapp", json={"ttl": 120, "tags": ["web"]})).json()
+    assert (changed["ttl"], changed["tags"], changed["version"]) == (120, ["web"], 2)
+    check_error(await caller.patch("/names/other", json={"ttl": 120}), 400, "VALIDATION_ERROR")
     shared = (await caller.post("/names/myapp/allow", json={"peer": other})).json()
     assert shared["providers"] == [other]
     given = (await caller.post("/names/myapp/transfer", json={"to": other})).json()

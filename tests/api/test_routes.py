@@ -34,7 +34,7 @@ OPERATIONS = (
     " show_nat show_network show_pubsub_stats show_punches show_repo show_scores show_stats"
     " show_system show_table show_tunnel show_wellbeing start_lethean_miner stop_lethean_miner"
     " stream_events stream_rates subscribe test_nat trace_query transfer_name trust_owner"
-    " unregister_at_point watch_entries withdraw withdraw_service"
+    " unregister_at_point update_name watch_entries withdraw withdraw_service"
 )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tools.bench import beam, beam_places, beam_striping
 from tools.bench.beam_places import Spot
-from tools.bench.beam_table import TARGETS, missed, table
+from tools.bench.beam_table import HEADING, TARGETS, missed, renewed, table
 
 
 async def test_a_small_network_is_measured() -> None:
@@ -33,6 +35,14 @@ def test_what_was_missed_is_told() -> None:
         "two paths of the same speed together, on loopback",
         "connections of a node, on loopback",
     ]
+
+
+def test_the_table_of_a_text_is_renewed() -> None:
+    made = f"{HEADING}\n|---|\n| join | 1 s |"
+    before = f"# A\n\n{HEADING} in namespaces |\n|---|\n| join | 2 s |\n| more |\n\n| another |\n"
+    assert renewed(before, made) == f"# A\n\n{made}\n\n| another |\n"
+    with pytest.raises(ValueError, match="no table"):
+        renewed("# A\n", made)
 
 
 async def test_a_session_is_measured_over_one_path_and_over_two() -> None:

@@ -175,6 +175,7 @@ def test_services_names_status_and_peers(
     missing = mesh("beam", "resolve", "nobody-has-it")
     assert (missing.status, missing.out.splitlines()[0]) == (1, "nobody provides nobody-has-it.local")
     assert mesh("beam", "names", "claim", "other").out == "name other of this node\n"
+    assert mesh("beam", "names", "update", "other", "--ttl", "120", "--json").lines[0]["ttl"] == 120
     wrong = mesh("beam", "register", "www")
     assert wrong.status == 2
     assert "reserved" in wrong.err

@@ -31,7 +31,7 @@ from tools.bench import beam_places, beam_striping
 from tools.bench.beam_network import Network, echo_service, first_byte, p95, until
 from tools.bench.beam_paths import added_by_hops, stillness
 from tools.bench.beam_routes import route_calculation
-from tools.bench.beam_table import missed, table
+from tools.bench.beam_table import missed, renewed, table
 from tools.bench.report import machine
 
 ROUND_TRIPS: Final = 300
@@ -178,6 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--settle-s", type=float, default=SETTLE_S, help="rest before they come")
     parser.add_argument("--namespaces", action="store_true", help="again in network namespaces")
     parser.add_argument("--delay-ms", type=float, default=DELAY_MS, help="of a place's line, each way")
+    parser.add_argument("--readme", type=Path, metavar="FILE", help="renew the table there")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there")
     options = parser.parse_args(arguments)
     grounds = {
@@ -188,6 +189,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     elif options.namespaces:
         grounds["in namespaces"] = uvloop.run(_in_namespaces(options))
     print(table(grounds))
+    if options.readme is not None:
+        options.readme.write_text(renewed(options.readme.read_text(), table(grounds)))
     if options.json is not None:
         options.json.write_text(json.dumps({"machine": machine(), "figures": grounds}, indent=1) + "\n")
     found = missed(grounds)

@@ -128,6 +128,24 @@ class Ownership:
         others = [each for each in own.providers if each != peer]
         return await self.publish(replace(own, providers=(*others, peer) if allowed else tuple(others)))
 
+    async def update(
+        self,
+        name: str,
+        *,
+        ttl_s: int | None = None,
+        description: str | None = None,
+        tags: tuple[str, ...] | None = None,
+    ) -> Claimed:
+        """Change what the record of a name says; what is not given stays. Raises `UsageError`, `StorageError`."""
+        own = self._owned(name)
+        changed = replace(
+            own,
+            ttl_s=own.ttl_s if ttl_s is None else ttl_s,
+            description=own.description if description is None else description,
+            tags=own.tags if tags is None else tags,
+        )
+        return await self.publish(changed)
+
     async def transfer(self, name: str, new_owner: PeerId) -> str:
         """Give a name away; the text with which the new owner takes it over. Until then nobody else can have it, and this
         node announces it no more. Raises `UsageError`, `StorageError`."""

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_OWN: Final = 256
-HEAD_START_S: Final = 0.25
-"""Of the DHT before gossip."""
+HEAD_START_S: Final = 0.5
+"""Of the DHT before gossip: what all neighbours have to say to each other then would keep it waiting."""
 ANSWER_EVERY_S: Final = 5.0
 """A service is announced no more often for those who ask for it."""
 

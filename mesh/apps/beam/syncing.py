@@ -184,14 +184,17 @@ class Sync:
                 )
             wanted |= {PeerId.from_bytes(each) for each in frame.wanted}
             came += len(frame.records)
-            if came > MAX_GIVEN:
+            if came > MAX_GIVEN or len(wanted) > MAX_MARKS:
                 break
             learnt += await self._learn(peer, frame.records)
             if frame.final:
                 self.learnt += learnt
                 return wanted, learnt
         self._abuse.bad_record(peer, time.monotonic())
-        raise PeerError(f"{peer} sends more than {MAX_GIVEN} records", protocol=PROTOCOL_ID)
+        raise PeerError(
+            f"{peer} sends more than {MAX_GIVEN} records, or wants those of more than {MAX_MARKS} peers",
+            protocol=PROTOCOL_ID,
+        )
 
     async def _learn(self, peer: PeerId, envelopes: Sequence[bytes]) -> int:
         learnt = 0

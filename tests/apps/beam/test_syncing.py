@@ -8,9 +8,10 @@ import pytest
 
 from mesh.apps.beam.beam import Beam
 from mesh.apps.beam.registry import Wanted
-from mesh.codecs.beam_sync import MAX_FRAME_BYTES, Mark, SyncFrame, SyncStatus
+from mesh.codecs.beam_sync import MAX_FRAME_BYTES, MAX_RECORDS, Mark, SyncFrame, SyncStatus
 from mesh.errors import PeerError
 from mesh.network.connection import Connection
+from mesh.network.stream import Stream
 from mesh.protocols.beam.gossip_message import PROTOCOL_ID as GOSSIP_PROTOCOL
 from mesh.protocols.beam.sync import PROTOCOL_ID
 from tests.apps.beam.beams import Beams, join, until
@@ -82,6 +83,31 @@ async def test_a_forged_record_ends_the_exchange_and_is_counted(beams: Beams) ->
     await stream.write_message(SyncFrame(records=[bytes(damaged)], final=True).encode())
     await until(lambda: two.node.counters["beam.sync:forged"] == 1)
     assert two.sync.learnt == 0
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [SyncFrame(records=[service().envelope] * MAX_RECORDS), SyncFrame(wanted=[b"first"])],
+    ids=["records", "wanted"],
+)
+async def test_who_never_ends_is_cut_off(beams: Beams, frame: SyncFrame) -> None:
+    one, two = await apart(beams)
+    link = await connection(one, two)
+    two.node.unhandle(PROTOCOL_ID)
+
+    @two.node.protocol(PROTOCOL_ID)
+    async def flood(stream: Stream) -> None:
+        await stream.read_message(MAX_FRAME_BYTES)
+        number = 0
+        while True:
+            number += 1
+            if frame.wanted:
+                frame.wanted = [b"\x00\x08" + (number * 64 + each).to_bytes(8, "big") for each in range(64)]
+            await stream.write_message(frame.encode())
+
+    with pytest.raises(PeerError, match="more than"):
+        await one.sync.exchange(link)
+    assert one.sync.learnt == 0
 
 
 async def test_who_comes_while_nobody_is_there_is_asked_soon(beams: Beams) -> None:
