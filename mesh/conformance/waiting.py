@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
+from math import inf
 from typing import TypeVar
 
 from mesh.conformance.verdict import Deviation
@@ -170,10 +172,11 @@ class ByteFlow(Awaited):
         if self.total_bytes != before:
             raise Deviation(f"{self.total_bytes - before} bytes came: {bytes(self.buffer[:64])!r}")
 
-    async def drip(self, data: bytes, pause_s: float, piece_bytes: int = 1) -> None:
-        """Send in pieces with pauses between them, until the flow ends."""
+    async def drip(self, data: bytes, pause_s: float, piece_bytes: int = 1, pauses_s: float = inf) -> None:
+        """Send in pieces with pauses between them, until the flow ends; without pauses once ``pauses_s`` have gone."""
+        until = time.monotonic() + pauses_s
         for start in range(0, len(data), piece_bytes):
             if self.ending is not None:
                 return
             self.send(data[start : start + piece_bytes])
-            await asyncio.sleep(pause_s)
+            await asyncio.sleep(pause_s if time.monotonic() < until else 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from mesh.codecs.gossip import Control, Extensions, IDontWant, IHave, Message, Rpc
 from mesh.conformance.attempt import Attempt
@@ -221,7 +222,7 @@ async def want(attempt: Attempt) -> str:
     peer = between.witness
     try:
         await learned_id(between, wire)
-        ids = {each for rpc in peer.rpcs for each in offered_ids(rpc, between.topic)}
+        ids = {each for rpc in peer.rpcs for each in offered_ids(rpc, between.topic)} | set(id_forms(wire))
     except Skipped:
         wire = between.author.sealed(between.topic, attempt.rng.randbytes(32))
         ids = set(id_forms(wire))
@@ -261,10 +262,16 @@ async def form_of_ids(between: Line) -> int:
     """Which of the forms the target uses. Raises `Skipped` for one of its own."""
     wire = between.author.sealed(between.topic, b"whose id is learned")
     await learned_id(between, wire)
-    offered = {each for rpc in between.witness.rpcs for each in offered_ids(rpc, between.topic)}
-    for place, each in enumerate(id_forms(wire)):
-        if each in offered:
-            return place
+    forms = id_forms(wire)
+
+    def place(rpc: Rpc) -> int | None:
+        return next((forms.index(each) for each in offered_ids(rpc, between.topic) if each in forms), None)
+
+    with contextlib.suppress(Deviation):
+        found = await between.witness.find(
+            lambda rpc: place(rpc) is not None, "IHAVE in a form that is known"
+        )
+        return place(found) or 0
     raise Skipped("the target makes the ids of messages in a way of its own")
 
 

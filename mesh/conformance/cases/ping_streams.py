@@ -8,7 +8,7 @@ from mesh.codecs.ping import PING_BYTES
 from mesh.codecs.yamux import ACK, HEADER_BYTES, SYN
 from mesh.conformance import services
 from mesh.conformance.attempt import Attempt
-from mesh.conformance.verdict import Deviation
+from mesh.conformance.verdict import Deviation, Unprepared
 from mesh.conformance.yamux_frames import PING, Frame
 from mesh.conformance.yamux_session import Session, Stream
 
@@ -82,10 +82,16 @@ async def stuffed(attempt: Attempt, size: int) -> tuple[Session, Stream, int]:
         if not room:
             await settled(stream)
             if stream.credit_bytes <= 0:
-                break
+                return session, stream, sent
             continue
         stream.send(attempt.rng.randbytes(room))
         sent += room
         await asyncio.sleep(0)
     await settled(stream)
     return session, stream, sent
+
+
+def unfinished(stream: Stream) -> None:
+    """Raises `Unprepared` when the target has ended a stream that waits for credit: some do so after a while."""
+    if stream.ending == "end of stream":
+        raise Unprepared("the target ended the stream before it was given credit")

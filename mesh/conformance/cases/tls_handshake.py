@@ -161,7 +161,7 @@ async def resumed(attempt: Attempt) -> str:
 async def in_pieces(attempt: Attempt) -> None:
     wire = await chosen(attempt)
     channel = TlsChannel(wire, TlsOptions.of(attempt.identity))
-    await wire.drip(channel.hello(), 0.002, HELLO_PIECE_BYTES)
+    await wire.drip(channel.hello(), 0.002, HELLO_PIECE_BYTES, attempt.case.limit_s / 2)
     await channel.handshake()
     await works(attempt, channel)
 

@@ -8,7 +8,15 @@ from mesh.codecs.yamux import INITIAL_WINDOW_BYTES
 from mesh.conformance import services
 from mesh.conformance.attempt import Attempt
 from mesh.conformance.case import Section
-from mesh.conformance.cases.ping_streams import another, echo_of, echoed, ping_stream, settled, stuffed
+from mesh.conformance.cases.ping_streams import (
+    another,
+    echo_of,
+    echoed,
+    ping_stream,
+    settled,
+    stuffed,
+    unfinished,
+)
 from mesh.conformance.verdict import Deviation, Skipped
 from mesh.conformance.yamux_frames import DATA, Frame, data, window
 from mesh.conformance.yamux_session import Stream
@@ -81,6 +89,7 @@ async def stops(attempt: Attempt) -> None:
 async def exactly_more(attempt: Attempt) -> None:
     _, stream, _ = await stuffed(attempt, WANTED_BYTES)
     before = stream.total_bytes
+    unfinished(stream)
     stream.grant(GRANT_BYTES)
     await all_taken(stream, before + GRANT_BYTES)
 
@@ -111,6 +120,7 @@ async def credit_overflow(attempt: Attempt) -> str:
         await asyncio.sleep(0)
     if session.ending is None:
         await settled(stream)
+    unfinished(stream)
     if session.ending is not None or stream.ending is not None:
         return f"session {session.state}, stream {stream.state}"
     await session.alive()
@@ -177,6 +187,7 @@ async def others_run(attempt: Attempt) -> None:
 async def byte_steps(attempt: Attempt) -> None:
     _, stream, _ = await stuffed(attempt, WANTED_BYTES)
     before = stream.total_bytes
+    unfinished(stream)
     for _ in range(STEPS):
         stream.grant(1)
         await asyncio.sleep(0)

@@ -75,7 +75,9 @@ def test_floods_of_small_messages_make_no_honest_one_large() -> None:
     for number in range(2000):
         watch.message(PEERS[1], number % 2 * 200, number / 100)
     watch.message(PEER, 7000, 20.0)
-    assert {each.peer for each in watch.alerts(20.0)} == {PEERS[1]}, "an update about 50 links is nothing large"
+    assert {each.peer for each in watch.alerts(20.0)} == {PEERS[1]}, (
+        "an update about 50 links is nothing large"
+    )
 
 
 def test_contradicting_answers() -> None:
