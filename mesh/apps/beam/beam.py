@@ -89,7 +89,7 @@ class Beam:
         self.outbox = OutboxKeeper(self.store)
         self.watchman = Watchman(lambda: self.paths, self._unreachable)
         self.server = TunnelServer(node, self.exposures)
-        self.directory = Directory(node, self.book.hear, self._stored)
+        self.directory = Directory(node, self.book.hear, self._stored, self._answered)
         self.gossip = Gossip(node, self.abuse)
         self.wellbeing = Wellbeing(node, settings, self.abuse, self.gossip, self.routing.table)
         self.routing.chains.admits = self.wellbeing.admits
@@ -328,6 +328,9 @@ class Beam:
 
     def _stored(self, peer: PeerId) -> None:
         self.abuse.put(peer, time.monotonic())
+
+    def _answered(self, peer: PeerId, consistent: bool) -> None:
+        self.abuse.looked_up(peer, consistent, time.monotonic())
 
     def _chain_refused(self, peer: PeerId) -> None:
         self.abuse.hoarded(peer, time.monotonic())

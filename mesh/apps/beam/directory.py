@@ -69,21 +69,27 @@ class RecordJudge:
 
 
 class Directory:
-    """``on_name`` as of `RecordJudge`; ``on_put`` gets each peer that stores something here. Without a DHT nothing is
-    written and nothing found."""
+    """``on_name`` as of `RecordJudge`; ``on_put`` gets each peer that stores something here, ``on_answer`` each whose
+    answer to a lookup agreed with others' or contradicted them. Without a DHT nothing is written and nothing found."""
 
     def __init__(
-        self, node: Node, on_name: Callable[[NameRecord], None], on_put: Callable[[PeerId], None]
+        self,
+        node: Node,
+        on_name: Callable[[NameRecord], None],
+        on_put: Callable[[PeerId], None],
+        on_answer: Callable[[PeerId, bool], None],
     ) -> None:
         self._dht: Kademlia | None = node.dht if node.config.kademlia.mode != "off" else None
         self._judge = RecordJudge(on_name)
         self._on_put = on_put
+        self._on_answer = on_answer
 
     def start(self) -> None:
         """Judge what others store here."""
         if self._dht is not None:
             self._dht.validators.register(NAMESPACE, self._judge)
             self._dht.put_observers.append(self._on_put)
+            self._dht.lookup_observers.append(self._on_answer)
 
     def stop(self) -> None:
         """Take such records no more; safe to call twice."""
@@ -91,6 +97,8 @@ class Directory:
             self._dht.validators.remove(NAMESPACE, self._judge)
             if self._on_put in self._dht.put_observers:
                 self._dht.put_observers.remove(self._on_put)
+            if self._on_answer in self._dht.lookup_observers:
+                self._dht.lookup_observers.remove(self._on_answer)
 
     @property
     def on(self) -> bool:

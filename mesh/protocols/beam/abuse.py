@@ -33,6 +33,8 @@ MAX_NEW_CONNECTIONS: Final = 100
 MAX_BURST_CONNECTIONS: Final = 50
 INCONSISTENT_SHARE: Final = 0.8
 LEAST_LOOKUPS: Final = 20
+MOST_LOOKUPS: Final = 100
+"""With so many, each counts half from then on: nobody lives on what it said long ago."""
 SIZE_FACTOR: Final = 3.0
 LEAST_SIZE_BYTES: Final = 16 * 1024
 """More than an honest update about 100 links; whoever floods with small messages makes others' large."""
@@ -160,8 +162,12 @@ class AbuseWatch:
             )
 
     def looked_up(self, peer: PeerId, consistent: bool, now: float) -> None:
-        """A peer's answer to a lookup agreed with what others said, or did not."""
+        """A peer's answer to a lookup agreed with what others said, or did not: it gave a value that is none, not the
+        one that it had acknowledged, or named peers of whom none answers."""
         known = self._of(peer)
+        if known.lookups >= MOST_LOOKUPS:
+            known.lookups //= 2
+            known.inconsistent //= 2
         known.lookups += 1
         known.inconsistent += not consistent
         share = known.inconsistent / known.lookups

@@ -269,6 +269,15 @@ class Lookup(Generic[PeerT]):
             duration_s=self._stopped_at - self._started_at,
         )
 
+    def credibility(self) -> dict[PeerT, bool]:
+        """Who named somebody that answered (True), and who `max_bad_names` peers of whom none did."""
+        most = self._settings.max_bad_names
+        return {
+            peer: known.good_name
+            for peer, known in self._of_peer.items()
+            if known.status is _ANSWERED and (known.good_name or 0 < most <= known.bad_names)
+        }
+
     # --- learning ----------------------------------------------------------------------------------------------------
 
     def _asked(self, peer: PeerT) -> _Known[PeerT]:

@@ -5,7 +5,7 @@ Times are Unix seconds. A value counts for 48 hours after its storer received it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -109,6 +109,26 @@ def stale_holders(
     `held` has what each peer answered, None for nothing; a peer that is not in it did not answer and is left alone.
     """
     return tuple(peer for peer in closest if peer in held and held[peer] != value)
+
+
+def contradictions(
+    held: Mapping[PeerId, bytes | None],
+    refused: Collection[PeerId],
+    acknowledged: Mapping[PeerId, bytes],
+    value: bytes | None,
+) -> dict[PeerId, bool]:
+    """Whose answers agree with the others' (True), and whose contradict them or itself.
+
+    ``held`` has what each peer answered, None for nothing; ``refused`` gave a value that is none. Who ``acknowledged``
+    the best ``value`` once, and does not give it, contradicts itself; a newcomer that holds nothing yet does not.
+    """
+    found = {peer: True for peer, given in held.items() if value is not None and given == value}
+    found |= {
+        peer: False
+        for peer, given in held.items()
+        if value is not None and given != value and acknowledged.get(peer) == value
+    }
+    return found | dict.fromkeys(refused, False)
 
 
 def republish_at(published: float) -> float:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from itertools import filterfalse
 from typing import Final, NamedTuple
@@ -48,6 +48,10 @@ Step = trace.Step[PeerId]
 OnStep = Callable[[Step], None]
 OnAnswer = Callable[[PeerId, Answer], bool]
 """Called with each answer; True ends the lookup."""
+OnVerdict = Callable[[PeerId, bool], None]
+"""Called with each peer whose answer to a lookup agreed with what others said (True) or contradicted it."""
+Judge = Callable[[], Mapping[PeerId, bool]]
+"""What the answers to a lookup were worth beyond the peers that they named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,7 @@ class Search:
     settings: LookupSettings
     spawn: Spawn
     counters: Counters
+    observers: list[OnVerdict] = field(default_factory=list)
 
     async def run(
         self,
@@ -68,13 +73,15 @@ class Search:
         message: Message,
         on_answer: OnAnswer | None = None,
         on_step: OnStep | None = None,
+        judge: Judge | None = None,
     ) -> Result[PeerId]:
-        """Look up the key of ``target`` by sending ``message`` to ever closer peers."""
+        """Look up the key of ``target`` by sending ``message`` to ever closer peers. ``judge`` is asked at the end."""
         running = _Running(self, target, message.encode(), on_answer, on_step, self.settings)
         running.go_on(time.monotonic())
         try:
             result = await running.done
             self.counters.count(f"kademlia.lookup:{result.ending.name.lower()}")
+            self._tell(running.lookup.credibility(), None if judge is None else judge())
             return result
         finally:
             running.stop()
@@ -94,9 +101,21 @@ class Search:
         finally:
             running.stop()
         self.counters.count(f"kademlia.lookup:{result.ending.name.lower()}")
+        self._tell(running.lookup.credibility(), None)
         return await write(
             running.stores(), lambda peer, told: send(peer, running.known_addresses(peer), told)
         )
+
+    def _tell(self, named: Mapping[PeerId, bool], given: Mapping[PeerId, bool] | None) -> None:
+        """One verdict of each peer: whoever contradicts others in anything does. Where values were asked for, it says
+        nothing in favour of a peer that it named others."""
+        if not self.observers:
+            return
+        bad = {peer: False for peer, good in named.items() if not good}
+        verdicts = dict(named if given is None else given) | bad
+        for peer, verdict in verdicts.items():
+            for observe in self.observers:
+                supervised(partial(observe, peer), verdict, "kademlia verdict")
 
 
 class _Running:

@@ -121,6 +121,7 @@ class Kademlia:
             settings.record_value_bytes + REQUEST_ROOM_BYTES,
         )
         self.put_observers = self._server.put_observers
+        self.lookup_observers = self._search.observers
         self._sweep = ReprovideSweep()
         self._upkeep: Upkeep | None = None
         self._public: bool | None = None

@@ -4,21 +4,26 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Final
 
 from mesh.codecs.kademlia import Answer, Message, MessageType, ValueRecord
-from mesh.errors import LimitError, RecordNotFound, UsageError
+from mesh.errors import LimitError, MeshError, RecordNotFound, UsageError
 from mesh.identity.peer_id import PeerId
+from mesh.multiformats.multiaddr import Multiaddr
 from mesh.protocols.kademlia import records
 from mesh.protocols.kademlia.record_key import InvalidRecordError
 from mesh.protocols.kademlia.records import StoredValue
 from mesh.protocols.kademlia.validators import Validators
+from mesh.services.kademlia.links import OnOutcome, Outcome
 from mesh.services.kademlia.search import OnStep, Search
 from mesh.services.kademlia.writes import Write
 from mesh.storage.record_store import RecordStore
 
 PUT_S: Final = 30.0
+MAX_ACKNOWLEDGED: Final = 4096
+"""Values and peers that said they hold them: who does not give one afterwards is told of."""
 
 
 class Values:
@@ -31,6 +36,7 @@ class Values:
         self._store = store
         self._validators = validators
         self._clock = clock
+        self._acknowledged: dict[tuple[bytes, PeerId], bytes] = {}
 
     async def put(self, key: bytes, value: bytes, on_step: OnStep | None = None) -> Write:
         """Keep a value here and at the closest peers; returns once a majority of them holds it.
@@ -57,6 +63,7 @@ class Values:
         now = self._clock()
         own = records.current(await self._store.get(key), self._validators, now)
         held: dict[PeerId, bytes | None] = {}
+        refused: set[PeerId] = set()
         values = [own.value] if own is not None else []
 
         def on_answer(peer: PeerId, answer: Answer) -> bool:
@@ -65,18 +72,26 @@ class Values:
                 try:
                     held[peer] = value = records.check(key, answer.record, self._validators, now)
                 except InvalidRecordError:
+                    refused.add(peer)
                     return False
                 values.append(value)
             return bool(quorum) and len(values) > quorum
 
-        result = await self._search.run(key, Message(MessageType.GET_VALUE, key), on_answer, on_step)
+        def judge() -> Mapping[PeerId, bool]:
+            best = records.best(key, values, self._validators, now)
+            acknowledged = {
+                peer: self._acknowledged[key, peer] for peer in held if (key, peer) in self._acknowledged
+            }
+            return records.contradictions(held, refused, acknowledged, best)
+
+        result = await self._search.run(key, Message(MessageType.GET_VALUE, key), on_answer, on_step, judge)
         best = records.best(key, values, self._validators, now)
         if best is None:
             raise RecordNotFound(f"no value of {key!r} was found at {len(held)} peers")
         closest = [each.peer for each in result.closest]
         correction = Message(MessageType.PUT_VALUE, key, ValueRecord(key, best)).encode()
         for peer in records.stale_holders(closest, held, best):
-            self._search.links.ask(peer, (), correction, PUT_S, _nothing)
+            self._search.links.ask(peer, (), correction, PUT_S, partial(self._stored, key, best, peer))
         if own is not None and own.value != best:
             await self._improve(key, best)
         return best
@@ -101,11 +116,20 @@ class Values:
 
     async def _put_at_closest(self, key: bytes, record: ValueRecord, on_step: OnStep | None) -> Write:
         message = Message(MessageType.PUT_VALUE, key, record).encode()
-        ask = self._search.links.ask
-        return await self._search.place(
-            key, lambda peer, addresses, told: ask(peer, addresses, message, PUT_S, told), on_step
-        )
 
+        def send(peer: PeerId, addresses: Iterable[Multiaddr], told: OnOutcome) -> None:
+            def settle(outcome: Outcome) -> None:
+                self._stored(key, record.value, peer, outcome)
+                told(outcome)
 
-def _nothing(_outcome: object) -> None:
-    """A holder that is not set right now will be by the next one to get the value."""
+            self._search.links.ask(peer, addresses, message, PUT_S, settle)
+
+        return await self._search.place(key, send, on_step)
+
+    def _stored(self, key: bytes, value: bytes, peer: PeerId, outcome: Outcome) -> None:
+        """What a peer answered to a put; one that fails is set right by the next lookup of the value."""
+        self._acknowledged.pop((key, peer), None)
+        if not isinstance(outcome, MeshError):
+            self._acknowledged[key, peer] = value
+            if len(self._acknowledged) > MAX_ACKNOWLEDGED:
+                del self._acknowledged[next(iter(self._acknowledged))]
