@@ -21,6 +21,11 @@ class Frames:
         self._parts: list[bytes] = []
         self._missing = 0
 
+    @property
+    def begun(self) -> bool:
+        """Whether the beginning of an RPC is held."""
+        return bool(self._parts)
+
     def receive(self, chunk: Buffer) -> list[bytes]:
         """The RPCs that ``chunk`` completes. Raises `Malformed` for a length over ``max_bytes`` or none at all; then
         the stream has no meaning any more."""
@@ -42,7 +47,7 @@ class Frames:
             if size > 127:
                 size, start = _long(data, offset, end)
             if size > self._max_bytes:
-                raise Malformed("RPC length", None, f"{size} bytes, at most {self._max_bytes} are taken")
+                raise too_long(size, self._max_bytes)
             stop = start + size
             if stop > end:
                 self._missing = stop - end
@@ -53,6 +58,11 @@ class Frames:
         if offset < end:
             self._parts = [data[offset:]]
         return frames
+
+
+def too_long(size: int, max_bytes: int) -> Malformed:
+    """The error for an RPC of more bytes than are taken."""
+    return Malformed("RPC length", None, f"{size} bytes, at most {max_bytes} are taken")
 
 
 def _long(data: bytes, offset: int, end: int) -> tuple[int, int]:

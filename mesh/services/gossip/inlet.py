@@ -1,4 +1,8 @@
-"""The stream from a peer, read where its bytes come in: no task wakes for them."""
+"""The stream from a peer, read where its bytes come in: no task wakes for them.
+
+An RPC that comes whole goes to the owner past the stream's queue. All else is cut by `Frames`: what comes in pieces, is
+long, or came while the owner held enough.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from typing import Final, Protocol
 
 from mesh.errors import MeshError
 from mesh.network.stream import Stream
-from mesh.services.gossip.frames import Frames
+from mesh.services.gossip.frames import Frames, too_long
 
 CHUNK_BYTES: Final = 64 * 1024
 
@@ -15,8 +19,9 @@ CHUNK_BYTES: Final = 64 * 1024
 class Owner(Protocol):
     """Who holds what was read."""
 
-    held_up: bool
-    """It holds as much as it wants: nothing is read until it calls `Inlet.pump`."""
+    @property
+    def held_up(self) -> bool:
+        """It holds as much as it wants: nothing is read until it calls `Inlet.pump`."""
 
     def take(self, rpcs: list[bytes]) -> None:
         """RPCs came."""
@@ -26,12 +31,14 @@ class Inlet:
     """Cuts one stream into RPCs. ``ended`` is done at the stream's end, with an error that ended it, or with `Malformed`
     for what is no RPC."""
 
-    __slots__ = ("_frames", "_owner", "_stream", "ended")
+    __slots__ = ("_direct", "_frames", "_max_rpc_bytes", "_owner", "_stream", "ended")
 
     def __init__(self, stream: Stream, max_rpc_bytes: int, owner: Owner) -> None:
         self._stream = stream
         self._owner = owner
+        self._max_rpc_bytes = max_rpc_bytes
         self._frames = Frames(max_rpc_bytes)
+        self._direct = False
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         stream.follow(self.pump)
         self.pump()
@@ -43,6 +50,7 @@ class Inlet:
             while not self.ended.done() and not owner.held_up:
                 chunk = stream.take_chunk(CHUNK_BYTES)
                 if chunk is None:
+                    self._follow(direct=not frames.begun)
                     return
                 if not chunk:
                     self.close()
@@ -51,7 +59,25 @@ class Inlet:
                 if rpcs:
                     owner.take(rpcs)
         except MeshError as error:
-            self._stream.follow(None)
+            self._end(error)
+
+    def _take(self, rpc: bytes) -> None:
+        """A whole RPC came."""
+        if len(rpc) > self._max_rpc_bytes:
+            self._end(too_long(len(rpc), self._max_rpc_bytes))
+        elif rpc:
+            self._owner.take([rpc])
+            if self._owner.held_up:
+                self._follow(direct=False)
+
+    def _follow(self, *, direct: bool) -> None:
+        if direct is not self._direct:
+            self._direct = direct
+            self._stream.follow(self.pump, self._take if direct else None)
+
+    def _end(self, error: MeshError) -> None:
+        self._stream.follow(None)
+        if not self.ended.done():
             self.ended.set_exception(error)
 
     def close(self) -> None:
