@@ -62,6 +62,12 @@ class PublicKey:
         """Whether `signature` is this key's over `message`; never raises for what they contain."""
         return self._verifier.verify(message, signature)
 
+    def verify_beside(self, message: bytes, signature: bytes) -> bool:
+        """`verify` that lets other threads work meanwhile, if the kind of key can; it takes a little longer."""
+        verifier = self._verifier
+        verify = verifier.verify_beside if isinstance(verifier, Ed25519Public) else verifier.verify
+        return verify(message, signature)
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, PublicKey):
             return NotImplemented

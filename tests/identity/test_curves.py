@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+import threading
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.identity import aws_lc, libsodium, x25519
+from mesh.identity.keys import KeyType, PublicKey
 from mesh.identity.x25519 import GivenSecret
 
 pytestmark = pytest.mark.skipif(sys.implementation.name != "cpython", reason="AWS-LC comes with qh3")
@@ -54,6 +56,33 @@ def test_keys_of_small_order_have_no_signature() -> None:
             public = (y | sign).to_bytes(32, "little")
             for engine in (aws_lc, libsodium):
                 assert not engine.verify(public, b"", b"\x01" + bytes(63)), public.hex()
+
+
+def test_other_threads_work_beside_a_verification() -> None:
+    seed, message = bytes(32), b"message"
+    key, signature = PublicKey(KeyType.ED25519, public_of(seed)), libsodium.signer(seed)(message)
+    may_run, ran = threading.Event(), threading.Event()
+
+    def run() -> None:
+        may_run.wait()
+        ran.set()
+
+    other = threading.Thread(target=run)
+    other.start()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(3600.0)  # from now on no thread has to let go of the interpreter's lock
+    try:
+        may_run.set()
+        calls = 0
+        while not ran.is_set() and calls < 1_000_000:
+            assert key.verify_beside(message, signature)
+            calls += 1
+        assert ran.is_set()
+    finally:
+        sys.setswitchinterval(interval)
+        other.join()
+    assert not key.verify_beside(b"another message", signature)
+    assert not key.verify_beside(message, signature[:-1])
 
 
 @given(SEEDS)

@@ -96,10 +96,11 @@ def test_signatures(key_type: KeyType, message: bytes, noise: bytes) -> None:
     key = KEYS[key_type]
     signature = key.sign(message)
     assert key.sign(message) == signature
-    assert key.public.verify(message, signature)
-    assert not key.public.verify(message, noise)
-    assert not key.public.verify(message, signature + b"\0")
-    assert not key.public.verify(message + b"\0", signature)
+    for verify in (key.public.verify, key.public.verify_beside):
+        assert verify(message, signature)
+        assert not verify(message, noise)
+        assert not verify(message, signature + b"\0")
+        assert not verify(message + b"\0", signature)
 
 
 @pytest.mark.parametrize(
