@@ -258,7 +258,12 @@ class Beam:
             raise UsageError(f"{MAX_TUNNELS} tunnels are open already")
         self._numbers += 1
         tunnel = Tunnel(
-            self._numbers, text, lambda: self._others(text), lambda: self.paths, self.watchman, self._scope
+            self._numbers,
+            text,
+            lambda fresh: self._others(text, fresh=fresh),
+            lambda: self.paths,
+            self.watchman,
+            self._scope,
         )
         await tunnel.start(port)
         self._tunnels[tunnel.number] = tunnel
@@ -271,9 +276,9 @@ class Beam:
             raise UsageError(f"no tunnel {number} is open")
         await tunnel.stop()
 
-    async def _others(self, text: str) -> Found:
+    async def _others(self, text: str, *, fresh: bool = False) -> Found:
         """Who provides a service, but for this node itself."""
-        found = await self.find(text)
+        found = await self.find(text, fresh=fresh)
         return replace(
             found,
             providers=tuple(each for each in found.providers if each.record.peer_id != self.node.peer_id),

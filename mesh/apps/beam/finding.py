@@ -127,14 +127,15 @@ class Finder:
             if found.providers:
                 return found
         if self._directory.on:
-            await self._ask_directory(target)
+            await self._ask_directory(target, fresh)
             found = await self._sift(target, "dht")
             if found.providers:
                 return found
         await self._ask_everybody(service_id)
         return await self._sift(target, "query")
 
-    async def _ask_directory(self, target: Target) -> None:
+    async def _ask_directory(self, target: Target, fresh: bool) -> None:
+        """``fresh``: also for records that are here and count still."""
         service_id = target.service_id
         async with asyncio.TaskGroup() as group:
             if target.name and target.provider is None:
@@ -154,7 +155,7 @@ class Finder:
         async with asyncio.TaskGroup() as group:
             for peer in admitted:
                 entry = self._table.get(service_id, peer)
-                if entry is None or not entry.record.counts(time.time()):
+                if fresh or entry is None or not entry.record.counts(time.time()):
                     group.create_task(self._fetch(service_id, peer))
 
     async def _fetch(self, service_id: str, peer: PeerId) -> None:

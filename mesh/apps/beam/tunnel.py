@@ -11,6 +11,7 @@ import errno
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, Final
 
 from mesh.apps.beam.carrying import Tally, break_off, carry
@@ -29,12 +30,14 @@ log = logging.getLogger(__name__)
 TRY_S: Final = 3.0
 """A provider that has not answered by then gives its turn to the next one."""
 MAX_CONNECTIONS: Final = 1024
+ASK_ANEW_S: Final = 5.0
+"""Between lookups because no provider answered."""
 
-Find = Callable[[], Awaitable[Found]]
+Find = Callable[[bool], Awaitable[Found]]
 
 
 class Tunnel:
-    """Listens while it is started. ``find`` gives the providers as they are known now."""
+    """Listens while it is started. ``find`` gives the providers as they are known, or (``True``) looks them up anew."""
 
     def __init__(
         self,
@@ -55,6 +58,7 @@ class Tunnel:
         self.cause = ""
         """Why the last connection found nobody."""
         self._find = find
+        self._asks_at = 0.0
         self._paths = paths
         self._watchman = watchman
         self._scope = Scope(f"tunnel {number}", scope)
@@ -97,11 +101,22 @@ class Tunnel:
         }
 
     async def reach(self) -> PathStream:
-        """A stream to whichever provider answers first in order of health. Raises the last one's error."""
-        found = await self._find()
-        providers = {each.record.peer_id: each for each in found.providers}
-        if not providers:
+        """A stream to whichever provider answers first in order of health; when none does, they may have moved, which is
+        looked up anew. Raises the last one's error."""
+        found = await self._find(False)
+        if not found.providers:
             raise UsageError(f"nobody provides {self.target}")
+        try:
+            return await self._first(found)
+        except MeshError:
+            moved = await self._moved(found)
+            if not moved.providers:
+                raise
+        return await self._first(moved)
+
+    async def _first(self, found: Found) -> PathStream:
+        """As `reach`, of those that were found."""
+        providers = {each.record.peer_id: each for each in found.providers}
         last: MeshError | None = None
         for tried, peer in enumerate(self._watchman.ranked(found.service_id, providers)):
             try:
@@ -118,6 +133,21 @@ class Tunnel:
             return stream
         assert last is not None
         raise last
+
+    async def _moved(self, found: Found) -> Found:
+        """Who provides it, or where, is known anew: those that were not known so, where that was not asked lately."""
+        now = time.monotonic()
+        if now < self._asks_at:
+            return replace(found, providers=())
+        self._asks_at = now + ASK_ANEW_S
+        known = {(each.record.envelope, each.addresses) for each in found.providers}
+        try:
+            fresh = await self._find(True)
+        except MeshError as error:
+            log.info("%s: not found anew: %s", self.target, printable(str(error)))
+            return replace(found, providers=())
+        left = [each for each in fresh.providers if (each.record.envelope, each.addresses) not in known]
+        return replace(fresh, providers=tuple(left))
 
     # -- within ------------------------------------------------------------------------------------------------------
 
