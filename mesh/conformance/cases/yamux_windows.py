@@ -50,6 +50,7 @@ async def all_taken(stream: Stream, size: int) -> None:
 async def whole_window(attempt: Attempt) -> str:
     session, stream, sent = await stuffed(attempt, TOO_MUCH_BYTES)
     await session.alive()
+    unfinished(stream)
     if stream.ending is not None:
         raise Deviation(f"the stream ended ({stream.ending}) with {sent} bytes within its window")
     return f"{sent} bytes in flight and read"
@@ -60,6 +61,7 @@ async def overrun(attempt: Attempt) -> str:
     session, stream, sent = await stuffed(attempt, TOO_MUCH_BYTES)
     if stream.credit_bytes > 0:
         raise Skipped(f"the target reads on whatever it may write: {sent} bytes")
+    unfinished(stream)
     stream.send(bytes(INITIAL_WINDOW_BYTES))
     return await session.ended()
 
