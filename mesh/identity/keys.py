@@ -33,10 +33,11 @@ class PublicKey:
     a 33-byte point (Secp256k1) or DER SubjectPublicKeyInfo (RSA, ECDSA).
     """
 
-    __slots__ = ("_type", "_verifier")
+    __slots__ = ("_encoded", "_type", "_verifier")
 
     def __init__(self, key_type: KeyType, raw: bytes) -> None:
         """Raises Malformed when `raw` is not a key of this type, or one outside its limits."""
+        self._encoded: bytes | None = None
         self._type = key_type
         self._verifier = _load_public(key_type, raw)
 
@@ -48,7 +49,9 @@ class PublicKey:
 
     def to_protobuf(self) -> bytes:
         """The canonical protobuf: what peer ids are made of."""
-        return codec.PublicKey(type=self._type, data=self._verifier.raw).encode()
+        if self._encoded is None:
+            self._encoded = codec.PublicKey(type=self._type, data=self._verifier.raw).encode()
+        return self._encoded
 
     @property
     def type(self) -> KeyType:

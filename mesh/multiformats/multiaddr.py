@@ -225,7 +225,10 @@ class Multiaddr:
 
     def has(self, name: str) -> bool:
         """Whether a component is called `name`."""
-        return any(component.protocol.name == name for component in self._components)
+        for component in self._components:  # noqa: SIM110 - no generator: every connection asks this often
+            if component.protocol.name == name:
+                return True
+        return False
 
     def encapsulate(self, other: Multiaddr | str) -> Multiaddr:
         """This address followed by `other`. Raises UsageError behind a unix path, Malformed for bad text."""
@@ -255,7 +258,8 @@ class Multiaddr:
     def without_peer(self) -> Multiaddr:
         """The address without the p2p component at its end; a relay's, before p2p-circuit, stays."""
         if self._components and self._components[-1].protocol.code == P2P:
-            return Multiaddr._build(self._components[:-1])
+            last = len(self._components[-1].to_bytes())
+            return Multiaddr._build(self._components[:-1], self._bytes[:-last])
         return self
 
 

@@ -68,6 +68,7 @@ class WebSocketEndpoint:
         return "/tls/ws" if self.secure else "/ws"
 
 
+_ANY = {IP4: bytes(4), IP6: bytes(16)}
 _WEBSOCKET = {("ws",): False, ("wss",): True, ("tls", "ws"): True, ("tls", "sni", "ws"): True}
 
 
@@ -133,9 +134,15 @@ def _is_numeric(host: str) -> bool:
 
 def tcp_address(socket_name: tuple[str, int] | tuple[str, int, int, int]) -> Multiaddr:
     """The multiaddr of an address pair as the socket module gives it."""
-    host, _, zone = socket_name[0].partition("%")
+    return _tcp_address(socket_name[0], socket_name[1])
+
+
+@lru_cache(maxsize=256)
+def _tcp_address(text: str, port: int) -> Multiaddr:
+    """One end of most connections is the same: where this node listens, or what it dials."""
+    host, _, zone = text.partition("%")
     family, code = (socket.AF_INET6, IP6) if ":" in host else (socket.AF_INET, IP4)
-    address = Multiaddr.of((code, socket.inet_pton(family, host)), (TCP, socket_name[1].to_bytes(2, "big")))
+    address = Multiaddr.of((code, socket.inet_pton(family, host)), (TCP, port.to_bytes(2, "big")))
     return Multiaddr.parse(f"/ip6zone/{zone}{address}") if zone else address
 
 
@@ -170,4 +177,4 @@ def tcp_ends(transport: asyncio.BaseTransport) -> tuple[Multiaddr, Multiaddr]:
 
 def is_unspecified(address: Multiaddr) -> bool:
     """Whether it names all interfaces (`0.0.0.0`, `::`)."""
-    return address.value("ip4") == "0.0.0.0" or address.value("ip6") == "::"
+    return any(each.value == _ANY.get(each.code) for each in address.components[:2])

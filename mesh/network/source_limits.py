@@ -6,6 +6,7 @@ loopback is free. A rate is kept as one float a network: the instant at which it
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from itertools import islice
 from typing import Final
@@ -88,18 +89,9 @@ class Sources:
         refused connection counts for nothing."""
         if address is None:
             return None
-        parsed = ip_address(address.partition("%")[0])
-        if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
-            parsed = parsed.ipv4_mapped
-        number = int(parsed)
-        if isinstance(parsed, IPv6Address):
-            if number == _LOOPBACK6:
-                return None
-            ticket = -(number >> (_BITS6 - 56)) - 1
-        elif number >> 24 == _LOOPBACK4:
+        ticket = _ticket(address)
+        if ticket is None:
             return None
-        else:
-            ticket = number
         networks = self._of(ticket)
         if inbound:
             for table, network in networks:
@@ -129,3 +121,15 @@ class Sources:
             return ((self._ipv4, ticket),)
         network = -ticket - 1
         return ((self._ipv6_56, network), (self._ipv6_48, network >> 8))
+
+
+@lru_cache(maxsize=1024)
+def _ticket(address: str) -> int | None:
+    """What an address is counted by, None for one that is free. Who comes often comes from the same few."""
+    parsed = ip_address(address.partition("%")[0])
+    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
+        parsed = parsed.ipv4_mapped
+    number = int(parsed)
+    if isinstance(parsed, IPv6Address):
+        return None if number == _LOOPBACK6 else -(number >> (_BITS6 - 56)) - 1
+    return None if number >> 24 == _LOOPBACK4 else number

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from mesh.multiformats.ip_ranges import is_loopback, is_private, is_public
+from mesh.multiformats.ip_ranges import is_private, is_public
 from mesh.multiformats.multiaddr import Multiaddr
 from mesh.multiformats.multiaddr_table import IP4, IP6, TCP, UDP
 
@@ -62,6 +62,8 @@ def socket_of(address: Multiaddr) -> Multiaddr | None:
     parts = address.components
     if len(parts) < 2 or parts[0].code not in _ANY or parts[1].code not in (TCP, UDP):
         return None
+    if len(parts) == 2:
+        return address
     return Multiaddr.of((parts[0].code, parts[0].value), (parts[1].code, parts[1].value))
 
 
@@ -91,6 +93,8 @@ def read_observation(
     It counts when the connection left from, or came in to, a socket that listens, when nothing was relayed, and when
     the address is of the socket's own kind and a public one. ``anywhere`` lets private ones count, for closed networks.
     """
+    if not anywhere and is_private(remote):
+        return None
     if any(each.has("p2p-circuit") for each in (local, remote, observed)):
         return None
     inside, outside, whence = socket_of(local), socket_of(observed), socket_of(remote)
@@ -100,7 +104,7 @@ def read_observation(
         return None
     if behind_socket(observed) != behind_socket(local) and behind_socket(observed):
         return None
-    if not anywhere and (not is_public(outside) or is_loopback(remote) or is_private(remote)):
+    if not anywhere and not is_public(outside):
         return None
     if not any(covers(each, inside) for each in listening):
         return None

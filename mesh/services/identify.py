@@ -40,6 +40,8 @@ ONE_PART_BYTES = 4096
 """What other implementations read as a single message; the signed record goes into a second part beyond it."""
 COMMON_RECORD_BYTES = 1024
 PUSHES_AT_ONCE = 32
+REMEMBERED = 8
+"""Sets of own addresses whose signed record and encoded message are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class Identify:
         self._protocols = protocols
         self._clock = clock
         self._records: dict[tuple[Multiaddr, ...], bytes] = {}
+        self._encoded: dict[tuple[tuple[Multiaddr, ...], tuple[str, ...]], tuple[bytes, bytes]] = {}
         self.observers: list[Callable[[Connection, PeerInfo], None]] = []
 
     # -- answering ---------------------------------------------------------------------------------------------------
@@ -152,24 +155,37 @@ class Identify:
     def _snapshot(self, connection: Connection) -> bytes:
         """Our message for this peer: one part if it is small enough, else the signed record in a second one."""
         addresses = self._told(connection)
-        record = self._record(addresses)
-        message = Message(
-            public_key=self._public_key,
-            listen_addrs=[each.to_bytes() for each in addresses],
-            protocols=self._protocols()[:MAX_PROTOCOLS],
-            observed_addr=connection.remote.to_bytes(),
-            protocol_version=self._settings.protocol_version,
-            agent_version=self._agent_version,
-            signed_peer_record=record,
-        )
-        encoded = message.encode()
+        protocols = tuple(self._protocols()[:MAX_PROTOCOLS])
+        observed = Message(observed_addr=connection.remote.to_bytes())
+        before, after = self._encoded.get((addresses, protocols)) or self._encode(addresses, protocols)
+        encoded = b"".join((before, observed.encode(), after))
         if len(encoded) <= ONE_PART_BYTES:
             return delimited.encode(encoded)
-        message.signed_peer_record = None
-        while message.listen_addrs and len(message.encode()) > ONE_PART_BYTES:
-            message.listen_addrs.pop()
-        second = Message(signed_peer_record=record)
-        return delimited.encode(message.encode()) + delimited.encode(second.encode())
+        first = Message.decode(before)
+        first.observed_addr = observed.observed_addr
+        second = Message.decode(after)
+        first.protocol_version, first.agent_version = second.protocol_version, second.agent_version
+        while first.listen_addrs and len(first.encode()) > ONE_PART_BYTES:
+            first.listen_addrs.pop()
+        second = Message(signed_peer_record=second.signed_peer_record)
+        return delimited.encode(first.encode()) + delimited.encode(second.encode())
+
+    def _encode(self, addresses: tuple[Multiaddr, ...], protocols: tuple[str, ...]) -> tuple[bytes, bytes]:
+        """What stands before and after the observed address, which alone differs from connection to connection."""
+        if len(self._encoded) >= REMEMBERED:
+            self._encoded.clear()
+        before = Message(
+            public_key=self._public_key,
+            listen_addrs=[each.to_bytes() for each in addresses],
+            protocols=list(protocols),
+        )
+        after = Message(
+            protocol_version=self._settings.protocol_version,
+            agent_version=self._agent_version,
+            signed_peer_record=self._record(addresses),
+        )
+        encoded = self._encoded[addresses, protocols] = before.encode(), after.encode()
+        return encoded
 
     def record_for(self, connection: Connection) -> bytes:
         """Our signed peer record, with the addresses that this peer is told."""
@@ -185,7 +201,7 @@ class Identify:
     def _record(self, addresses: tuple[Multiaddr, ...]) -> bytes:
         sealed = self._records.get(addresses)
         if sealed is None:
-            if len(self._records) >= 8:
+            if len(self._records) >= REMEMBERED:
                 self._records.clear()
             sealed = PeerRecord(self._peer, self._clock(), addresses).seal(self._key)
             self._records[addresses] = sealed

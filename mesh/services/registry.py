@@ -12,11 +12,12 @@ from mesh.network.environment import Handler
 class Registry:
     """Protocol id to handler. ``on_change`` is called after every addition and removal."""
 
-    __slots__ = ("_handlers", "_limited", "on_change")
+    __slots__ = ("_handlers", "_limited", "_names", "on_change")
 
     def __init__(self) -> None:
         self._handlers: dict[str, Handler] = {}
         self._limited: set[str] = set()
+        self._names: list[str] = []
         self.on_change: Callable[[], None] = lambda: None
 
     def add(self, protocol: str, handler: Handler, *, limited: bool = False) -> None:
@@ -29,6 +30,7 @@ class Registry:
         if protocol in self._handlers:
             raise UsageError(f"{protocol} is served already; remove it first")
         self._handlers[protocol] = handler
+        self._names = sorted(self._handlers)
         if limited:
             self._limited.add(protocol)
         self.on_change()
@@ -37,6 +39,7 @@ class Registry:
         """Serve ``protocol`` no more; streams in service go on. Raises `UsageError` when it was not served."""
         if self._handlers.pop(protocol, None) is None:
             raise UsageError(f"{protocol} is not served")
+        self._names.remove(protocol)
         self._limited.discard(protocol)
         self.on_change()
 
@@ -52,4 +55,4 @@ class Registry:
     @property
     def protocols(self) -> list[str]:
         """Every protocol served, in order of name."""
-        return sorted(self._handlers)
+        return self._names.copy()

@@ -81,9 +81,13 @@ class Peerstore:
 
         Beyond 64 the ones that expire soonest go.
         """
-        given = dict.fromkeys(bare for each in addresses if (bare := each.without_peer()))
         record = self._find(peer) or KnownPeer(peer)
         now = self._clock()
+        self._add(record, addresses, lifetime, now)
+        self._touch(record, now, save=lifetime is not Lifetime.TEMPORARY)
+
+    def _add(self, record: KnownPeer, addresses: Iterable[Multiaddr], lifetime: Lifetime, now: float) -> None:
+        given = dict.fromkeys([bare for each in addresses if (bare := each.without_peer())])
         if lifetime is Lifetime.CONNECTED and not record.connected:
             lifetime = Lifetime.RECENT
         expires = lifetime.value if lifetime.value >= CONNECTED else now + lifetime.value
@@ -93,7 +97,6 @@ class Peerstore:
         while len(merged) > MAX_ADDRESSES:
             del merged[min(reversed(merged), key=merged.__getitem__)]
         record.addresses = merged
-        self._touch(record, now, save=lifetime is not Lifetime.TEMPORARY)
 
     def of(self, peer: PeerId) -> tuple[Multiaddr, ...]:
         """Addresses that have not expired, newest first."""
@@ -121,6 +124,8 @@ class Peerstore:
     def set_protocols(self, peer: PeerId, protocols: Iterable[str]) -> None:
         """What a peer speaks, at most 1024. Names that no negotiation could carry are left out."""
         record = self._find(peer) or KnownPeer(peer)
+        if protocols == record.protocols:
+            return
         possible = dict.fromkeys(each for each in protocols if each.isprintable() and each)
         protocols = tuple(map(sys.intern, possible))[:MAX_PROTOCOLS]
         if protocols != record.protocols:
@@ -177,8 +182,9 @@ class Peerstore:
             return False
         record.envelope = bytes(envelope)
         record.seq = seq
-        self._touch(record, self._clock())
-        self.add(peer, addresses, lifetime)
+        now = self._clock()
+        self._add(record, addresses, lifetime, now)
+        self._touch(record, now)
         return True
 
     def record_of(self, peer: PeerId) -> tuple[bytes, int] | None:

@@ -113,8 +113,8 @@ MUTANTS = (
         "identify-no-observed-address",
         "the observed address is another",
         "mesh.services.identify",
-        "            observed_addr=connection.remote.to_bytes(),\n",
-        "            observed_addr=connection.local.to_bytes(),\n",
+        "observed_addr=connection.remote.to_bytes()",
+        "observed_addr=connection.local.to_bytes()",
         ("identify/1",),
     ),
     Change(

@@ -137,6 +137,8 @@ class PortMapping:
         """The mapped addresses in the form of each listener: `/ip4/…/udp/…/quic-v1` and its like; those that are public
         alone, unless private ones count."""
         mapped = self.mapped
+        if not mapped:
+            return []
         found: dict[Multiaddr, None] = {}
         for address in listening:
             port = self._port_of(address)

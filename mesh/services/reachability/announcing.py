@@ -36,6 +36,8 @@ class Announcing:
     def shape(self, found: Callable[[], Iterable[Multiaddr]]) -> list[Multiaddr]:
         """The addresses to tell, each once; ``found`` is asked only when nothing takes its place."""
         addresses = dict.fromkeys([*(self._announce or found()), *self._append])
+        if not self._beginnings and not self._networks:
+            return list(addresses)
         return [each for each in addresses if not self._is_barred(each)]
 
     def _is_barred(self, address: Multiaddr) -> bool:

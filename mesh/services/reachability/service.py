@@ -284,7 +284,7 @@ class ReachabilityService:
     def _confirmed(self) -> list[Multiaddr]:
         """Outside addresses that enough observers or a dial-back vouch for, and no dial-back speaks against; of mapped
         ones also those that no observer speaks against, by seeing this node at other hosts alone."""
-        seen = self._votes.outside(time.monotonic())
+        seen = self._votes.outside(time.monotonic()) if self._votes else []
         mapped = self._mapped()
         if not seen and not mapped:
             return []
