@@ -23,7 +23,7 @@ from mesh.multiformats.ip_ranges import is_loopback
 from mesh.multiformats.multiaddr import Multiaddr
 from mesh.network.carrier import Authenticated, Carrier, MuxedStream
 from mesh.network.driver import Driver
-from mesh.network.environment import Environment, Handler
+from mesh.network.environment import Ends, Environment, Handler
 from mesh.network.resources import ConnectionScope, StreamScope
 from mesh.network.scope import Scope
 from mesh.network.stream import Stream
@@ -127,9 +127,12 @@ class Connection:
         self.remote_protocols: frozenset[str] | None = None
 
     def __repr__(self) -> str:
-        peer = getattr(self, "peer", "unknown peer")
-        remote = getattr(self, "remote", "?")
-        return f"<Connection {'from' if self.inbound else 'to'} {peer} at {remote}>"
+        return str(self.ends)
+
+    @property
+    def ends(self) -> Ends:
+        """What it is called, as far as that is known."""
+        return Ends(self.inbound, getattr(self, "peer", "unknown peer"), getattr(self, "remote", "?"))
 
     @property
     def driver(self) -> Carrier:
@@ -198,7 +201,7 @@ class Connection:
     def scope(self) -> Scope:
         """Owner of the tasks that serve this connection."""
         if self._scope is None:
-            self._scope = Scope(self, self._environment.scope)
+            self._scope = Scope(self.ends, self._environment.scope)
         return self._scope
 
     async def upgraded_within(self, limit_s: float) -> None:

@@ -22,7 +22,7 @@ from collections.abc import Iterable
 from typing import Protocol, cast
 
 from mesh.errors import Closed, MeshError, NetworkError, TimedOut, TurnedAway
-from mesh.network.carrier import Owner
+from mesh.network.carrier import Authenticated, MuxedStream, Owner
 from mesh.network.memory_counter import MemoryCounter
 from mesh.network.pump import FLUSH_BYTES, Pump
 from mesh.network.security import Channel
@@ -46,6 +46,34 @@ class ByteOwner(Owner, Protocol):
 
     def connected(self, transport: asyncio.BaseTransport) -> None:
         """The byte transport is there. May raise a `MeshError` to refuse it."""
+
+
+class _Nobody:
+    """Owns what is lost: a connection that still knew its owner would be garbage that only the collector finds."""
+
+    def connected(self, transport: asyncio.BaseTransport) -> None: ...
+
+    def upgraded(self, result: Authenticated) -> None: ...
+
+    def stream_opened(self, stream: MuxedStream) -> None: ...
+
+    def stream_ready(self, stream: MuxedStream) -> None: ...
+
+    def openable(self) -> None: ...
+
+    def deadline(self) -> float | None:
+        return None
+
+    def wake(self, now: float) -> None: ...
+
+    def lost(self, error: MeshError, stage: str) -> None: ...
+
+
+_NOBODY = _Nobody()
+
+
+def _ignore(_stream: MuxedStream) -> None:
+    """A stream of a lost connection has ended."""
 
 
 class Driver(Pump, asyncio.BufferedProtocol):
@@ -169,7 +197,9 @@ class Driver(Pump, asyncio.BufferedProtocol):
         if self._upgrade is None:
             self.session.end(cause)
             self.settle()
+            self.session.gone = _ignore
         self._upgrade = None
+        self._owner = _NOBODY
         self._release_writers()
 
     # -- the connection's side ---------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from mesh.errors import MeshError
 from mesh.network.memory_counter import MemoryCounter
@@ -17,6 +17,17 @@ if TYPE_CHECKING:
     from mesh.network.stream import Stream
 
 Handler = Callable[["Stream"], Awaitable[None]]
+
+
+class Ends(NamedTuple):
+    """What a connection is called, without holding it: who is at its other end, and where."""
+
+    inbound: bool
+    peer: object
+    remote: object
+
+    def __str__(self) -> str:
+        return f"<Connection {'from' if self.inbound else 'to'} {self.peer} at {self.remote}>"
 
 
 class Handlers(Protocol):

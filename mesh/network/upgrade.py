@@ -97,7 +97,7 @@ class Upgrade:
         self.outcome: Upgraded | Failed | None = None
         self._output: list[Buffer] = []
         self._negotiation: multistream.Initiator | multistream.Responder
-        self._step: Callable[[Buffer, float], None] = self._take_security
+        self._step: Callable[[Upgrade, Buffer, float], None] = Upgrade._take_security
         if role is Role.INITIATOR:
             self._negotiation = multistream.Initiator([self._security.protocol])
             self._output += self._negotiation.output()
@@ -121,7 +121,7 @@ class Upgrade:
         """Take bytes cut anywhere; those beyond the upgrade are already inside the muxer when it ends."""
         if self.outcome is not None:
             raise UsageError("the upgrade has ended")
-        self._step(data, now)
+        self._step(self, data, now)
 
     def _take_security(self, data: Buffer, now: float) -> None:
         selected = self._negotiated(data, self._output)
@@ -132,7 +132,7 @@ class Upgrade:
             self._security = next(each for each in self._settings.security if each.protocol == protocol)
             self._start_handshake()
         self.stage = f"{self._security.name} handshake"
-        self._step = self._take_handshake
+        self._step = Upgrade._take_handshake
         self._take_handshake(selected.leftover, now)
 
     def _start_handshake(self) -> Handshake:
@@ -158,7 +158,7 @@ class Upgrade:
             else:
                 self._negotiation = multistream.Responder(yamux.PROTOCOL_ID.__eq__)
             self._seal(self._negotiation.output())
-            self._step = self._take_muxer
+            self._step = Upgrade._take_muxer
             self._take_muxer(leftover, now)
 
     def _take_muxer(self, data: Buffer, now: float) -> None:

@@ -106,13 +106,13 @@ class Handshake:
         self._buffer = bytearray()
         self._output: list[Buffer] = []
         self._session: Session | None = None
-        self._step: Callable[[bytes], None]
+        self._step: Callable[[Handshake, bytes], None]
         self.outcome: Established | Failed | None = None
         if role is Role.INITIATOR:
-            self._step = self._read_second
+            self._step = Handshake._read_second
             self._write_first()
         else:
-            self._step = self._read_first
+            self._step = Handshake._read_first
 
     def output(self) -> list[Buffer]:
         """What must leave now; empty after it was taken."""
@@ -132,7 +132,7 @@ class Handshake:
             message = bytes(memoryview(buffer)[LENGTH.size : end])
             del buffer[:end]
             try:
-                self._step(message)
+                self._step(self, message)
             except DecodeError as error:
                 self._fail(str(error))
             except PeerError as error:
@@ -159,7 +159,7 @@ class Handshake:
         symmetric.mix_key(diffie_hellman(own.static, self._remote_ephemeral))
         reply += symmetric.encrypt_and_hash(own.payload)
         self._send(reply)
-        self._step = self._read_third
+        self._step = Handshake._read_third
 
     def _read_second(self, message: bytes) -> None:
         symmetric = self._symmetric
