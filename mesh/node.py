@@ -252,7 +252,8 @@ class Node:
         reached only through a relay that limits the connection. Raises `DialError`, `ProtocolNotSupported`, `TimedOut`,
         `Closed`, `LimitedConnection`.
         """
-        connection = await self.connect(target)
+        present = self.swarm.connection_to(target) if type(target) is PeerId else None
+        connection = present or await self.connect(target)
         wanted = [protocol] if isinstance(protocol, str) else list(protocol)
         if connection.remote_protocols is None and connection.identified is not None:
             await asyncio.wait([connection.identified])

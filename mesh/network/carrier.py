@@ -6,6 +6,7 @@ both itself (`mesh.network.quic.driver`).
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
@@ -156,6 +157,8 @@ class Carrier(Protocol):
 
     @property
     def sent_bytes(self) -> int: ...
+
+    def waiter(self) -> asyncio.Future[None]: ...
 
     def request_flush(self) -> None: ...
 

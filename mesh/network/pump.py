@@ -65,6 +65,10 @@ class Pump:
         self.received_bytes = 0
         self.sent_bytes = 0
 
+    def waiter(self) -> asyncio.Future[None]:
+        """A future of this loop, which asking for the running one would cost a system call more."""
+        return self._loop.create_future()
+
     @abstractmethod
     def flush(self) -> None:
         """Send everything that is queued, as far as what is below takes it."""

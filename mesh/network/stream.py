@@ -136,7 +136,7 @@ class Stream(Reading):
     def readable(self) -> asyncio.Future[None]:
         """Done when there is something to read, the stream has ended or it has failed."""
         self._check_unread()
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiter = self._driver.waiter()
         if self.pending:
             waiter.set_result(None)
         else:
@@ -297,7 +297,7 @@ class Stream(Reading):
     async def negotiated(self) -> None:
         """Wait until the peer has agreed on a protocol."""
         if self._negotiation is not None and self._failure is None:
-            self._negotiated = asyncio.get_running_loop().create_future()
+            self._negotiated = self._driver.waiter()
             await self._negotiated
         if self._failure is not None:
             raise self._failure
@@ -406,7 +406,7 @@ class Stream(Reading):
                 driver.schedule_flush()
 
     async def _wait_writable(self) -> None:
-        self._writer = asyncio.get_running_loop().create_future()
+        self._writer = self._driver.waiter()
         try:
             await self._writer
         finally:

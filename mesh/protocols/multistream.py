@@ -130,11 +130,11 @@ class Initiator(_Negotiation):
         self._output.append(opening(protocols[0]))
 
     def receive(self, data: Buffer) -> None:
-        if not self._header_seen and not self._buffer and type(data) is bytes:
+        if not self._header_seen and not self._buffer and type(data) is not memoryview:
             protocol = self._protocols[0]
             agreed = opening(protocol)
             if data.startswith(agreed):
-                self.outcome = Selected(protocol, data[len(agreed) :])
+                self.outcome = Selected(protocol, bytes(data[len(agreed) :]))
                 return
         super().receive(data)
 

@@ -247,10 +247,10 @@ class Session:
         if (size := len(data)) > window:
             size = window
             data = memoryview(data)[:size]
-        if size <= self._settings.batch_bytes - HEADER_BYTES:
-            if size:
-                self._outbox.put_data(stream.take_flags(), stream.id, data, size)
+        if 0 < size <= self._settings.batch_bytes - HEADER_BYTES:
+            self._outbox.put_of(stream, data, size)
         else:
+            stream.opening = None
             view = memoryview(data)
             start = 0
             while start < size:

@@ -8,6 +8,7 @@ from enum import IntEnum
 
 from mesh.codecs.yamux import INITIAL_WINDOW_BYTES
 from mesh.protocols.machine import Buffer
+from mesh.protocols.yamux.outbox import Place
 
 
 class ResetCode(IntEnum):
@@ -29,7 +30,8 @@ class Stream:
 
     ``send_window``: what we may still send. ``receive_window``: what the peer may still send. ``window_bytes``: the size
     to which consuming restores the peer's window. ``queued_bytes``: unread payload; ``held_bytes``: memory it keeps
-    alive. ``owner`` and ``sink`` belong to whoever drives the session; see `MuxedStream`.
+    alive. ``opening``: where the first frame waits, until more is sent. ``owner`` and ``sink`` belong to whoever drives
+    the session; see `MuxedStream`.
     """
 
     __slots__ = (
@@ -37,6 +39,7 @@ class Stream:
         "held_bytes",
         "id",
         "inbound",
+        "opening",
         "owner",
         "pending_flags",
         "queue",
@@ -61,6 +64,7 @@ class Stream:
         self.inbound = inbound
         self.acknowledged = False
         self.pending_flags = pending_flags
+        self.opening: Place | None = None
         self.send_window = INITIAL_WINDOW_BYTES
         self.receive_window = INITIAL_WINDOW_BYTES
         self.window_bytes = INITIAL_WINDOW_BYTES

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from mesh.codecs.yamux import GoAwayCode
+from mesh.codecs.yamux import HEADER_BYTES, GoAwayCode
 from mesh.errors import Closed, LimitError, UsageError
 from mesh.protocols.yamux import ResetCode
+from mesh.protocols.yamux.outbox import JOINED_BYTES
 from tests.protocols.yamux.frames import (
     ACK,
     DATA,
@@ -39,16 +40,62 @@ def test_the_first_frame_carries_syn_and_only_the_first() -> None:
     session = initiator()
     first, second, third = session.open(), session.open(), session.open()
     session.send(first, b"a")
-    session.send(first, b"b")
+    session.send(first, b"b" * JOINED_BYTES)
+    session.send(first, b"c")
     session.announce(first)
     session.close_write(second)
     session.announce(third)
     session.announce(third)
     assert sent(session) == [
-        Frame(DATA, SYN, 1, 1, b"a"),
-        Frame(DATA, 0, 1, 1, b"b"),
+        Frame(DATA, SYN, 1, 1 + JOINED_BYTES, b"a" + b"b" * JOINED_BYTES),
+        Frame(DATA, 0, 1, 1, b"c"),
         Frame(UPDATE, SYN | FIN, 3),
         Frame(UPDATE, SYN, 5),
+    ]
+
+
+def test_first_words_join_the_frame_that_opens_or_accepts() -> None:
+    """Frames of other streams may lie between; each word is joined once, and only where it fits."""
+    session = initiator()
+    first, second = session.open(), session.open()
+    session.send(first, b"a")
+    session.send(second, b"b")
+    session.send(second, b"B")
+    session.send(first, b"A")
+    session.send(first, b"c")
+    assert sent(session) == [
+        Frame(DATA, SYN, 1, 2, b"aA"),
+        Frame(DATA, SYN, 3, 2, b"bB"),
+        Frame(DATA, 0, 1, 1, b"c"),
+    ]
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["taken", "copied"])
+def test_a_frame_that_has_left_or_was_copied_is_not_joined(own: bool) -> None:
+    session = initiator()
+    stream = session.open()
+    session.send(stream, b"a")
+    before = [] if own else sent(session)
+    assert session.own_queued() is own
+    session.send(stream, b"b")
+    assert [*before, *sent(session)] == [Frame(DATA, SYN, 1, 1, b"a"), Frame(DATA, 0, 1, 1, b"b")]
+
+
+def test_what_is_too_long_to_join_follows() -> None:
+    session = initiator(batch_bytes=2048)
+    first, second, third = session.open(), session.open(), session.open()
+    session.send(first, b"a")
+    session.send(first, bytes(JOINED_BYTES + 1))
+    session.send(second, b"b")
+    session.send(third, bytes(2048 - 4 * HEADER_BYTES - JOINED_BYTES - 3))
+    session.send(second, b"cc")
+    lengths = [(each.stream_id, each.flags, each.length) for each in sent(session)]
+    assert lengths == [
+        (1, SYN, 1),
+        (1, 0, JOINED_BYTES + 1),
+        (3, SYN, 1),
+        (5, SYN, 2048 - 4 * HEADER_BYTES - JOINED_BYTES - 3),
+        (3, 0, 2),
     ]
 
 
