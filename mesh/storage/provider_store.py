@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from mesh.errors import DecodeError, LimitError, StorageError
@@ -25,6 +26,8 @@ MAX_SERVED: Final = 100
 _RECEIVED: Final = struct.Struct(">d")
 _LENGTH: Final = struct.Struct(">H")
 _AT_ONCE: Final = 256
+_REMEMBERED: Final = 256
+"""Sets of addresses kept read; one takes 16 KiB at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +121,17 @@ class ProviderStore:
 
     async def get(self, key: bytes, limit: int = MAX_SERVED) -> tuple[Provider, ...]:
         """At most `limit` providers that have not expired, newest first, old addresses left out. Raises StorageError."""
-        if key not in self._held:
+        held = self._held.get(key)
+        if held is None:
             return ()
         found: list[Provider] = []
-        async for name, row in self._datastore.scan(_name(key, b"")):
+        if len(held) == 1:
+            name = _name(key, next(iter(held)))
+            row = await self._datastore.get(name)
+            rows = [(name, row)] if row is not None else []
+        else:
+            rows = [each async for each in self._datastore.scan(_name(key, b""))]
+        for name, row in rows:
             entry = _unpack(name, row)
             if entry is not None:
                 found.append(entry[1])
@@ -198,14 +208,21 @@ def _unpack(name: bytes, row: bytes) -> tuple[bytes, Provider] | None:
     if len(name) < at or len(row) < _RECEIVED.size:
         return None
     end = at + name[at - 1]
-    addresses: list[Multiaddr] = []
-    position = _RECEIVED.size
     try:
         peer = PeerId.from_bytes(name[end:])
-        while position < len(row):
-            (size,) = _LENGTH.unpack_from(row, position)
-            position += _LENGTH.size + size
-            addresses.append(Multiaddr.from_bytes(row[position - size : position]))
+        addresses = _addresses(row[_RECEIVED.size :])
     except (DecodeError, struct.error):
         return None
-    return name[at:end], Provider(peer, tuple(addresses), _RECEIVED.unpack_from(row)[0])
+    return name[at:end], Provider(peer, addresses, _RECEIVED.unpack_from(row)[0])
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _addresses(packed: bytes) -> tuple[Multiaddr, ...]:
+    """The addresses of a row. A peer announces many keys, with the same ones. Raises `DecodeError`, `struct.error`."""
+    found: list[Multiaddr] = []
+    position = 0
+    while position < len(packed):
+        (size,) = _LENGTH.unpack_from(packed, position)
+        position += _LENGTH.size + size
+        found.append(Multiaddr.from_bytes(packed[position - size : position]))
+    return tuple(found)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 from weakref import WeakValueDictionary
@@ -98,7 +97,7 @@ class RecordStore:
         Returns once it survives the death of the process. Raises LimitError, with nothing changed, when the sender or the
         node has no room for it, or when the value is too long; StorageError.
         """
-        async with self._locked(stored.key):
+        async with self._lock(stored.key):
             await self._put(stored, sender)
 
     async def update(
@@ -108,14 +107,14 @@ class RecordStore:
 
         `choose` may raise, as `records.admit` does for a worse value; then nothing is changed. Else as `put`.
         """
-        async with self._locked(key):
+        async with self._lock(key):
             stored = choose(await self.get(key))
             await self._put(stored, sender)
         return stored
 
     async def delete(self, key: bytes) -> None:
         """Drop a key's record; nothing happens for an unknown one. Raises StorageError."""
-        async with self._locked(key):
+        async with self._lock(key):
             if key in self._held:
                 await self._datastore.delete(PREFIX + key)
                 self._drop(key)
@@ -140,11 +139,12 @@ class RecordStore:
 
     # -- within ------------------------------------------------------------------------------------------------------
 
-    @asynccontextmanager
-    async def _locked(self, key: bytes) -> AsyncIterator[None]:
-        lock = self._locks.setdefault(key, asyncio.Lock())
-        async with lock:
-            yield
+    def _lock(self, key: bytes) -> asyncio.Lock:
+        """Held by who changes a key; it exists as long as somebody does."""
+        lock = self._locks.get(key)
+        if lock is None:
+            lock = self._locks[key] = asyncio.Lock()
+        return lock
 
     async def _put(self, stored: StoredValue, sender: PeerId | None) -> None:
         if len(stored.value) > self._limits.value_bytes:

@@ -4,7 +4,7 @@
 module                    what it is
 ========================  =============================================================================================
 ``key``                   SHA-256 keys as integers, XOR distance, Beam's bucket numbers, `Candidate`
-``table``                 `RoutingTable`: admission, liveness, the closest members of a key
+``table``, ``nearest``    `RoutingTable`: admission, liveness, the closest members of a key
 ``diversity``             networks of addresses, and how many peers of one network are let in
 ``round_trips``           `RoundTrips`: how long to wait for whom
 ``lookup``, ``trace``     `Lookup`: one iterative search as a machine, its steps and its `Result`

@@ -4,8 +4,8 @@ Buckets hold peers by the length of the prefix their key shares with ours, and s
 beside them a few newcomers that found their bucket full. A member that keeps answering is never displaced, however many
 newcomers come; one that failed, or was not useful within the grace, gives its place to a newcomer at once.
 
-The closest members of any key come from one sorted list of all keys: a run of keys with a common prefix is a slice of
-it, and slices are taken from the near side (`closest`).
+The closest members of any key come from one sorted list of all keys (`nearest`), laid out anew when somebody asks after
+a change.
 
 Never admit a peer because another named it: only who proved to serve the protocol may come in.
 """
@@ -21,13 +21,11 @@ from typing import Any, Generic
 
 from mesh.protocols.kademlia.diversity import GroupCounts
 from mesh.protocols.kademlia.key import KEY_BITS, Candidate, PeerT, key_of
+from mesh.protocols.kademlia.nearest import Nearest
 from mesh.protocols.kademlia.settings import K, TableSettings
 
 MAX_EVENTS = 1024
 """Changes kept for `events`; the oldest are dropped when nobody takes them."""
-
-_SORTED_AT_ONCE = 32
-"""Slices up to this are sorted rather than split further."""
 
 
 class Admission(Enum):
@@ -74,6 +72,8 @@ class Entry(Generic[PeerT]):
     failures: int = 0
     """Failures in a row since it was last useful."""
     payload: Any = None
+    place: int = 0
+    """Its place in the order of keys, when that was last looked at."""
 
     @property
     def peer(self) -> PeerT:
@@ -122,7 +122,19 @@ class _Bucket(Generic[PeerT]):
 class RoutingTable(Generic[PeerT]):
     """The table of one node: at most `bucket_size` members for each of 256 buckets, in truth about k log2(n/k)."""
 
-    __slots__ = ("_buckets", "_by_key", "_by_peer", "_events", "_groups", "_keys", "_settings", "local_key")
+    __slots__ = (
+        "_buckets",
+        "_by_key",
+        "_by_peer",
+        "_events",
+        "_groups",
+        "_keys",
+        "_nearest",
+        "_ordered",
+        "_payloads",
+        "_settings",
+        "local_key",
+    )
 
     def __init__(self, local: bytes, settings: TableSettings | None = None) -> None:
         """`local` is the bytes of our own peer id."""
@@ -130,6 +142,9 @@ class RoutingTable(Generic[PeerT]):
         self._settings = settings or TableSettings()
         self._buckets: dict[int, _Bucket[PeerT]] = {}
         self._keys: list[int] = []
+        self._nearest: Nearest | None = None
+        self._ordered: list[Entry[PeerT]] = []
+        self._payloads: list[Any] = []
         self._by_key: dict[int, Entry[PeerT]] = {}
         self._by_peer: dict[PeerT, Entry[PeerT]] = {}
         self._groups = GroupCounts(self._settings.max_per_group, self._settings.max_per_group_in_bucket)
@@ -167,7 +182,7 @@ class RoutingTable(Generic[PeerT]):
         known = self._by_key.get(candidate.key)
         if known is not None:
             if payload is not None:
-                known.payload = payload
+                self._describe(known, payload)
             if useful:
                 self.useful(known.peer, now)
             return Admission.KNOWN
@@ -191,6 +206,12 @@ class RoutingTable(Generic[PeerT]):
         bucket.replacements.pop(candidate.key, None)
         self._put_in(bucket, length, candidate, now, payload, now if useful else None)
         return Admission.ADDED if leaving is None else Admission.REPLACED
+
+    def describe(self, peer: PeerT, payload: Any) -> None:
+        """Give a member another payload; others are ignored."""
+        entry = self._by_peer.get(peer)
+        if entry is not None:
+            self._describe(entry, payload)
 
     def remove(self, peer: PeerT, now: float) -> bool:
         """Forget a peer, for instance because it no longer serves the protocol; a replacement takes its place.
@@ -269,20 +290,35 @@ class RoutingTable(Generic[PeerT]):
 
     def closest(self, key: int, count: int = K, exclude: Collection[int] = ()) -> list[Entry[PeerT]]:
         """Up to `count` members nearest to `key`, nearest first, without those whose keys are in `exclude`."""
-        found = self._nearest(key, count + len(exclude))
-        for each in exclude:
-            if each in found:
-                found.remove(each)
-        del found[count:]
-        return list(map(self._by_key.__getitem__, found))
+        places = self._layout().places(key, count + len(exclude))
+        ordered = self._ordered
+        found = [ordered[place] for place in places]
+        if exclude:
+            found = [entry for entry in found if entry.key not in exclude]
+            del found[count:]
+        return found
+
+    def payloads(self, key: int, count: int = K, without: PeerT | None = None) -> list[Any]:
+        """What was given for each of up to `count` members nearest to `key`, nearest first, leaving out one peer."""
+        nearest = self._layout()
+        entry = None if without is None else self._by_peer.get(without)
+        if entry is None:
+            places = nearest.places(key, count)
+        else:
+            places = nearest.places(key, count + 1)
+            if entry.place in places:
+                places.remove(entry.place)
+            del places[count:]
+        payloads = self._payloads
+        return [payloads[place] for place in places]
 
     def reach(self, count: int = K) -> int:
         """How far the `count` nearest members lie from us, which is how far those of any key will: keys are uniform.
 
         The whole keyspace with fewer members. For 20 it is within a factor of two, whatever the network's size.
         """
-        found = self._nearest(self.local_key, count)
-        return found[-1] ^ self.local_key if len(found) == count else 2**KEY_BITS - 1
+        found = self.closest(self.local_key, count)
+        return found[-1].key ^ self.local_key if len(found) == count else 2**KEY_BITS - 1
 
     def rows(self, now: float) -> list[BucketRow[PeerT]]:
         """Every bucket that has members or replacements, shortest prefix first."""
@@ -300,37 +336,24 @@ class RoutingTable(Generic[PeerT]):
             if bucket.entries or bucket.replacements
         ]
 
-    def _nearest(self, target: int, count: int) -> list[int]:
-        """Up to `count` keys nearest to `target`, nearest first.
-
-        A slice of keys that share a prefix is split at its next bit; the half on the target's side is nearer in
-        whole than the other, so it is done first. A half that is small enough is sorted.
-        """
-        keys = self._keys
-        found: list[int] = []
-        low, high, bit, prefix = 0, len(keys), 1 << (KEY_BITS - 1), 0
-        rest: list[tuple[int, int, int, int]] = []
-        while True:
-            size = high - low
-            if size <= _SORTED_AT_ONCE or size <= count - len(found):
-                found += sorted(keys[low:high], key=target.__xor__)
-                if len(found) >= count or not rest:
-                    return found[:count]
-                low, high, bit, prefix = rest.pop()
-                continue
-            middle = bisect_left(keys, prefix | bit, low, high)
-            if target & bit:
-                if middle > low:
-                    rest.append((low, middle, bit >> 1, prefix))
-                low = middle
-                prefix |= bit
-            else:
-                if middle < high:
-                    rest.append((middle, high, bit >> 1, prefix | bit))
-                high = middle
-            bit >>= 1
+    def _layout(self) -> Nearest:
+        """The order of the members' keys, and `_ordered` and `_payloads` in step with it."""
+        nearest = self._nearest
+        if nearest is None:
+            keys, by_key = self._keys, self._by_key
+            nearest = self._nearest = Nearest(keys[:])
+            self._ordered = [by_key[key] for key in keys]
+            self._payloads = [entry.payload for entry in self._ordered]
+            for place, entry in enumerate(self._ordered):
+                entry.place = place
+        return nearest
 
     # --- inside ------------------------------------------------------------------------------------------------------
+
+    def _describe(self, entry: Entry[PeerT], payload: Any) -> None:
+        entry.payload = payload
+        if self._nearest is not None:
+            self._payloads[entry.place] = payload
 
     def _replaceable(self, bucket: _Bucket[PeerT], now: float) -> Entry[PeerT] | None:
         """The member that a newcomer may displace: the one failing most, else the one longest not useful."""
@@ -382,6 +405,7 @@ class RoutingTable(Generic[PeerT]):
         entry = Entry(candidate, length, now, useful_at=useful_at, payload=payload)
         bucket.entries[candidate.key] = self._by_key[candidate.key] = self._by_peer[candidate.peer] = entry
         insort(self._keys, candidate.key)
+        self._nearest = None
         self._groups.add(length, candidate.groups or ())
         self._events.append(PeerAdded(candidate.peer))
 
@@ -389,5 +413,6 @@ class RoutingTable(Generic[PeerT]):
         key = entry.key
         del self._buckets[entry.bucket].entries[key], self._by_key[key], self._by_peer[entry.peer]
         del self._keys[bisect_left(self._keys, key)]
+        self._nearest = None
         self._groups.discard(entry.bucket, entry.candidate.groups or ())
         self._events.append(PeerRemoved(entry.peer))

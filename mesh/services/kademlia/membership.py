@@ -73,9 +73,8 @@ class Membership:
         if self._protocol not in (connection.remote_protocols or ()):
             self._table.remove(peer, time.monotonic())
             return
-        entry = self._table.get(peer)
-        if entry is not None:
-            entry.payload = self._name(peer, self._admits) or entry.payload
+        if peer in self._table:
+            self._rename(peer)
         elif peer not in self._checking and len(self._checking) < MAX_CHECKS and self._candidate(peer):
             self._checking.add(peer)
             self._spawn(self._check(peer), "kademlia check")
@@ -166,9 +165,8 @@ class Membership:
         return (candidate_of(peer, (connection.remote,)), name) if name is not None else None
 
     def _rename(self, peer: PeerId) -> None:
-        entry = self._table.get(peer)
-        if entry is not None:
-            entry.payload = self._name(peer, self._admits) or entry.payload
+        if peer in self._table and (name := self._name(peer, self._admits)) is not None:
+            self._table.describe(peer, name)
 
     def _name(self, peer: PeerId, admits: Filter) -> bytes | None:
         addresses = admits(self._host.addresses_of(peer))[:MAX_NAMED_ADDRESSES]

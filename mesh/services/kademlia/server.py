@@ -145,9 +145,7 @@ class Server:
 
     def _closer(self, asker: PeerId, key: bytes) -> list[bytes]:
         """The closest members, encoded, without the asker."""
-        member = self._table.get(asker)
-        exclude = (member.candidate.key,) if member is not None else ()
-        return [each.payload for each in self._table.closest(key_of(key), K, exclude)]
+        return self._table.payloads(key_of(key), K, asker)
 
 
 class _Asking:

@@ -69,6 +69,30 @@ def test_closest_is_what_sorting_gives(
         assert [entry.key for entry in table.closest(target, count, exclude)] == left[:count]
 
 
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(KEYS | st.integers(0, 300), min_size=1, max_size=80, unique=True),
+    KEYS | st.integers(0, 300),
+    st.integers(0, 25),
+    st.data(),
+)
+def test_payloads_are_those_of_the_closest(
+    keys: list[int], target: int, count: int, data: st.DataObject
+) -> None:
+    table: RoutingTable[int] = RoutingTable(LOCAL, TableSettings(bucket_size=1000, diverse=False))
+    for key in keys:
+        table.admit(Candidate(key, key), 0.0, payload=f"{key}")
+    table.payloads(target, count)
+    for key in data.draw(st.lists(st.sampled_from(keys), max_size=5)):
+        table.describe(key, f"{key} again")
+    for key in data.draw(st.lists(st.sampled_from(keys), max_size=5)):
+        table.remove(key, 0.0)
+    table.describe(-1, "a stranger")
+    without = data.draw(st.sampled_from([None, *keys]))
+    left = [entry for entry in table.closest(target, len(keys)) if entry.peer != without]
+    assert table.payloads(target, count, without) == [entry.payload for entry in left[:count]]
+
+
 class Model:
     """A table without a sorted list or counters: everything is computed anew."""
 
