@@ -45,7 +45,7 @@ rust-peers: setup
 	$(BIN)/python -m tools.interop_peers.rust
 
 test: setup lint interop-peers lethean-peer js-peers
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not long"
+	$(BIN)/python -m pytest -n 3 --dist loadgroup -m "not long"
 
 test-long: setup interop-peers
 	$(BIN)/python -m pytest -m long

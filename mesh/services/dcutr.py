@@ -321,6 +321,8 @@ class HolePunching:
             if punch.role is Role.RESPONDER:
                 works += [self._dial_late(peer, each) for each in punch.addresses]
             found = await self._first(peer, works, punching=not plain)
+        elif attempt:
+            found.punched = True
         seconds = time.monotonic() - begun
         if found is None:
             cause = "; ".join(f"{address}: {cause}" for address, cause in failures.items())

@@ -12,7 +12,8 @@ from mesh.errors import StreamReset
 from mesh.multiformats.multiaddr import Multiaddr
 from mesh.network.connection import Connection
 from mesh.node import Node
-from mesh.protocols.dcutr import ATTEMPTS, MAX_MESSAGE_BYTES, PROTOCOL
+from mesh.protocols.dcutr import ATTEMPTS, MAX_MESSAGE_BYTES, PROTOCOL, Punch
+from mesh.protocols.machine import Role
 from mesh.services import dcutr
 from mesh.services.dcutr import HolePunching
 from tests.network.live import QUIC, TCP, Nodes, eventually, exchange, identified
@@ -67,10 +68,10 @@ async def test_a_relayed_connection_becomes_a_direct_one(
     assert not found.inbound
     assert back.inbound
     assert found.remote == back.local
-    assert (found.punched, back.punched) == (True, True)
     assert found.limited is None
     transport = "quic" if listen == QUIC else "tcp"
     await eventually(lambda: punching_of(target).reports and punching_of(source).reports, "the reports")
+    assert (found.punched, back.punched) == (True, True)
     started, answered = punching_of(target).reports[-1], punching_of(source).reports[-1]
     assert (started.transport, started.cause, started.started) == (transport, "", True)
     assert (answered.transport, answered.cause, answered.started) == (transport, "", False)
@@ -100,6 +101,16 @@ async def test_an_open_stream_keeps_the_relayed_connection_until_its_end(
     await stream.close()
     await relayed.ended()
     assert source.counters["dcutr.relayed:closed"] == 1
+
+
+async def test_who_came_in_before_the_attempt_began_was_punched(nodes: Nodes) -> None:
+    one, other = [await nodes.start(TCP, **SETTINGS) for _ in range(2)]
+    connection = await one.connect(str(other.listen_addrs[0]))
+    at_once = Punch((), Role.RESPONDER, 0.0)
+    assert await punching_of(one)._try(other.peer_id, False, 0, at_once)
+    assert not connection.punched
+    assert await punching_of(one)._try(other.peer_id, False, 1, at_once)
+    assert connection.punched
 
 
 async def test_a_known_public_address_is_dialled_first(nodes: Nodes) -> None:

@@ -100,8 +100,8 @@ VARIANTS = (
         "kad-half-answers",
         "half as many closer peers are told",
         "mesh.services.kademlia.server",
-        "self._table.closest(key_of(key), K, exclude)",
-        "self._table.closest(key_of(key), K // 2, exclude)",
+        "self._table.payloads(key_of(key), K, asker)",
+        "self._table.payloads(key_of(key), K // 2, asker)",
         ("kad",),
     ),
     Change(
