@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 
 import pytest
@@ -13,6 +14,8 @@ from tests.network.live import Nodes
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "both_loops: runs under asyncio's own loop and under uvloop")
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # begun in the background: programs under test would inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_asyncio_loop_factories(
