@@ -14,7 +14,7 @@ from tests.network.live import Nodes
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "both_loops: runs under asyncio's own loop and under uvloop")
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # begun in the background: programs under test would inherit it
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background; children would inherit it
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
