@@ -87,6 +87,7 @@ async def test_the_api_shows_what_was_heard(link: str, nodes: Nodes, tmp_path: P
     one = await nodes.start(LISTEN, mdns=True)
     two = await nodes.start(LISTEN, mdns=True)
     await connected(one, two)
+    await eventually(lambda: running(one).peers, "two's own answer")  # the connection may be two's doing
     async with ControlApi(one, f"unix:{tmp_path}/api.sock", tmp_path) as api:
         transport = httpx.AsyncHTTPTransport(uds=f"{tmp_path}/api.sock")
         headers = {"authorization": f"Bearer {api.token}"}
