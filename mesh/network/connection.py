@@ -30,7 +30,7 @@ from mesh.network.stream import Stream
 from mesh.network.upgrade import NEGOTIATION, Upgrade
 from mesh.protocols import multistream
 from mesh.protocols.machine import Role
-from mesh.protocols.yamux import ResetCode
+from mesh.protocols.yamux import MAX_RESET_CODE, ResetCode
 
 if TYPE_CHECKING:
     from mesh.network.circuit.allowance import Allowance
@@ -471,8 +471,10 @@ class Connection:
         await stream.close()
 
     def _handler_failed(self, stream: Stream, error: MeshError) -> None:
-        code = getattr(error, "wire_code", None)
-        stream.reset(code if isinstance(code, int) else ResetCode.PROTOCOL_VIOLATION)
+        code = getattr(error, "wire_code", None)  # perhaps another stream's: QUIC's have 62 bits
+        if not isinstance(code, int) or not 0 <= code <= MAX_RESET_CODE:
+            code = ResetCode.PROTOCOL_VIOLATION
+        stream.reset(code)
         self._environment.counters.count(f"handler.failed:{error.code}")
 
     def _handler_crashed(self, stream: Stream) -> None:

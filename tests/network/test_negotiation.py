@@ -250,10 +250,12 @@ async def test_a_connection_that_has_ended_has_no_backlog_to_wait_for(
     ("error", "code", "counter"),
     [
         (PeerError("enough", wire_code=0x1003), 0x1003, "handler.failed:peer"),
+        (StreamReset("another stream's", wire_code=1 << 40), 0x1004, "handler.failed:stream-reset"),
+        (PeerError("no code of a stream", wire_code=-1), 0x1004, "handler.failed:peer"),
         (MeshError("something"), 0x1004, "handler.failed:mesh"),
         (ZeroDivisionError("a bug"), 0, "handler.crashed"),
     ],
-    ids=["peer's fault", "ours, foreseen", "bug"],
+    ids=["peer's fault", "a code of QUIC", "a code of its own", "ours, foreseen", "bug"],
 )
 async def test_a_handler_that_raises_resets_its_stream_alone(
     nodes: Nodes, caplog: pytest.LogCaptureFixture, error: Exception, code: int, counter: str

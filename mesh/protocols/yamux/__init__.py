@@ -16,8 +16,18 @@ cannot pin memory by one-byte frames.
 from mesh.protocols.yamux.events import Ended, Event, StreamOpened
 from mesh.protocols.yamux.session import Session
 from mesh.protocols.yamux.settings import Settings
-from mesh.protocols.yamux.stream import ResetCode, Stream
+from mesh.protocols.yamux.stream import MAX_RESET_CODE, ResetCode, Stream
 
 PROTOCOL_ID = "/yamux/1.0.0"
 
-__all__ = ["PROTOCOL_ID", "Ended", "Event", "ResetCode", "Session", "Settings", "Stream", "StreamOpened"]
+__all__ = [
+    "MAX_RESET_CODE",
+    "PROTOCOL_ID",
+    "Ended",
+    "Event",
+    "ResetCode",
+    "Session",
+    "Settings",
+    "Stream",
+    "StreamOpened",
+]

@@ -10,6 +10,9 @@ from mesh.codecs.yamux import INITIAL_WINDOW_BYTES
 from mesh.protocols.machine import Buffer
 from mesh.protocols.yamux.outbox import Place
 
+MAX_RESET_CODE = 0xFFFF_FFFF
+"""Codes have 32 bits (libp2p error codes); those of QUIC's own may be larger."""
+
 
 class ResetCode(IntEnum):
     """Why a stream was reset; travels as the length of a window update with RST (libp2p error codes)."""
