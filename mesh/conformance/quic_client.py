@@ -23,33 +23,61 @@ WINDOW_BYTES = 1 << 20
 
 
 class QuicStream(StreamFlow):
-    """One stream of a QUIC connection."""
+    """One stream of a QUIC connection. ``stopped``: the code of the target's STOP_SENDING, None before one.
+
+    QUIC has no way to send on a stream after its end or its reset: what a case or a service says then stays here, on
+    record, as with a connection that is closed.
+    """
 
     def __init__(self, session: QuicSession, stream_id: int) -> None:
         super().__init__(f"stream {stream_id}", session.log, session.limit_s)
         self.session = session
         self.id = stream_id
+        self.stopped: int | None = None
+        self._no_more = ""
+
+    @property
+    def state(self) -> str:
+        stopped = "" if self.stopped is None else f", and the target reads no more ({self.stopped:#x})"
+        return f"{super().state}{stopped}"
 
     def send(self, data: bytes) -> None:
-        self.log.sent("quic", data, f"stream {self.id}: {data[:64].hex()} [{len(data)}]")
-        self.session.quic.send_stream_data(self.id, data)
-        self.session.flush()
+        self._send(data, end=False)
 
     async def write(self, payload: bytes) -> None:
         self.send(payload)
 
     def finish(self) -> None:
-        self.session.quic.send_stream_data(self.id, b"", end_stream=True)
+        self._send(b"", end=True)
+        self._no_more = self._no_more or "it was ended"
+
+    def _send(self, data: bytes, *, end: bool) -> None:
+        if self._no_more or self.session.ending is not None:
+            why = self._no_more or "the connection is over"
+            self.log.note("quic", f"stream {self.id}: {len(data)} bytes are not sent: {why}")
+            return
+        if not end:
+            self.log.sent("quic", data, f"stream {self.id}: {data[:64].hex()} [{len(data)}]")
+        self.session.quic.send_stream_data(self.id, data, end_stream=end)
         self.session.flush()
 
     def reset(self, code: int = 0) -> None:
         self.session.quic.reset_stream(self.id, code)
+        self._no_more = self._no_more or "it was reset"
         self.session.flush()
 
     def stop(self, code: int = 0) -> None:
-        """Say that nothing more is read: STOP_SENDING."""
-        self.session.quic.stop_stream(self.id, code)
-        self.session.flush()
+        """Say that nothing more is read: STOP_SENDING, unless the target has ended its side."""
+        if self.ending is None:
+            self.session.quic.stop_stream(self.id, code)
+            self.session.flush()
+
+    def take_stop(self, code: int) -> None:
+        """The target reads no more; aioquic has answered with a reset (RFC 9000 section 3.5)."""
+        self.log.note("quic", f"stream {self.id}: the target reads no more ({code:#x})")
+        self.stopped = code
+        self._no_more = self._no_more or "the target reads no more"
+        self.changed()
 
 
 class QuicSession(Awaited):
@@ -150,6 +178,8 @@ class QuicSession(Awaited):
                 stream.end("end of stream")
         elif isinstance(event, events.StreamReset):
             self._stream(event.stream_id).end(f"reset {event.error_code:#x}")
+        elif isinstance(event, events.StopSendingReceived):
+            self._stream(event.stream_id).take_stop(event.error_code)
         elif isinstance(event, events.PingAcknowledged):
             self._pongs.add(event.uid)
 
