@@ -30,6 +30,8 @@ How to write one:
    QUIC address; all others get its TCP address.
 6. Draw all randomness from `attempt.rng`, so that a case can be repeated by its id and seed.
 7. A new module of `cases` with a `SECTION` is found by itself.
+8. Cases for dialers stand in a section with ``mirrored=True`` (ids end in `m`): their attempt is a `TcpMirror` or, with
+   ``transport="quic"``, a `QuicMirror`, whose connections the peer under test makes.
 
 While a case runs, the target's yamux pings and its identify, push and ping streams are answered (`services`); a case adds
 a protocol of its own with ``attempt.serves[protocol] = coroutine``, which identify then tells the target.

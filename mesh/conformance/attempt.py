@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -15,7 +14,7 @@ from mesh.codecs.multistream import encode_token
 from mesh.conformance import services
 from mesh.conformance.case import Case
 from mesh.conformance.noise_client import MAX_MESSAGE_BYTES, NoiseChannel, NoiseClient, framed
-from mesh.conformance.quic_client import ALPN, QuicSession, configuration
+from mesh.conformance.quic_client import ALPN, Connection, QuicSession, dialer
 from mesh.conformance.streams import StreamFlow
 from mesh.conformance.target import Target
 from mesh.conformance.tls_client import TlsChannel, TlsOptions
@@ -25,11 +24,9 @@ from mesh.conformance.waiting import ByteFlow
 from mesh.conformance.wire import Wire, connect
 from mesh.conformance.wire_log import WireLog
 from mesh.conformance.yamux_session import Session, Stream
-from mesh.errors import DecodeError, MeshError
+from mesh.errors import DecodeError
 from mesh.framing.delimited import DelimitedReader
-from mesh.identity.certificate import verify
 from mesh.identity.keys import PrivateKey
-from mesh.identity.peer_id import PeerId
 from mesh.multiformats.multiaddr import Multiaddr
 from mesh.network.addresses import tcp_address
 from mesh.protocols.multistream import HEADER
@@ -201,13 +198,13 @@ class Attempt:
     async def quic_dialer(
         self, options: TlsOptions | None = None, alpn: tuple[str, ...] = (ALPN,)
     ) -> QuicSession:
-        """A QUIC connection that has sent nothing yet; its streams from the target are answered as a session's are."""
+        """A QUIC connection that has sent nothing yet."""
+        return self.quic_on(await self.udp(), dialer(options or TlsOptions.of(self.identity), alpn))
+
+    def quic_on(self, datagrams: Datagrams, quic: Connection) -> QuicSession:
+        """A connection whose streams from the target are answered as a session's are."""
         serves = self._all_served(self.identity)
-        session = QuicSession(
-            await self.udp(),
-            configuration(options or TlsOptions.of(self.identity), alpn),
-            lambda stream: self.spawn(services.respond(stream, serves)),
-        )
+        session = QuicSession(datagrams, quic, lambda stream: self.spawn(services.respond(stream, serves)))
         self._quic_sessions.append(session)
         return session
 
@@ -217,10 +214,7 @@ class Attempt:
         """The same behind its handshake, and the target is who was dialed."""
         session = await self.quic_dialer(options, alpn)
         await session.handshake()
-        try:
-            shown = PeerId.from_public_key(verify(session.remote_chain, time.time()))
-        except MeshError as error:
-            raise Deviation(f"the target's certificate: {error}") from None
+        shown = session.remote_peer()
         if shown != self.target.peer:
             raise Deviation(f"{self.target.peer} was dialed, the certificate proves {shown}")
         return session

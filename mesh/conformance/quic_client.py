@@ -1,9 +1,10 @@
-"""A QUIC dialer on aioquic, its configuration and its datagrams in the case's hands."""
+"""QUIC on aioquic, its configuration and its datagrams in the case's hands; either end of it."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -17,7 +18,12 @@ from mesh.conformance.tls_client import TlsOptions
 from mesh.conformance.udp import Datagrams
 from mesh.conformance.verdict import Deviation
 from mesh.conformance.waiting import Awaited
+from mesh.errors import MeshError
+from mesh.identity.certificate import verify
+from mesh.identity.peer_id import PeerId
 
+Connection = QuicConnection
+"""The library's state of one end."""
 ALPN = "libp2p"
 WINDOW_BYTES = 1 << 20
 
@@ -81,17 +87,17 @@ class QuicStream(StreamFlow):
 
 
 class QuicSession(Awaited):
-    """A QUIC connection as the dialer. ``terminated`` holds the code it ended with, ``chosen`` what ALPN agreed on."""
+    """One end of a QUIC connection. ``terminated`` holds the code it ended with, ``chosen`` what ALPN agreed on."""
 
     def __init__(
         self,
         datagrams: Datagrams,
-        configuration: QuicConfiguration,
+        quic: Connection,
         on_stream: Callable[[QuicStream], None],
     ) -> None:
         super().__init__("connection", datagrams.log, datagrams.limit_s)
         self.datagrams = datagrams
-        self.quic = QuicConnection(configuration=configuration)
+        self.quic = quic
         self.streams: dict[int, QuicStream] = {}
         self.chosen: str | None = None
         self.complete = False
@@ -99,15 +105,21 @@ class QuicSession(Awaited):
         self._pings = 0
         self._pongs: set[int] = set()
         self._on_stream = on_stream
+        self._listens = not quic.configuration.is_client
         self._timer: asyncio.TimerHandle | None = None
         datagrams.on_datagram = self._take
 
     # -- life --------------------------------------------------------------------------------------------------------
 
     def connect(self) -> None:
-        """Send the first flight."""
-        self.quic.connect(self.datagrams.remote, self._now())
-        self.flush()
+        """Send the first flight; a listener's answers what the dialer has sent."""
+        if self._listens:
+            waiting, self.datagrams.received = self.datagrams.received, []
+            for each in waiting:
+                self._take(each)
+        else:
+            self.quic.connect(self.datagrams.remote, self._now())
+            self.flush()
 
     async def handshake(self) -> None:
         """Go through the handshake. A refusal of our certificate may come only behind it."""
@@ -118,12 +130,17 @@ class QuicSession(Awaited):
         """Leave, telling the target as far as that is possible."""
         if self._timer is not None:
             self._timer.cancel()
-        if self.terminated is None and self.ending is None:
+        if self.terminated is None and self.ending is None and self._spoke:
             self.quic.close()
             self.flush()
         if self._timer is not None:
             self._timer.cancel()
         self.datagrams.close()
+
+    @property
+    def _spoke(self) -> bool:
+        """Whether there is anybody to send to."""
+        return bool(cast(Any, self.quic)._network_paths)
 
     @staticmethod
     def _now() -> float:
@@ -186,7 +203,7 @@ class QuicSession(Awaited):
     def _stream(self, stream_id: int) -> QuicStream:
         if stream_id not in self.streams:
             stream = self.streams[stream_id] = QuicStream(self, stream_id)
-            if stream_id & 3 == 1:
+            if stream_id & 3 == (0 if self._listens else 1):
                 self._on_stream(stream)
         return self.streams[stream_id]
 
@@ -221,12 +238,44 @@ class QuicSession(Awaited):
             raise Deviation("the target showed no certificate")
         return [certificate.public_bytes(Encoding.DER)]
 
+    def remote_peer(self) -> PeerId:
+        """Whom the target's certificate proves. Raises `Deviation` when it proves nobody."""
+        try:
+            return PeerId.from_public_key(verify(self.remote_chain, time.time()))
+        except MeshError as error:
+            raise Deviation(f"the target's certificate: {error}") from None
 
-def configuration(options: TlsOptions, alpn: tuple[str, ...] = (ALPN,)) -> QuicConfiguration:
-    """Of a dialer with these certificates, or none."""
+
+class _Asking(QuicConnection):
+    """A listener that asks the dialer for its certificate."""
+
+    def _initialize(self, peer_cid: bytes) -> None:
+        super()._initialize(peer_cid)
+        self.tls._request_client_certificate = True
+
+
+def dialer(options: TlsOptions, alpn: tuple[str, ...]) -> Connection:
+    """A dialer's connection."""
+    return QuicConnection(configuration=_configuration(options, alpn))
+
+
+def listener(
+    options: TlsOptions, alpn: tuple[str, ...], original_id: bytes, retry_id: bytes | None = None
+) -> Connection:
+    """A listener's connection: ``original_id`` was the first Initial's destination, ``retry_id`` the source of a Retry.
+    Without ``alpn`` it agrees on no protocol at all."""
+    return _Asking(
+        configuration=_configuration(options, alpn),
+        original_destination_connection_id=original_id,
+        retry_source_connection_id=retry_id,
+    )
+
+
+def _configuration(options: TlsOptions, alpn: tuple[str, ...]) -> QuicConfiguration:
+    """Of an end with these certificates, or none."""
     made = QuicConfiguration(
-        is_client=True,
-        alpn_protocols=list(alpn),
+        is_client=not options.listens,
+        alpn_protocols=list(alpn) or None,
         verify_mode=ssl.CERT_NONE,
         max_data=WINDOW_BYTES,
         max_stream_data=WINDOW_BYTES,

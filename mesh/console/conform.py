@@ -50,7 +50,7 @@ KeyOption = Annotated[
 ListenOption = Annotated[
     str,
     typer.Option(
-        metavar="ADDR", help="Mirror mode: listen here, and test the peer that dials again and again."
+        metavar="ADDR", help="Mirror mode: listen here, on TCP or QUIC, and test who dials again and again."
     ),
 ]
 TopicOption = Annotated[str, typer.Option(metavar="NAME", help="A topic that the target is subscribed to.")]
@@ -122,7 +122,7 @@ def conform(
     mirror = bool(listen)
     if listed or mirror:
         ids = [each for each in (address, *(ids or ())) if each and each[0] != "/"]
-    cases = _chosen(ids or (), must, mirrored=mirror)
+    cases = _chosen(ids or (), must, listen)
     if listed:
         _say_cases(cases)
         return 0
@@ -154,11 +154,14 @@ def _key(path: Path | None) -> PrivateKey | None:
     return None if path is None else keystore.load(path)
 
 
-def _chosen(ids: Sequence[str], must: bool, *, mirrored: bool) -> list[Case]:
+def _chosen(ids: Sequence[str], must: bool, listen: str) -> list[Case]:
     from mesh.conformance.catalogue import select
+    from mesh.conformance.mirror import mirrored_cases
     from mesh.conformance.verdict import Level
+    from mesh.console.addresses import parse_address
 
-    return [each for each in select(ids, mirrored=mirrored) if not must or each.level is Level.MUST]
+    found = mirrored_cases(ids, parse_address(listen, "--listen")) if listen else select(ids)
+    return [each for each in found if not must or each.level is Level.MUST]
 
 
 def _say_cases(cases: Sequence[Case]) -> None:
@@ -179,7 +182,7 @@ def _run(target: Target, plan: Plan, options: Options) -> Report:
 def _run_mirror(listen: str, plan: Plan, options: Options, *, silent: bool) -> Report:
     from random import Random
 
-    from mesh.conformance.mirror import Door, run_mirror
+    from mesh.conformance.mirror import open_door, run_mirror
     from mesh.console.addresses import parse_address
     from mesh.console.running import run_async
     from mesh.identity.keys import PrivateKey
@@ -188,7 +191,7 @@ def _run_mirror(listen: str, plan: Plan, options: Options, *, silent: bool) -> R
 
     async def run(advance: Callable[[Result], None]) -> Report:
         identity = PrivateKey.from_seed(Random(f"{options.seed}/door").randbytes(32))
-        door = await Door.open(parse_address(listen, "--listen"), identity)
+        door = await open_door(parse_address(listen, "--listen"), identity)
         print(f"dial {door.address}", file=sys.stderr if silent else sys.stdout, flush=True)
         try:
             return await run_mirror(door, plan, options, advance)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -12,10 +13,11 @@ from mesh.config import Config
 from mesh.conformance.attempt import Options
 from mesh.conformance.case import Case
 from mesh.conformance.catalogue import select
-from mesh.conformance.mirror import Door, run_mirror
+from mesh.conformance.mirror import open_door, run_mirror
 from mesh.conformance.runner import Plan, Report, Runner
 from mesh.conformance.target import Target
 from mesh.conformance.verdict import Level, Result
+from mesh.errors import MeshError
 from mesh.identity.keys import PrivateKey
 from mesh.multiformats.multiaddr import Multiaddr
 from mesh.node import Node
@@ -62,10 +64,11 @@ async def mirrored(
     dials: Callable[[Multiaddr], Coroutine[Any, Any, None]],
     scale: float = SCALE,
     *,
+    listen: str = "/ip4/127.0.0.1/tcp/0",
     fail_fast: bool = False,
 ) -> Report:
     """Run mirrored cases while ``dials`` dials the harness again and again."""
-    door = await Door.open(Multiaddr.parse("/ip4/127.0.0.1/tcp/0"), PrivateKey.generate())
+    door = await open_door(Multiaddr.parse(listen), PrivateKey.generate())
     dialing = asyncio.create_task(dials(door.address))
     try:
         return await run_mirror(
@@ -75,6 +78,15 @@ async def mirrored(
         dialing.cancel()
         await asyncio.gather(dialing, return_exceptions=True)
         door.close()
+
+
+async def dial_for_ever(node: Node, address: Multiaddr) -> None:
+    """Connect, and again whenever the connection has ended or none came about."""
+    while True:
+        with contextlib.suppress(MeshError):
+            connection = await node.connect(address)
+            await connection.ended()
+        await asyncio.sleep(0.05)
 
 
 def told(results: Sequence[Result]) -> str:

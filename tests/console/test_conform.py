@@ -11,9 +11,12 @@ from xml.etree import ElementTree
 import pytest
 
 from mesh.console.application import run
-from tests.conformance.runs import node_under_test
+from mesh.multiformats.multiaddr import Multiaddr
+from tests.conformance.runs import dial_for_ever, node_under_test
 
 NOBODY = "/ip4/127.0.0.1/tcp/9/p2p/12D3KooWRL7ACmoLiv5hHXRDKEdR6AKBncvqixeJ2geRr72dNYJt"
+TCP = "/ip4/127.0.0.1/tcp/0"
+QUIC = "/ip4/127.0.0.1/udp/0/quic-v1"
 
 
 def test_the_list_needs_no_target(capsys: pytest.CaptureFixture[str]) -> None:
@@ -21,8 +24,18 @@ def test_the_list_needs_no_target(capsys: pytest.CaptureFixture[str]) -> None:
     lines = capsys.readouterr().out.splitlines()
     assert lines
     assert all(line.startswith("yamux/3.") and " MUST " in line for line in lines)
-    assert run(["conform", "--list", "--listen", "/ip4/127.0.0.1/tcp/0", "noise/2"]) == 0
-    assert all(line.split()[0].endswith("m") for line in capsys.readouterr().out.splitlines())
+
+
+@pytest.mark.parametrize(("listen", "suites"), [(TCP, {"noise", "tls", "yamux"}), (QUIC, {"quic"})])
+def test_listening_has_the_cases_of_its_transport(
+    listen: str, suites: set[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["conform", "--list", "--listen", listen]) == 0
+    names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert all(name.endswith("m") for name in names)
+    found = {name.partition("/")[0] for name in names}
+    assert suites <= found
+    assert found == suites or "quic" not in found
 
 
 @pytest.mark.parametrize(
@@ -33,6 +46,8 @@ def test_the_list_needs_no_target(capsys: pytest.CaptureFixture[str]) -> None:
         ([NOBODY, "nonsense"], 2, "no case is called nonsense"),
         ([NOBODY, "--security", "plain"], 2, "noise or tls"),
         ([NOBODY, "multistream/1.2"], 3, "cannot be tested"),
+        (["--listen", QUIC, "noise"], 2, "no such case"),
+        (["--listen", f"{TCP}/ws"], 2, "only TCP and QUIC"),
     ],
 )
 def test_what_cannot_be_done_has_its_exit_status(
@@ -71,3 +86,19 @@ async def test_a_run_writes_what_it_is_asked_for(tmp_path: Path) -> None:
         status, out = await conform(address, "noise/1.1", "--baseline", str(kept))
         assert status == 1
         assert "noise/1.1: fail expected, pass found" in out
+
+
+@pytest.mark.parametrize(("listen", "case"), [(TCP, "noise/1.1m"), (QUIC, "quic/1.1m")])
+async def test_who_dials_a_listening_harness_is_tested(listen: str, case: str) -> None:
+    words = ("-m", "mesh", "conform", "--listen", listen, case, "--timeout-scale", "3")
+    harness = await asyncio.create_subprocess_exec(sys.executable, *words, stdout=asyncio.subprocess.PIPE)
+    assert harness.stdout is not None
+    said = (await harness.stdout.readline()).decode().split()
+    assert said[0] == "dial"
+    async with node_under_test() as node:
+        dialing = asyncio.create_task(dial_for_ever(node, Multiaddr.parse(said[1])))
+        out, _ = await harness.communicate()
+        dialing.cancel()
+        await asyncio.gather(dialing, return_exceptions=True)
+    assert harness.returncode == 0, out.decode()
+    assert f"ok   {case}" in out.decode()

@@ -11,10 +11,10 @@ from mesh.codecs.noise import HandshakePayload
 from mesh.conformance import services
 from mesh.conformance.attempt import NOISE, Attempt, handshake_message
 from mesh.conformance.case import Run, Section
-from mesh.conformance.mirror import MirrorAttempt
 from mesh.conformance.noise_client import framed, identity_payload
 from mesh.conformance.noise_listener import NoiseListener
 from mesh.conformance.streams import StreamFlow
+from mesh.conformance.tcp_mirror import TcpMirror
 from mesh.conformance.verdict import Deviation
 from mesh.conformance.yamux_frames import GO_AWAY, Frame
 from mesh.framing import delimited
@@ -37,8 +37,8 @@ GIVES_UP_S = 60.0
 LATE_S = 2.0
 
 
-def mirrored(attempt: Attempt) -> MirrorAttempt:
-    return cast(MirrorAttempt, attempt)
+def mirrored(attempt: Attempt) -> TcpMirror:
+    return cast(TcpMirror, attempt)
 
 
 async def refuses(attempt: Attempt, payload: Callable[[NoiseListener], bytes]) -> None:

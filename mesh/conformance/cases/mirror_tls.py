@@ -8,7 +8,7 @@ from typing import cast
 from mesh.conformance.attempt import Attempt
 from mesh.conformance.case import Run, Section
 from mesh.conformance.certificates import DAY, Plan, extension_value, good, new_key
-from mesh.conformance.mirror import MirrorAttempt
+from mesh.conformance.tcp_mirror import TcpMirror
 from mesh.conformance.tls_client import LIBP2P, TlsOptions
 from mesh.conformance.verdict import Deviation
 from mesh.protocols.yamux import PROTOCOL_ID as YAMUX
@@ -21,7 +21,7 @@ REFUSES = "the dialer refuses"
 
 async def accepted(attempt: Attempt, options: TlsOptions) -> str:
     """The dialer completes the handshake, and its session answers; returns what ALPN agreed on."""
-    mirror = cast(MirrorAttempt, attempt)
+    mirror = cast(TcpMirror, attempt)
     channel = await mirror.over_tls(options)
     await channel.handshake()
     await (await mirror.session_on(channel, YAMUX if channel.chosen == YAMUX else None)).alive()
@@ -30,7 +30,7 @@ async def accepted(attempt: Attempt, options: TlsOptions) -> str:
 
 async def refused(attempt: Attempt, options: TlsOptions) -> str:
     """The dialer ends the handshake; returns how."""
-    channel = await cast(MirrorAttempt, attempt).over_tls(options)
+    channel = await cast(TcpMirror, attempt).over_tls(options)
     try:
         await channel.handshake()
     except Deviation:

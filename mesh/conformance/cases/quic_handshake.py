@@ -98,7 +98,7 @@ async def no_certificate(attempt: Attempt) -> str:
     return f"{await refused(attempt, TlsOptions()):#x}"
 
 
-def _bad_plans(attempt: Attempt) -> dict[str, Callable[[], Plan]]:
+def bad_plans(attempt: Attempt) -> dict[str, Callable[[], Plan]]:
     """The certificates of tls/2 that must be refused, by case."""
 
     def changed(**changes: object) -> Callable[[], Plan]:
@@ -132,7 +132,7 @@ async def certificates(attempt: Attempt) -> str:
     plan.critical = True
     await accepted(attempt, plan.options(attempt.rng))
     taken, codes = [], []
-    for name, make in _bad_plans(attempt).items():
+    for name, make in bad_plans(attempt).items():
         try:
             code = await refused(attempt, make().options(attempt.rng))
         except Deviation:
