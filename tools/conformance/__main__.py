@@ -1,7 +1,8 @@
 """Reports on all peers, and the table of the README (`-m tools.conformance [PEER...]`).
 
 Each peer is started here, tried with every case that neither floods nor waits (with ``--all`` those too), and gets
-`NAME.html` and `NAME.json` in the folder of ``--to``. ``--keep`` writes its baseline anew. What cannot be had is said.
+`NAME.html` and `NAME.json` in the folder of ``--to``. ``--table FILE`` renews their rows in a document, ``--keep`` writes
+their baselines anew. What cannot be had is said.
 ``--runs N`` makes no reports, but says which cases get several verdicts in so many runs; ``--alone`` runs each failure of
 the baselines by its id. Both end with status 1 when there is something to say.
 """
@@ -23,15 +24,15 @@ from mesh.conformance.catalogue import select
 from mesh.conformance.reports import document, page
 from mesh.conformance.runner import Plan, Report, Runner
 from mesh.conformance.target import Target
-from mesh.conformance.verdict import Level, Verdict
+from mesh.conformance.verdict import Verdict
 from tools.conformance.peers import PEERS, ConformancePeer, running
 from tools.conformance.repeating import not_repeated, varied
+from tools.conformance.summary import Row, renewed, row, table
 from tools.interop_peers.building import PeerMissing
 
 SCALE = 2.0
 PROCESSES = 3
 SEED = "report"
-HEAD = ("peer", "MUST kept", "MUST broken", "SHOULD broken", "not tried", "seconds")
 
 
 async def report_on(peer: ConformancePeer, *, everything: bool = False) -> Report:
@@ -84,23 +85,6 @@ async def _run(peer: ConformancePeer, cases: Sequence[Case]) -> Report:
         return await Runner(Target.parse(address), plan, options, lambda _result: None).run()
 
 
-def row(peer: ConformancePeer, report: Report) -> tuple[str, ...]:
-    """What the table says of a run."""
-    musts = [each for each in report.results if each.level is Level.MUST]
-    kept = sum(each.verdict is Verdict.PASS for each in musts)
-    broken = [each.id for each in report.results if each.verdict is Verdict.FAIL]
-    warned = report.count(Verdict.WARN)
-    untried = report.count(Verdict.SKIP) + report.count(Verdict.ERROR)
-    named = f"{len(broken)}: {', '.join(broken)}" if broken else "0"
-    return (peer.title, f"{kept} of {len(musts)}", named, str(warned), str(untried), f"{report.seconds:.0f}")
-
-
-def table(rows: list[tuple[str, ...]]) -> str:
-    """Rows as Markdown."""
-    lines = [HEAD, tuple("---" for _ in HEAD), *rows]
-    return "\n".join(f"| {' | '.join(each)} |" for each in lines)
-
-
 def write(folder: Path, peer: ConformancePeer, report: Report) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{peer.name}.html").write_text(page.page(report), encoding="utf-8")
@@ -120,7 +104,7 @@ async def each_peer(names: Sequence[str], work: Callable[[ConformancePeer], Awai
 
 
 async def reports(options: argparse.Namespace) -> int:
-    rows = []
+    rows: list[Row] = []
 
     async def work(peer: ConformancePeer) -> None:
         report = await report_on(peer, everything=options.all)
@@ -132,6 +116,8 @@ async def reports(options: argparse.Namespace) -> int:
 
     await each_peer(options.names, work)
     print(table(rows))
+    if options.table is not None:
+        options.table.write_text(renewed(options.table.read_text(encoding="utf-8"), rows), encoding="utf-8")
     return 0
 
 
@@ -141,9 +127,9 @@ async def compared(options: argparse.Namespace) -> int:
 
     async def work(peer: ConformancePeer) -> None:
         nonlocal unsteady
-        several = await varied(options.runs, lambda: report_on(peer, everything=options.all))
-        unsteady += len(several)
-        print(f"{peer.name}: {options.runs} runs, {len(several)} cases with several verdicts")
+        found = await varied(options.runs, lambda: report_on(peer, everything=options.all))
+        unsteady += len(found.several)
+        print(f"{peer.name}: {found}")
 
     await each_peer(options.names, work)
     return 1 if unsteady else 0
@@ -166,18 +152,20 @@ async def failures_alone(options: argparse.Namespace) -> int:
     return 1 if others else 0
 
 
-def main() -> None:
+def run(arguments: Sequence[str]) -> int:
+    """Do as the command line says; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="PEER")
     parser.add_argument("--to", type=Path, default=Path("build/conformance"), metavar="FOLDER")
     parser.add_argument("--all", action="store_true", help="floods and long waits too")
+    parser.add_argument("--table", type=Path, metavar="FILE", help="renew the rows of its table")
     parser.add_argument("--keep", action="store_true", help="write baselines")
     parser.add_argument("--runs", type=int, default=0, metavar="N", help="compare so many runs")
     parser.add_argument("--alone", action="store_true", help="run each kept failure by its id")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     work = failures_alone if options.alone else compared if options.runs else reports
-    sys.exit(asyncio.run(work(options)))
+    return asyncio.run(work(options))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run(sys.argv[1:]))

@@ -7,6 +7,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from mesh.conformance import baseline
@@ -18,20 +19,42 @@ ALONE_S = 900.0
 SAID_LETTERS = 400
 
 
-async def varied(runs: int, run: Callable[[], Awaitable[Report]]) -> dict[str, Counter[str]]:
-    """The cases that get several verdicts in so many runs, with how often each, and what was seen then."""
-    found: dict[str, Counter[str]] = {}
-    said: dict[str, dict[str, str]] = {}
-    for number in range(1, runs + 1):
-        report = await run()
+@dataclass(slots=True)
+class Variation:
+    """What many runs gave. ``verdicts``: how often each, by case; ``said``: what was seen then; ``seconds`` a run."""
+
+    verdicts: dict[str, Counter[str]] = field(default_factory=dict)
+    said: dict[str, dict[str, str]] = field(default_factory=dict)
+    seconds: list[float] = field(default_factory=list)
+
+    def take(self, report: Report) -> None:
+        self.seconds.append(report.seconds)
         for each in report.results:
-            found.setdefault(each.id, Counter())[each.verdict.value] += 1
-            said.setdefault(each.id, {})[each.verdict.value] = each.actual
-        several = {name: counted for name, counted in found.items() if len(counted) > 1}
-        print(f"run {number} of {runs}: {report.seconds:.0f} s, {len(several)} vary", file=sys.stderr)
-    for name in several:
-        print(f"{name}: {dict(several[name])} {said[name]}", file=sys.stderr)
-    return several
+            self.verdicts.setdefault(each.id, Counter())[each.verdict.value] += 1
+            self.said.setdefault(each.id, {})[each.verdict.value] = each.actual
+
+    @property
+    def several(self) -> list[str]:
+        """The cases that got several verdicts."""
+        return [name for name, counted in self.verdicts.items() if len(counted) > 1]
+
+    def __str__(self) -> str:
+        times = f"{min(self.seconds):.0f} to {max(self.seconds):.0f} s"
+        counts = f"{len(self.seconds)} runs of {len(self.verdicts)} cases, {times} each"
+        return f"{counts}: {len(self.several)} cases with several verdicts"
+
+
+async def varied(runs: int, run: Callable[[], Awaitable[Report]]) -> Variation:
+    """So many runs, at least one, each told on stderr, and behind them the cases that got several verdicts."""
+    found = Variation()
+    for number in range(1, runs + 1):
+        found.take(await run())
+        print(
+            f"run {number} of {runs}: {found.seconds[-1]:.0f} s, {len(found.several)} vary", file=sys.stderr
+        )
+    for name in found.several:
+        print(f"{name}: {dict(found.verdicts[name])} {found.said[name]}", file=sys.stderr)
+    return found
 
 
 async def not_repeated(peer: ConformancePeer, seed: str, scale: float) -> tuple[int, list[str]]:
