@@ -18,7 +18,7 @@ from mesh.conformance.runner import Plan, Report, outcome, run_attempt, unasked
 from mesh.conformance.target import Target
 from mesh.conformance.tcp_mirror import TcpDoor
 from mesh.conformance.verdict import Result, Verdict
-from mesh.errors import UsageError
+from mesh.errors import NetworkError, UsageError
 from mesh.identity.keys import PrivateKey
 from mesh.multiformats.multiaddr import Multiaddr
 from mesh.network.addresses import quic_endpoint, tcp_endpoint
@@ -52,12 +52,15 @@ def mirrored_cases(ids: Sequence[str], address: Multiaddr) -> list[Case]:
 
 
 async def open_door(address: Multiaddr, identity: PrivateKey) -> Door:
-    """Listen. Raises `UsageError` for an address that is neither TCP's nor QUIC's."""
+    """Listen. Raises `UsageError` for an address neither of TCP nor QUIC, `NetworkError` if it cannot be had."""
     bare = address.without_peer()
-    if (tcp := tcp_endpoint(bare)) is not None:
-        return await TcpDoor.open(tcp, identity)
-    if (quic := quic_endpoint(bare)) is not None:
-        return await QuicDoor.open(quic, identity)
+    try:
+        if (tcp := tcp_endpoint(bare)) is not None:
+            return await TcpDoor.open(tcp, identity)
+        if (quic := quic_endpoint(bare)) is not None:
+            return await QuicDoor.open(quic, identity)
+    except OSError as error:
+        raise NetworkError(f"cannot listen on {address}: {error.strerror or error}") from error
     raise UsageError(f"{address}: only TCP and QUIC addresses can be listened on")
 
 

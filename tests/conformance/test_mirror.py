@@ -13,7 +13,7 @@ from mesh.config import Config
 from mesh.conformance import quic_mirror, tcp_mirror
 from mesh.conformance.attempt import second_message
 from mesh.conformance.catalogue import select
-from mesh.conformance.mirror import mirrored_cases
+from mesh.conformance.mirror import mirrored_cases, open_door
 from mesh.conformance.noise_client import NoiseClient, framed
 from mesh.conformance.quic_client import ALPN, QuicSession, dialer
 from mesh.conformance.reports.words import again
@@ -22,6 +22,7 @@ from mesh.conformance.udp import open_socket
 from mesh.conformance.verdict import Deviation, Unprepared, Verdict
 from mesh.conformance.wire import connect
 from mesh.conformance.wire_log import WireLog
+from mesh.errors import NetworkError
 from mesh.identity.keys import PrivateKey
 from mesh.multiformats.multiaddr import Multiaddr
 from mesh.network.addresses import quic_endpoint, tcp_endpoint
@@ -111,6 +112,16 @@ async def test_a_failure_of_a_dialer_may_end_the_run_and_is_repeated_by_listenin
     assert command.startswith("mesh conform --listen /ip4/127.0.0.1/tcp/")
     assert "/p2p/" not in command
     assert " noise/2.1m --seed test " in command
+
+
+@pytest.mark.parametrize("listen", [TCP, QUIC])
+async def test_an_address_that_is_taken_is_told(listen: str) -> None:
+    door = await open_door(Multiaddr.parse(listen), PrivateKey.generate())
+    try:
+        with pytest.raises(NetworkError, match="cannot listen on"):
+            await open_door(door.address, PrivateKey.generate())
+    finally:
+        door.close()
 
 
 async def dial_nobody(_address: Multiaddr) -> None:
