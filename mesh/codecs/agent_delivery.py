@@ -19,6 +19,7 @@ from mesh.codecs.wire import (
     joined,
     outside,
     past_end,
+    put_run,
     read_tag,
     read_varint,
     refused,
@@ -665,11 +666,7 @@ class Frame(Record):
             out += (b"\x1a", ONE_BYTE[size] if size < 128 else encode_varint(size), content)
         if len(self.receipts) > 16:
             raise refused_count("Frame.receipts", len(self.receipts), 16)
-        for chunk in self.receipts:
-            size = len(chunk)
-            if size > 4096:
-                raise refused_size("Frame.receipts", size, 4096)
-            out += (b"\x22", ONE_BYTE[size] if size < 128 else encode_varint(size), chunk)
+        put_run(out, b"\x22", self.receipts, 4096, "Frame.receipts")
         if len(self.acknowledged) > 64:
             raise refused_count("Frame.acknowledged", len(self.acknowledged), 64)
         for acknowledged_item in self.acknowledged:

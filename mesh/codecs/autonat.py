@@ -19,6 +19,7 @@ from mesh.codecs.wire import (
     encode_varint,
     joined,
     past_end,
+    put_run,
     read_tag,
     read_varint,
     refused,
@@ -130,7 +131,8 @@ class PeerV1(Record):
                     if len(addrs) >= 1024:
                         raise Malformed("PeerV1.addrs", offset, "more than 1024")
                     addrs.append(data[offset:stop])
-                    if length < 128 and stop + 1 < end and data[stop] == 18 and data[stop + 1] == length:
+                    first = length if length < 128 else length & 127 | 128
+                    if length < 16384 and stop + 1 < end and data[stop] == 18 and data[stop + 1] == first:
                         stop = take_run(addrs, data, stop, end, 18, length, 1024)
                 offset = stop
             else:
@@ -148,11 +150,7 @@ class PeerV1(Record):
             out += (b"\x0a", ONE_BYTE[size] if size < 128 else encode_varint(size), id)
         if len(self.addrs) > 1024:
             raise refused_count("PeerV1.addrs", len(self.addrs), 1024)
-        for chunk in self.addrs:
-            size = len(chunk)
-            if size > 4096:
-                raise refused_size("PeerV1.addrs", size, 4096)
-            out += (b"\x12", ONE_BYTE[size] if size < 128 else encode_varint(size), chunk)
+        put_run(out, b"\x12", self.addrs, 4096, "PeerV1.addrs")
         encoded = b"".join(out)
         if len(encoded) > 4096:
             raise refused_size("PeerV1", len(encoded), 4096)
@@ -472,7 +470,8 @@ class DialRequest(Record):
                     if len(addrs) >= 1024:
                         raise Malformed("DialRequest.addrs", offset, "more than 1024")
                     addrs.append(data[offset:stop])
-                    if length < 128 and stop + 1 < end and data[stop] == 10 and data[stop + 1] == length:
+                    first = length if length < 128 else length & 127 | 128
+                    if length < 16384 and stop + 1 < end and data[stop] == 10 and data[stop + 1] == first:
                         stop = take_run(addrs, data, stop, end, 10, length, 1024)
                 offset = stop
             elif tag == 17:
@@ -490,11 +489,7 @@ class DialRequest(Record):
         out: list[bytes] = []
         if len(self.addrs) > 1024:
             raise refused_count("DialRequest.addrs", len(self.addrs), 1024)
-        for chunk in self.addrs:
-            size = len(chunk)
-            if size > 8192:
-                raise refused_size("DialRequest.addrs", size, 8192)
-            out += (b"\x0a", ONE_BYTE[size] if size < 128 else encode_varint(size), chunk)
+        put_run(out, b"\x0a", self.addrs, 8192, "DialRequest.addrs")
         nonce = self.nonce
         if nonce:
             if not 0 <= nonce <= 0xFFFFFFFFFFFFFFFF:

@@ -19,6 +19,7 @@ from mesh.codecs.wire import (
     joined,
     outside,
     past_end,
+    put_run,
     read_tag,
     read_varint,
     refused_count,
@@ -265,11 +266,7 @@ class ServiceRecord(Record):
         out += (b"\x1a", ONE_BYTE[size] if size < 128 else encode_varint(size), peer_id)
         if len(self.endpoints) > 16:
             raise refused_count("ServiceRecord.endpoints", len(self.endpoints), 16)
-        for chunk in self.endpoints:
-            size = len(chunk)
-            if size > 512:
-                raise refused_size("ServiceRecord.endpoints", size, 512)
-            out += (b"\x22", ONE_BYTE[size] if size < 128 else encode_varint(size), chunk)
+        put_run(out, b"\x22", self.endpoints, 512, "ServiceRecord.endpoints")
         metadata = self.metadata
         if metadata:
             size = len(metadata)
@@ -731,11 +728,7 @@ class NameRecord(Record):
             out += (b"\x2a", ONE_BYTE[size] if size < 128 else encode_varint(size), content)
         if len(self.addresses) > 16:
             raise refused_count("NameRecord.addresses", len(self.addresses), 16)
-        for chunk in self.addresses:
-            size = len(chunk)
-            if size > 512:
-                raise refused_size("NameRecord.addresses", size, 512)
-            out += (b"\x32", ONE_BYTE[size] if size < 128 else encode_varint(size), chunk)
+        put_run(out, b"\x32", self.addresses, 512, "NameRecord.addresses")
         created_ms = self.created_ms
         if not 0 <= created_ms <= 0x1FFFFFFFFFFFFF:
             raise refused_number("NameRecord.created_ms", created_ms, 0, 0x1FFFFFFFFFFFFF)
@@ -769,18 +762,10 @@ class NameRecord(Record):
             out += (b"\x62", ONE_BYTE[size] if size < 128 else encode_varint(size), content)
         if len(self.providers) > 32:
             raise refused_count("NameRecord.providers", len(self.providers), 32)
-        for chunk in self.providers:
-            size = len(chunk)
-            if size > 128:
-                raise refused_size("NameRecord.providers", size, 128)
-            out += (b"\x6a", ONE_BYTE[size] if size < 128 else encode_varint(size), chunk)
+        put_run(out, b"\x6a", self.providers, 128, "NameRecord.providers")
         if len(self.transfers) > 8:
             raise refused_count("NameRecord.transfers", len(self.transfers), 8)
-        for chunk in self.transfers:
-            size = len(chunk)
-            if size > 1024:
-                raise refused_size("NameRecord.transfers", size, 1024)
-            out += (b"\x72", ONE_BYTE[size] if size < 128 else encode_varint(size), chunk)
+        put_run(out, b"\x72", self.transfers, 1024, "NameRecord.transfers")
         revoked = self.revoked
         if revoked:
             out += (b"\x78", b"\x01" if revoked else b"\x00")
@@ -917,7 +902,8 @@ class Ids(Record):
                     if len(ids) >= 512:
                         raise Malformed("Ids.ids", offset, "more than 512")
                     ids.append(data[offset:stop])
-                    if length < 128 and stop + 1 < end and data[stop] == 10 and data[stop + 1] == length:
+                    first = length if length < 128 else length & 127 | 128
+                    if length < 16384 and stop + 1 < end and data[stop] == 10 and data[stop + 1] == first:
                         stop = take_run(ids, data, stop, end, 10, length, 512)
                 offset = stop
             else:
@@ -929,11 +915,7 @@ class Ids(Record):
         out: list[bytes] = []
         if len(self.ids) > 512:
             raise refused_count("Ids.ids", len(self.ids), 512)
-        for chunk in self.ids:
-            size = len(chunk)
-            if size > 32:
-                raise refused_size("Ids.ids", size, 32)
-            out += (b"\x0a", ONE_BYTE[size] if size < 128 else encode_varint(size), chunk)
+        put_run(out, b"\x0a", self.ids, 32, "Ids.ids")
         encoded = b"".join(out)
         if len(encoded) > 17408:
             raise refused_size("Ids", len(encoded), 17408)

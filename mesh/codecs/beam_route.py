@@ -15,6 +15,7 @@ from mesh.codecs.wire import (
     Record,
     encode_varint,
     past_end,
+    put_run,
     read_tag,
     read_varint,
     refused_count,
@@ -96,11 +97,7 @@ class RouteRequest(Record):
         out: list[bytes] = []
         if len(self.hops) > 3:
             raise refused_count("RouteRequest.hops", len(self.hops), 3)
-        for chunk in self.hops:
-            size = len(chunk)
-            if size > 128:
-                raise refused_size("RouteRequest.hops", size, 128)
-            out += (b"\x0a", ONE_BYTE[size] if size < 128 else encode_varint(size), chunk)
+        put_run(out, b"\x0a", self.hops, 128, "RouteRequest.hops")
         encoded = b"".join(out)
         if len(encoded) > 409:
             raise refused_size("RouteRequest", len(encoded), 409)

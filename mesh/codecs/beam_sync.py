@@ -16,6 +16,7 @@ from mesh.codecs.wire import (
     crossing,
     encode_varint,
     past_end,
+    put_run,
     read_tag,
     read_varint,
     refused_count,
@@ -198,7 +199,8 @@ class SyncFrame(Record):
                     if len(wanted) >= 1024:
                         raise Malformed("SyncFrame.wanted", offset, "more than 1024")
                     wanted.append(data[offset:stop])
-                    if length < 128 and stop + 1 < end and data[stop] == 18 and data[stop + 1] == length:
+                    first = length if length < 128 else length & 127 | 128
+                    if length < 16384 and stop + 1 < end and data[stop] == 18 and data[stop + 1] == first:
                         stop = take_run(wanted, data, stop, end, 18, length, 1024)
                 elif tag == 26:
                     if length > 16384:
@@ -236,18 +238,10 @@ class SyncFrame(Record):
             out += (b"\x0a", ONE_BYTE[size] if size < 128 else encode_varint(size), content)
         if len(self.wanted) > 1024:
             raise refused_count("SyncFrame.wanted", len(self.wanted), 1024)
-        for chunk in self.wanted:
-            size = len(chunk)
-            if size > 128:
-                raise refused_size("SyncFrame.wanted", size, 128)
-            out += (b"\x12", ONE_BYTE[size] if size < 128 else encode_varint(size), chunk)
+        put_run(out, b"\x12", self.wanted, 128, "SyncFrame.wanted")
         if len(self.records) > 32:
             raise refused_count("SyncFrame.records", len(self.records), 32)
-        for chunk in self.records:
-            size = len(chunk)
-            if size > 16384:
-                raise refused_size("SyncFrame.records", size, 16384)
-            out += (b"\x1a", ONE_BYTE[size] if size < 128 else encode_varint(size), chunk)
+        put_run(out, b"\x1a", self.records, 16384, "SyncFrame.records")
         final = self.final
         if final:
             out += (b"\x20", b"\x01" if final else b"\x00")

@@ -17,6 +17,7 @@ from mesh.codecs.wire import (
     encode_varint,
     joined,
     past_end,
+    put_run,
     read_tag,
     read_varint,
     refused_count,
@@ -472,7 +473,8 @@ class Message(Record):
                     if len(blocks) >= 16384:
                         raise Malformed("Message.blocks", offset, "more than 16384")
                     blocks.append(data[offset:stop])
-                    if length < 128 and stop + 1 < end and data[stop] == 18 and data[stop + 1] == length:
+                    first = length if length < 128 else length & 127 | 128
+                    if length < 16384 and stop + 1 < end and data[stop] == 18 and data[stop + 1] == first:
                         stop = take_run(blocks, data, stop, end, 18, length, 16384)
                 elif tag == 26:
                     if length > 2097208:
@@ -522,11 +524,7 @@ class Message(Record):
             out += (b"\x0a", ONE_BYTE[size] if size < 128 else encode_varint(size), content)
         if len(self.blocks) > 16384:
             raise refused_count("Message.blocks", len(self.blocks), 16384)
-        for chunk in self.blocks:
-            size = len(chunk)
-            if size > 2097152:
-                raise refused_size("Message.blocks", size, 2097152)
-            out += (b"\x12", ONE_BYTE[size] if size < 128 else encode_varint(size), chunk)
+        put_run(out, b"\x12", self.blocks, 2097152, "Message.blocks")
         if len(self.payload) > 16384:
             raise refused_count("Message.payload", len(self.payload), 16384)
         for payload_item in self.payload:

@@ -15,6 +15,7 @@ from mesh.codecs.wire import (
     Record,
     encode_varint,
     past_end,
+    put_run,
     read_tag,
     read_varint,
     refused,
@@ -84,7 +85,8 @@ class HolePunch(Record):
                     if len(obs_addrs) >= 500:
                         raise Malformed("HolePunch.obs_addrs", offset, "more than 500")
                     obs_addrs.append(data[offset:stop])
-                    if length < 128 and stop + 1 < end and data[stop] == 18 and data[stop + 1] == length:
+                    first = length if length < 128 else length & 127 | 128
+                    if length < 16384 and stop + 1 < end and data[stop] == 18 and data[stop + 1] == first:
                         stop = take_run(obs_addrs, data, stop, end, 18, length, 500)
                 offset = stop
             elif tag == 8:
@@ -113,11 +115,7 @@ class HolePunch(Record):
         out += (b"\x08", ONE_BYTE[type] if type < 128 else encode_varint(type))
         if len(self.obs_addrs) > 500:
             raise refused_count("HolePunch.obs_addrs", len(self.obs_addrs), 500)
-        for chunk in self.obs_addrs:
-            size = len(chunk)
-            if size > 4096:
-                raise refused_size("HolePunch.obs_addrs", size, 4096)
-            out += (b"\x12", ONE_BYTE[size] if size < 128 else encode_varint(size), chunk)
+        put_run(out, b"\x12", self.obs_addrs, 4096, "HolePunch.obs_addrs")
         encoded = b"".join(out)
         if len(encoded) > 4096:
             raise refused_size("HolePunch", len(encoded), 4096)

@@ -18,6 +18,7 @@ from mesh.codecs.wire import (
     joined,
     outside,
     past_end,
+    put_run,
     read_tag,
     read_varint,
     refused_count,
@@ -336,7 +337,8 @@ class IHave(Record):
                     if len(message_ids) >= 65536:
                         raise Malformed("IHave.message_ids", offset, "more than 65536")
                     message_ids.append(data[offset:stop])
-                    if length < 128 and stop + 1 < end and data[stop] == 18 and data[stop + 1] == length:
+                    first = length if length < 128 else length & 127 | 128
+                    if length < 16384 and stop + 1 < end and data[stop] == 18 and data[stop + 1] == first:
                         stop = take_run(message_ids, data, stop, end, 18, length, 65536)
                 offset = stop
             else:
@@ -355,11 +357,7 @@ class IHave(Record):
             out += (b"\x0a", ONE_BYTE[size] if size < 128 else encode_varint(size), content)
         if len(self.message_ids) > 65536:
             raise refused_count("IHave.message_ids", len(self.message_ids), 65536)
-        for chunk in self.message_ids:
-            size = len(chunk)
-            if size > 4096:
-                raise refused_size("IHave.message_ids", size, 4096)
-            out += (b"\x12", ONE_BYTE[size] if size < 128 else encode_varint(size), chunk)
+        put_run(out, b"\x12", self.message_ids, 4096, "IHave.message_ids")
         encoded = b"".join(out)
         if len(encoded) > 1048576:
             raise refused_size("IHave", len(encoded), 1048576)
@@ -409,7 +407,8 @@ class IWant(Record):
                     if len(message_ids) >= 65536:
                         raise Malformed("IWant.message_ids", offset, "more than 65536")
                     message_ids.append(data[offset:stop])
-                    if length < 128 and stop + 1 < end and data[stop] == 10 and data[stop + 1] == length:
+                    first = length if length < 128 else length & 127 | 128
+                    if length < 16384 and stop + 1 < end and data[stop] == 10 and data[stop + 1] == first:
                         stop = take_run(message_ids, data, stop, end, 10, length, 65536)
                 offset = stop
             else:
@@ -421,11 +420,7 @@ class IWant(Record):
         out: list[bytes] = []
         if len(self.message_ids) > 65536:
             raise refused_count("IWant.message_ids", len(self.message_ids), 65536)
-        for chunk in self.message_ids:
-            size = len(chunk)
-            if size > 4096:
-                raise refused_size("IWant.message_ids", size, 4096)
-            out += (b"\x0a", ONE_BYTE[size] if size < 128 else encode_varint(size), chunk)
+        put_run(out, b"\x0a", self.message_ids, 4096, "IWant.message_ids")
         encoded = b"".join(out)
         if len(encoded) > 1048576:
             raise refused_size("IWant", len(encoded), 1048576)
@@ -717,7 +712,8 @@ class IDontWant(Record):
                     if len(message_ids) >= 65536:
                         raise Malformed("IDontWant.message_ids", offset, "more than 65536")
                     message_ids.append(data[offset:stop])
-                    if length < 128 and stop + 1 < end and data[stop] == 10 and data[stop + 1] == length:
+                    first = length if length < 128 else length & 127 | 128
+                    if length < 16384 and stop + 1 < end and data[stop] == 10 and data[stop + 1] == first:
                         stop = take_run(message_ids, data, stop, end, 10, length, 65536)
                 offset = stop
             else:
@@ -729,11 +725,7 @@ class IDontWant(Record):
         out: list[bytes] = []
         if len(self.message_ids) > 65536:
             raise refused_count("IDontWant.message_ids", len(self.message_ids), 65536)
-        for chunk in self.message_ids:
-            size = len(chunk)
-            if size > 4096:
-                raise refused_size("IDontWant.message_ids", size, 4096)
-            out += (b"\x0a", ONE_BYTE[size] if size < 128 else encode_varint(size), chunk)
+        put_run(out, b"\x0a", self.message_ids, 4096, "IDontWant.message_ids")
         encoded = b"".join(out)
         if len(encoded) > 1048576:
             raise refused_size("IDontWant", len(encoded), 1048576)
@@ -1129,7 +1121,8 @@ class Rpc(Record):
                     if len(publish) >= 16384:
                         raise Malformed("Rpc.publish", offset, "more than 16384")
                     publish.append(data[offset:stop])
-                    if length < 128 and stop + 1 < end and data[stop] == 18 and data[stop + 1] == length:
+                    first = length if length < 128 else length & 127 | 128
+                    if length < 16384 and stop + 1 < end and data[stop] == 18 and data[stop + 1] == first:
                         stop = take_run(publish, data, stop, end, 18, length, 16384)
                 elif tag == 26:
                     control_spans.append((offset, stop))
@@ -1167,11 +1160,7 @@ class Rpc(Record):
             out += (b"\x0a", ONE_BYTE[size] if size < 128 else encode_varint(size), content)
         if len(self.publish) > 16384:
             raise refused_count("Rpc.publish", len(self.publish), 16384)
-        for chunk in self.publish:
-            size = len(chunk)
-            if size > 1048576:
-                raise refused_size("Rpc.publish", size, 1048576)
-            out += (b"\x12", ONE_BYTE[size] if size < 128 else encode_varint(size), chunk)
+        put_run(out, b"\x12", self.publish, 1048576, "Rpc.publish")
         control = self.control
         if control is not None:
             content = control.encode()

@@ -15,6 +15,7 @@ from mesh.codecs.wire import (
     encode_text,
     encode_varint,
     past_end,
+    put_run,
     read_tag,
     read_varint,
     refused_count,
@@ -110,7 +111,8 @@ class Identify(Record):
                     if len(listen_addrs) >= 500:
                         raise Malformed("Identify.listen_addrs", offset, "more than 500")
                     listen_addrs.append(data[offset:stop])
-                    if length < 128 and stop + 1 < end and data[stop] == 18 and data[stop + 1] == length:
+                    first = length if length < 128 else length & 127 | 128
+                    if length < 16384 and stop + 1 < end and data[stop] == 18 and data[stop + 1] == first:
                         stop = take_run(listen_addrs, data, stop, end, 18, length, 500)
                 elif tag == 26:
                     if len(protocols) >= 1024:
@@ -157,11 +159,7 @@ class Identify(Record):
             out += (b"\x0a", ONE_BYTE[size] if size < 128 else encode_varint(size), public_key)
         if len(self.listen_addrs) > 500:
             raise refused_count("Identify.listen_addrs", len(self.listen_addrs), 500)
-        for chunk in self.listen_addrs:
-            size = len(chunk)
-            if size > 8192:
-                raise refused_size("Identify.listen_addrs", size, 8192)
-            out += (b"\x12", ONE_BYTE[size] if size < 128 else encode_varint(size), chunk)
+        put_run(out, b"\x12", self.listen_addrs, 8192, "Identify.listen_addrs")
         if len(self.protocols) > 1024:
             raise refused_count("Identify.protocols", len(self.protocols), 1024)
         for text in self.protocols:

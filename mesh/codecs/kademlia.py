@@ -18,6 +18,7 @@ from mesh.codecs.wire import (
     encode_varint,
     joined,
     past_end,
+    put_run,
     read_tag,
     read_varint,
     refused,
@@ -199,7 +200,8 @@ class Peer(Record):
                     if len(addrs) >= 500:
                         raise Malformed("Peer.addrs", offset, "more than 500")
                     addrs.append(data[offset:stop])
-                    if length < 128 and stop + 1 < end and data[stop] == 18 and data[stop + 1] == length:
+                    first = length if length < 128 else length & 127 | 128
+                    if length < 16384 and stop + 1 < end and data[stop] == 18 and data[stop + 1] == first:
                         stop = take_run(addrs, data, stop, end, 18, length, 500)
                 offset = stop
             elif tag == 24:
@@ -225,11 +227,7 @@ class Peer(Record):
             out += (b"\x0a", ONE_BYTE[size] if size < 128 else encode_varint(size), id)
         if len(self.addrs) > 500:
             raise refused_count("Peer.addrs", len(self.addrs), 500)
-        for chunk in self.addrs:
-            size = len(chunk)
-            if size > 4194304:
-                raise refused_size("Peer.addrs", size, 4194304)
-            out += (b"\x12", ONE_BYTE[size] if size < 128 else encode_varint(size), chunk)
+        put_run(out, b"\x12", self.addrs, 4194304, "Peer.addrs")
         connection = self.connection
         if connection:
             if not -2147483648 <= connection <= 2147483647:
@@ -465,7 +463,8 @@ class Answer(Record):
                     if len(closer_peers) >= 64:
                         raise Malformed("Answer.closer_peers", offset, "more than 64")
                     closer_peers.append(data[offset:stop])
-                    if length < 128 and stop + 1 < end and data[stop] == 66 and data[stop + 1] == length:
+                    first = length if length < 128 else length & 127 | 128
+                    if length < 16384 and stop + 1 < end and data[stop] == 66 and data[stop + 1] == first:
                         stop = take_run(closer_peers, data, stop, end, 66, length, 64)
                 elif tag == 74:
                     if len(provider_peers) >= 1024:
@@ -518,11 +517,7 @@ class Answer(Record):
             out += (b"\x1a", ONE_BYTE[size] if size < 128 else encode_varint(size), content)
         if len(self.closer_peers) > 64:
             raise refused_count("Answer.closer_peers", len(self.closer_peers), 64)
-        for chunk in self.closer_peers:
-            size = len(chunk)
-            if size > 4194304:
-                raise refused_size("Answer.closer_peers", size, 4194304)
-            out += (b"\x42", ONE_BYTE[size] if size < 128 else encode_varint(size), chunk)
+        put_run(out, b"\x42", self.closer_peers, 4194304, "Answer.closer_peers")
         if len(self.provider_peers) > 1024:
             raise refused_count("Answer.provider_peers", len(self.provider_peers), 1024)
         for provider_peers_item in self.provider_peers:

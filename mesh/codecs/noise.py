@@ -19,6 +19,7 @@ from mesh.codecs.wire import (
     encode_varint,
     joined,
     past_end,
+    put_run,
     read_tag,
     read_varint,
     refused_count,
@@ -84,7 +85,8 @@ class NoiseExtensions(Record):
                     if len(webtransport_certhashes) >= 1024:
                         raise Malformed("NoiseExtensions.webtransport_certhashes", offset, "more than 1024")
                     webtransport_certhashes.append(data[offset:stop])
-                    if length < 128 and stop + 1 < end and data[stop] == 10 and data[stop + 1] == length:
+                    first = length if length < 128 else length & 127 | 128
+                    if length < 16384 and stop + 1 < end and data[stop] == 10 and data[stop + 1] == first:
                         stop = take_run(webtransport_certhashes, data, stop, end, 10, length, 1024)
                 elif tag == 18:
                     if length > 1024:
@@ -107,11 +109,7 @@ class NoiseExtensions(Record):
             raise refused_count(
                 "NoiseExtensions.webtransport_certhashes", len(self.webtransport_certhashes), 1024,
             )
-        for chunk in self.webtransport_certhashes:
-            size = len(chunk)
-            if size > 256:
-                raise refused_size("NoiseExtensions.webtransport_certhashes", size, 256)
-            out += (b"\x0a", ONE_BYTE[size] if size < 128 else encode_varint(size), chunk)
+        put_run(out, b"\x0a", self.webtransport_certhashes, 256, "NoiseExtensions.webtransport_certhashes")
         if len(self.stream_muxers) > 1024:
             raise refused_count("NoiseExtensions.stream_muxers", len(self.stream_muxers), 1024)
         for text in self.stream_muxers:

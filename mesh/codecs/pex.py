@@ -15,6 +15,7 @@ from mesh.codecs.wire import (
     Record,
     encode_varint,
     past_end,
+    put_run,
     read_tag,
     read_varint,
     refused_count,
@@ -205,11 +206,7 @@ class Answer(Record):
             out += (b"\x08", encode_varint(status & 0xFFFFFFFFFFFFFFFF))
         if len(self.records) > 50:
             raise refused_count("Answer.records", len(self.records), 50)
-        for chunk in self.records:
-            size = len(chunk)
-            if size > 8192:
-                raise refused_size("Answer.records", size, 8192)
-            out += (b"\x12", ONE_BYTE[size] if size < 128 else encode_varint(size), chunk)
+        put_run(out, b"\x12", self.records, 8192, "Answer.records")
         retry_after_s = self.retry_after_s
         if retry_after_s is not None:
             if not 0 <= retry_after_s <= 0xFFFFFFFF:

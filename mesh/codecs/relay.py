@@ -18,6 +18,7 @@ from mesh.codecs.wire import (
     joined,
     outside,
     past_end,
+    put_run,
     read_tag,
     read_varint,
     refused,
@@ -117,7 +118,8 @@ class Peer(Record):
                     if len(addrs) >= 500:
                         raise Malformed("Peer.addrs", offset, "more than 500")
                     addrs.append(data[offset:stop])
-                    if length < 128 and stop + 1 < end and data[stop] == 18 and data[stop + 1] == length:
+                    first = length if length < 128 else length & 127 | 128
+                    if length < 16384 and stop + 1 < end and data[stop] == 18 and data[stop + 1] == first:
                         stop = take_run(addrs, data, stop, end, 18, length, 500)
                 offset = stop
             else:
@@ -135,11 +137,7 @@ class Peer(Record):
             out += (b"\x0a", ONE_BYTE[size] if size < 128 else encode_varint(size), id)
         if len(self.addrs) > 500:
             raise refused_count("Peer.addrs", len(self.addrs), 500)
-        for chunk in self.addrs:
-            size = len(chunk)
-            if size > 4096:
-                raise refused_size("Peer.addrs", size, 4096)
-            out += (b"\x12", ONE_BYTE[size] if size < 128 else encode_varint(size), chunk)
+        put_run(out, b"\x12", self.addrs, 4096, "Peer.addrs")
         encoded = b"".join(out)
         if len(encoded) > 4096:
             raise refused_size("Peer", len(encoded), 4096)
@@ -204,7 +202,8 @@ class Reservation(Record):
                     if len(addrs) >= 500:
                         raise Malformed("Reservation.addrs", offset, "more than 500")
                     addrs.append(data[offset:stop])
-                    if length < 128 and stop + 1 < end and data[stop] == 18 and data[stop + 1] == length:
+                    first = length if length < 128 else length & 127 | 128
+                    if length < 16384 and stop + 1 < end and data[stop] == 18 and data[stop + 1] == first:
                         stop = take_run(addrs, data, stop, end, 18, length, 500)
                 elif tag == 26:
                     voucher = data[offset:stop]
@@ -232,11 +231,7 @@ class Reservation(Record):
             out += (b"\x08", ONE_BYTE[expire] if expire < 128 else encode_varint(expire))
         if len(self.addrs) > 500:
             raise refused_count("Reservation.addrs", len(self.addrs), 500)
-        for chunk in self.addrs:
-            size = len(chunk)
-            if size > 4096:
-                raise refused_size("Reservation.addrs", size, 4096)
-            out += (b"\x12", ONE_BYTE[size] if size < 128 else encode_varint(size), chunk)
+        put_run(out, b"\x12", self.addrs, 4096, "Reservation.addrs")
         voucher = self.voucher
         if voucher is not None:
             size = len(voucher)

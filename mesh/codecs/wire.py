@@ -1,5 +1,5 @@
 # GENERATED from tools/spec_compiler/wire.template by tools.spec_compiler; do not edit.
-# Schema 98ab66cfce78c416
+# Schema bd08f2dead0c1041
 """What the generated codecs share: varints, skipping of unknown fields, errors in words.
 
 Two varints live here. `encode_uvarint` and `decode_uvarint` are the multiformats kind: minimal, at most 9
@@ -10,6 +10,8 @@ return the value with the offset after it.
 
 from __future__ import annotations
 
+from functools import lru_cache
+from struct import Struct
 from typing import ClassVar, Self
 
 from mesh.errors import Malformed, Truncated, UsageError
@@ -20,6 +22,8 @@ UVARINT_LIMIT = 2**63 - 1
 MAX_GROUP_DEPTH = 16
 MAX_TAG = 2**32 - 1
 RUN = 256
+RUN_STEPS = (64, 8)
+"""So many elements of a run are cut out in one call."""
 
 ONE_BYTE = tuple(bytes((number,)) for number in range(128))
 
@@ -244,19 +248,44 @@ def read_packed(data: bytes, offset: int, stop: int, room: int, field: str) -> l
 def take_run(
     found: list[bytes], data: bytes, offset: int, end: int, tag: int, length: int, limit: int
 ) -> int:
-    """Append elements that follow one another with the same tag and length, a byte each; the offset after them.
+    """Append elements that follow one another with the same tag, a byte, and length; the offset after them.
 
     Looks no more than `RUN` elements ahead, so that elements made to differ cost little more than otherwise. `limit` is
-    how many the list may have.
+    how many the list may have. Lengths of more than two bytes, or not in their shortest form, end a run.
     """
-    size = 2 + length
-    count = min((end - offset) // size, RUN, limit - len(found))
-    last = offset + count * size
-    alike = count - len(data[offset:last:size].lstrip(ONE_BYTE[tag]))
-    alike = min(alike, count - len(data[offset + 1 : last : size].lstrip(ONE_BYTE[length])))
-    last = offset + alike * size
-    found += [data[start : start + length] for start in range(offset + 2, last + 1, size)]
-    return last
+    head = ONE_BYTE[tag] + encode_varint(length)
+    size = len(head) + length
+    alike = min((end - offset) // size, RUN, limit - len(found))
+    for at, octet in enumerate(head):
+        column = data[offset + at : offset + alike * size : size]
+        alike -= len(column.lstrip(bytes((octet,))))
+    for count in RUN_STEPS:
+        while alike >= count:
+            found += _elements(len(head), length, count).unpack_from(data, offset)
+            alike -= count
+            offset += count * size
+    stop = offset + alike * size
+    found += [data[start : start + length] for start in range(offset + len(head), stop + 1, size)]
+    return stop
+
+
+@lru_cache(maxsize=256)
+def _elements(head: int, length: int, count: int) -> Struct:
+    """So many elements of one length, each behind a head."""
+    return Struct(f"{head}x{length}s" * count)
+
+
+def put_run(out: list[bytes], head: bytes, chunks: list[bytes], limit: int, field: str) -> None:
+    """Append elements of bytes, each behind its tag and length; at once when all have one length."""
+    sizes = set(map(len, chunks))
+    if sizes and max(sizes) > limit:
+        raise refused_size(field, next(size for size in map(len, chunks) if size > limit), limit)
+    if len(sizes) == 1:
+        head += encode_varint(sizes.pop())
+        out += (head, head.join(chunks))
+        return
+    for chunk in chunks:
+        out += (head, encode_varint(len(chunk)), chunk)
 
 
 def past_end(

@@ -22,7 +22,7 @@ from qh3._hazmat import (
 if TYPE_CHECKING:
     from mesh.identity.chacha20_poly1305 import Short
 
-__all__ = ["CryptoError", "Secret", "short_cipher", "signer", "verify"]
+__all__ = ["CryptoError", "Secret", "short_cipher", "signer", "verifier"]
 
 _ED25519 = 0x0807
 """Of TLS 1.3's signature schemes (RFC 8446, section 4.2.3)."""
@@ -53,15 +53,21 @@ _SMALL_ORDER = frozenset(
 """Every way to write one of the eight points of small order."""
 
 
-def verify(public: bytes, message: bytes, signature: bytes) -> bool:
-    """Whether a signature of 64 bytes is that of a key of 32 bytes over the message; a key of small order has none."""
+def verifier(public: bytes) -> Callable[[bytes, bytes], bool]:
+    """What tells whether a signature of 64 bytes is that of a key of 32 bytes over a message. A key of small order has
+    none."""
     if public in _SMALL_ORDER:
-        return False
-    try:
-        verify_with_public_key(_SPKI + public, _ED25519, message, signature)
-    except (SignatureError, CryptoError):
-        return False
-    return True
+        return lambda _message, _signature: False
+    key = _SPKI + public
+
+    def verify(message: bytes, signature: bytes) -> bool:
+        try:
+            verify_with_public_key(key, _ED25519, message, signature)
+        except (SignatureError, CryptoError):
+            return False
+        return True
+
+    return verify
 
 
 def signer(seed: bytes) -> Callable[[bytes], bytes]:

@@ -22,18 +22,22 @@ SIGNATURE_BYTES = 64
 class Ed25519Public:
     """32 raw bytes. Whether they are a point of the curve shows when a signature is verified."""
 
-    __slots__ = ("raw",)
+    __slots__ = ("_verify", "raw")
 
     def __init__(self, raw: bytes) -> None:
         if len(raw) != PUBLIC_BYTES:
             raise Malformed("Ed25519 public key", None, f"{len(raw)} bytes instead of {PUBLIC_BYTES}")
         self.raw = bytes(raw)
+        self._verify: Callable[[bytes, bytes], bool] | None = None
 
     def verify(self, message: bytes, signature: bytes) -> bool:
         """Whether `signature` (64 bytes) is this key's over `message` itself."""
         if len(signature) != SIGNATURE_BYTES:
             return False
-        return _verifier()(self.raw, message, signature)
+        verify = self._verify
+        if verify is None:
+            verify = self._verify = _verifier()(self.raw)
+        return verify(message, signature)
 
     def verify_beside(self, message: bytes, signature: bytes) -> bool:
         """`verify` while other threads work: libsodium lets go of the interpreter's lock, AWS-LC keeps it."""
@@ -74,12 +78,12 @@ class Ed25519Private:
 
 
 @cache
-def _verifier() -> Callable[[bytes, bytes, bytes], bool]:
+def _verifier() -> Callable[[bytes], Callable[[bytes, bytes], bool]]:
     try:
-        from mesh.identity.aws_lc import verify
+        from mesh.identity.aws_lc import verifier
     except ImportError:
-        return libsodium.verify
-    return verify
+        return libsodium.verifier
+    return verifier
 
 
 @cache

@@ -5,6 +5,7 @@ out. It refuses keys and nonces of small order.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from nacl._sodium import ffi, lib
 from nacl.bindings import crypto_sign_seed_keypair
@@ -21,6 +22,11 @@ def verify(public: bytes, message: bytes, signature: bytes) -> bool:
     signed = signature + message
     found: int = _open(_NULL, _NULL, signed, len(signed), public)
     return found == 0
+
+
+def verifier(public: bytes) -> Callable[[bytes, bytes], bool]:
+    """What tells whether a signature of 64 bytes is that of a key of 32 bytes over a message."""
+    return partial(verify, public)
 
 
 def signer(seed: bytes) -> Callable[[bytes], bytes]:

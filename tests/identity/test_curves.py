@@ -36,7 +36,7 @@ def public_of(seed: bytes) -> bytes:
 def test_signatures_are_the_same(seed: bytes, message: bytes) -> None:
     signature = aws_lc.signer(seed)(message)
     assert signature == libsodium.signer(seed)(message)
-    assert aws_lc.verify(public_of(seed), message, signature)
+    assert aws_lc.verifier(public_of(seed))(message, signature)
     assert libsodium.verify(public_of(seed), message, signature)
 
 
@@ -45,7 +45,7 @@ def test_an_altered_bit_is_refused_by_both(seed: bytes, message: bytes, bit: int
     altered = bytearray(public_of(seed) + aws_lc.signer(seed)(message))
     altered[bit // 8] ^= 1 << bit % 8
     public, signature = bytes(altered[:32]), bytes(altered[32:])
-    assert not aws_lc.verify(public, message, signature)
+    assert not aws_lc.verifier(public)(message, signature)
     assert not libsodium.verify(public, message, signature)
 
 
@@ -55,7 +55,7 @@ def test_keys_of_small_order_have_no_signature() -> None:
         for sign in (0, 1 << 255):
             public = (y | sign).to_bytes(32, "little")
             for engine in (aws_lc, libsodium):
-                assert not engine.verify(public, b"", b"\x01" + bytes(63)), public.hex()
+                assert not engine.verifier(public)(b"", b"\x01" + bytes(63)), public.hex()
 
 
 def test_other_threads_work_beside_a_verification() -> None:

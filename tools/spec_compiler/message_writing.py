@@ -44,6 +44,10 @@ def _write_field(out: Source, field: Field, title: str) -> None:
                 packed_tag = bytes_literal(_varint(field.number << 3 | LEN))
                 out(f"out += ({packed_tag}, encode_varint(len(packed)), bytes(packed))")
             return
+        if field.kind == "bytes":
+            out.use("put_run")
+            out(f'put_run(out, {tag}, {attribute}, {field.max_bytes}, "{path}")')
+            return
         with out.block(f"for {item} in {attribute}:"):
             _write_element(out, field, path, item, tag)
         return

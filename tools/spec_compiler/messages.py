@@ -201,8 +201,9 @@ def _write_run(out: Source, field: Field) -> None:
     """Take what follows with the same tag and length at once, if something does."""
     tag = field.number << 3 | LEN
     out.use("take_run")
+    out("first = length if length < 128 else length & 127 | 128")
     with out.block(
-        f"if length < 128 and stop + 1 < end and data[stop] == {tag} and data[stop + 1] == length:"
+        f"if length < {1 << 14} and stop + 1 < end and data[stop] == {tag} and data[stop + 1] == first:"
     ):
         out(f"stop = take_run({local(field.name)}, data, stop, end, {tag}, length, {field.max_count})")
 

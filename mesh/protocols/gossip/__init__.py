@@ -6,6 +6,7 @@ module                    what it is
 ``version``               the protocol ids and what each may be sent
 ``message``               `Incoming`: a message on its way through; `Verdict`; message id functions
 ``signing``               signature policies: sealing own messages, what of an encoded one is signed
+``layout``                `Layout`: messages as nearly all are written, read quickly
 ``seen``                  `SeenCache`: ids of the last two minutes, two generations of sets
 ``message_cache``         `MessageCache`: the windows of messages that can be told of and asked for
 ``send_queue``            `SendQueue`: what waits for one peer, by priority, put together into RPCs

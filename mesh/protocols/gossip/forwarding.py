@@ -11,7 +11,7 @@ from mesh.protocols.gossip.peer import PeerState
 from mesh.protocols.gossip.send_queue import as_field
 from mesh.protocols.gossip.topics import Neighbourhood
 
-_PassedOn = tuple[bytes, bytes, list[PeerState[PeerT] | None]]
+_Copy = tuple[bytes, bytes, list[PeerState[PeerT] | None]]
 """A message's id, what stands for it in an RPC, and who has it already."""
 
 
@@ -26,53 +26,54 @@ class Forwarding(Generic[PeerT]):
 
     def accept(self, messages: Iterable[Incoming[PeerT]], now: float) -> int:
         """`settle` of many messages with `Verdict.ACCEPT`; returns how many copies were queued."""
-        scores, joined, cache = self._all.scores, self._all.joined, self._cache
-        waiting: dict[str, list[_PassedOn[PeerT]]] = {}
+        scores = self._all.scores
+        waiting: dict[str, list[Incoming[PeerT]]] = {}
         accepted = 0
         for incoming in messages:
-            topic, id = incoming.message.topic, incoming.id
+            topic = incoming.message.topic
             accepted += 1
             if scores is not None:
-                scores.delivered(incoming.source, topic, id, now)
-            if topic in joined:
-                field = as_field(incoming.wire)
-                cache.put(id, topic, field)
-                passed_on = id, field, self._knowing(incoming)
-                if topic in waiting:
-                    waiting[topic].append(passed_on)
-                else:
-                    waiting[topic] = [passed_on]
+                scores.delivered(incoming.source, topic, incoming.id, now)
+            if topic in waiting:
+                waiting[topic].append(incoming)
+            else:
+                waiting[topic] = [incoming]
         counts = self._all.counts
         counts["delivered"] += accepted
-        sent = 0
-        for topic, items in waiting.items():
-            targets = list(joined[topic].mesh)
-            always = joined[topic].members.always
-            if always:
-                targets += always if scores is None else self._all.fair(always, now)
-            for state in self._all.whole(topic, targets):
-                sent += self._pass_on(state, items)
+        sent = sum(self._accept_in(topic, each, now) for topic, each in waiting.items())
         counts["forwarded"] += sent
         return sent
 
-    def _knowing(self, incoming: Incoming[PeerT]) -> list[PeerState[PeerT] | None]:
-        """Who has a message already: whom it came from, who wrote it, and who sent it too while it was verified (rust
-        spares those as well)."""
-        peers = self._all.peers
-        knowing = [peers.get(incoming.source)]
-        if incoming.author is not None:
-            knowing.append(peers.get(incoming.author))
-        if incoming.copies is not None:
-            knowing += map(peers.get, incoming.copies)
-        return knowing
+    def _accept_in(self, name: str, messages: list[Incoming[PeerT]], now: float) -> int:
+        """`accept` of messages of one topic."""
+        topic = self._all.joined.get(name)
+        if topic is None:
+            return 0
+        fields = {each.id: as_field(each.wire) for each in messages}
+        self._cache.put_all(name, fields)
+        state_of = self._all.peers.get
+        copies: list[_Copy[PeerT]] = []
+        for incoming in messages:
+            # The sender, the author, and who sent it too while it was verified (rust spares those as well).
+            knowing = [state_of(incoming.source)]
+            if incoming.author is not None:
+                knowing.append(state_of(incoming.author))
+            if incoming.copies is not None:
+                knowing += map(state_of, incoming.copies)
+            copies.append((incoming.id, fields[incoming.id], knowing))
+        targets = list(topic.mesh)
+        always = topic.members.always
+        if always:
+            targets += always if self._all.scores is None else self._all.fair(always, now)
+        return sum(self._pass_on(state, copies) for state in self._all.whole(name, targets))
 
-    def _pass_on(self, state: PeerState[PeerT], items: list[_PassedOn[PeerT]]) -> int:
+    def _pass_on(self, state: PeerState[PeerT], copies: list[_Copy[PeerT]]) -> int:
         """Queue for a peer what it may want of a topic's messages; returns how many of them were taken."""
-        fields = [field for _, field, knowing in items if state not in knowing]
+        fields = [field for _, field, knowing in copies if state not in knowing]
         declined = state.declined
         if declined:
             without = len(fields)
-            fields = [field for id, field, knowing in items if state not in knowing and id not in declined]
+            fields = [field for id, field, knowing in copies if state not in knowing and id not in declined]
             self._all.counts["declined"] += without - len(fields)
         if not fields:
             return 0

@@ -165,10 +165,10 @@ class Gossip(Generic[PeerT]):
             found = None if id in state.declined else self._cache.asked(id, state.peer)
             if found is None:
                 continue
-            cached, times = found
+            field, times = found
             if times > self._settings.retransmissions:
                 counts["answers_over_limit"] += 1
-            elif state.queue.answer(cached.field):
+            elif state.queue.answer(field):
                 self._all.touch(state)
                 counts["answered"] += 1
             else:

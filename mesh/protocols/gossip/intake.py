@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import filterfalse
 from typing import Generic
 
 from mesh.codecs.gossip import Message
 from mesh.errors import DecodeError, UsageError
+from mesh.protocols.gossip.layout import Layout
 from mesh.protocols.gossip.message import Incoming, MessageIdFunction, PeerT
 from mesh.protocols.gossip.seen import SeenCache
 from mesh.protocols.gossip.topics import Neighbourhood
@@ -66,6 +68,7 @@ class Intake(Generic[PeerT]):
         self.id_functions: dict[str, MessageIdFunction] = {}
         """Of topics with one of their own."""
         self.recent = RecentWires(neighbourhood.settings.limits.seen_ttl_s, now)
+        self._layout = Layout()
         self.pending: dict[bytes, Incoming[PeerT]] = {}
         """What is being verified. Told apart by all bytes, since a forgery with another's id, or even signature, must
         not keep out the real message."""
@@ -75,7 +78,7 @@ class Intake(Generic[PeerT]):
         scores, counts = self._all.scores, self._all.counts
         pending, seen, joined = self.pending, self._seen, self._all.joined
         functions, id_of, author_of = self.id_functions, self._id_of, self._author_of
-        own_id, most = self._own_id, self._all.settings.limits.pending
+        own_id, most, read = self._own_id, self._all.settings.limits.pending, self._layout.read
         fresh: list[Incoming[PeerT]] = []
         unknown = self._unknown(peer, wires, now)
         duplicates = len(wires) - len(unknown)
@@ -85,7 +88,7 @@ class Intake(Generic[PeerT]):
                 self._note_copy(pending[wire], peer)
                 continue
             try:
-                message = Message.decode(wire)
+                message, signed_bytes = read(wire)
             except DecodeError:
                 counts["malformed"] += 1
                 continue
@@ -109,7 +112,8 @@ class Intake(Generic[PeerT]):
             elif len(pending) >= most:
                 counts["throttled"] += 1
             else:
-                incoming = pending[wire] = Incoming(peer, message, wire, id, author)
+                incoming = Incoming(peer, message, wire, id, author, None, signed_bytes)
+                pending[wire] = incoming
                 fresh.append(incoming)
         counts["duplicates"] += duplicates
         return fresh
@@ -117,7 +121,12 @@ class Intake(Generic[PeerT]):
     def _unknown(self, peer: PeerT, wires: Sequence[bytes], now: float) -> list[bytes]:
         """Those that did not come lately byte for byte."""
         young, old, longest = self.recent.young, self.recent.old, self.recent.longest
-        unknown = [wire for wire in wires if len(wire) > longest or (wire not in young and wire not in old)]
+        if wires and max(map(len, wires)) <= longest:
+            unknown = list(filterfalse(old.__contains__, filterfalse(young.__contains__, wires)))
+        else:
+            unknown = [
+                wire for wire in wires if len(wire) > longest or (wire not in young and wire not in old)
+            ]
         scores = self._all.scores
         if scores is not None and len(unknown) < len(wires):
             for wire in wires:

@@ -57,6 +57,8 @@ class Incoming(Generic[PeerT]):
     """Who wrote it, when that is somebody the router's owner knows."""
     copies: dict[PeerT, None] | None = None
     """Other peers that sent the same bytes while it was being verified."""
+    signed_bytes: int = 0
+    """How many bytes of ``wire``, from the first on, are signed; 0 when that has to be found out."""
 
 
 def default_id(message: Message) -> bytes:

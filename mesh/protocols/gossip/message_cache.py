@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
+from collections.abc import Mapping
+from itertools import islice
 from typing import Generic, TypeVar
 
 from mesh.errors import UsageError
@@ -16,17 +18,28 @@ ASKER_BYTES = 100
 """What it costs to know how often a peer was given a message."""
 
 
-class Cached(Generic[PeerT]):
-    """A message that can be asked for: ``field`` is it as it stands in an RPC."""
+class _Window(Generic[PeerT]):
+    """The messages of one heartbeat, as they stand in an RPC, by id; and the ids of each topic."""
 
-    __slots__ = ("_given", "_window", "cost", "field", "topic")
+    __slots__ = ("given", "held_bytes", "messages", "topics")
 
-    def __init__(self, topic: str, field: bytes, cost: int, window: dict[bytes, None]) -> None:
-        self.topic = topic
-        self.field = field
-        self.cost = cost
-        self._window = window
-        self._given: dict[PeerT, int] | None = None
+    def __init__(self) -> None:
+        self.messages: dict[bytes, bytes] = {}
+        self.topics: dict[str, list[bytes]] = {}
+        self.given: dict[bytes, dict[PeerT, int]] = {}
+        """How often which peer was given a message."""
+        self.held_bytes = 0
+
+    def drop(self, count: int) -> None:
+        """Forget the oldest messages."""
+        for id in list(islice(self.messages, count)):
+            askers = len(self.given.pop(id, ()))
+            self.held_bytes -= len(self.messages.pop(id)) + len(id) + ENTRY_BYTES + ASKER_BYTES * askers
+        self.topics = {
+            topic: kept
+            for topic, ids in self.topics.items()
+            if (kept := [id for id in ids if id in self.messages])
+        }
 
 
 class MessageCache(Generic[PeerT]):
@@ -36,7 +49,7 @@ class MessageCache(Generic[PeerT]):
     message of more than that is not kept.
     """
 
-    __slots__ = ("_gossip", "_max_bytes", "_messages", "_windows", "held_bytes")
+    __slots__ = ("_gossip", "_max_bytes", "_windows", "held_bytes")
 
     def __init__(self, history: int, gossip: int, max_bytes: int) -> None:
         """Raises UsageError unless ``history >= gossip >= 1``."""
@@ -44,62 +57,73 @@ class MessageCache(Generic[PeerT]):
             raise UsageError(f"{gossip} of {history} heartbeats cannot be told of")
         self._gossip = gossip
         self._max_bytes = max_bytes
-        self._messages: OrderedDict[bytes, Cached[PeerT]] = OrderedDict()
-        self._windows: deque[dict[str, dict[bytes, None]]] = deque(({} for _ in range(history)), history)
+        self._windows: deque[_Window[PeerT]] = deque((_Window() for _ in range(history)), history)
         self.held_bytes = 0
 
     def put(self, id: bytes, topic: str, field: bytes) -> None:
-        """Keep a message; one that is kept already stays as it is."""
-        cost = len(field) + len(id) + ENTRY_BYTES
-        if id in self._messages or cost > self._max_bytes:
+        """Keep a message; one that came in this heartbeat already stays as it is."""
+        self.put_all(topic, {id: field})
+
+    def put_all(self, topic: str, fields: Mapping[bytes, bytes]) -> None:
+        """Keep messages of a topic, by their ids."""
+        window = self._windows[0]
+        cost = sum(map(len, fields)) + sum(map(len, fields.values())) + ENTRY_BYTES * len(fields)
+        if cost > self._max_bytes or not window.messages.keys().isdisjoint(fields):
+            if len(fields) > 1:
+                for id, field in fields.items():
+                    self.put(id, topic, field)
             return
-        topics = self._windows[0]
-        window = topics.get(topic)
-        if window is None:
-            window = topics[topic] = {}
-        window[id] = None
-        self._messages[id] = Cached(topic, field, cost, window)
+        window.messages.update(fields)
+        known = window.topics.get(topic)
+        if known is None:
+            known = window.topics[topic] = []
+        known += fields
+        window.held_bytes += cost
         self.held_bytes += cost
         if self.held_bytes > self._max_bytes:
             self._shrink()
 
-    def get(self, id: bytes) -> Cached[PeerT] | None:
-        """The message with this id, if it is kept."""
-        return self._messages.get(id)
+    def get(self, id: bytes) -> bytes | None:
+        """The message with this id, as it stands in an RPC, if it is kept."""
+        for window in self._windows:
+            if id in window.messages:
+                return window.messages[id]
+        return None
 
-    def asked(self, id: bytes, peer: PeerT) -> tuple[Cached[PeerT], int] | None:
+    def asked(self, id: bytes, peer: PeerT) -> tuple[bytes, int] | None:
         """The message a peer asked for, and how often it has asked for it, this time included."""
-        cached = self._messages.get(id)
-        if cached is None:
-            return None
-        given = cached._given
-        if given is None:
-            given = cached._given = {}
-        times = given[peer] = given.get(peer, 0) + 1
-        if times == 1:
-            cached.cost += ASKER_BYTES
-            self.held_bytes += ASKER_BYTES
-            self._shrink()
-        return cached, times
+        for window in self._windows:
+            field = window.messages.get(id)
+            if field is None:
+                continue
+            given = window.given.setdefault(id, {})
+            times = given[peer] = given.get(peer, 0) + 1
+            if times == 1:
+                window.held_bytes += ASKER_BYTES
+                self.held_bytes += ASKER_BYTES
+                self._shrink()
+            return field, times
+        return None
 
     def ids(self, topic: str) -> list[bytes]:
         """The messages of a topic to tell of, the latest heartbeat's first."""
-        windows = list(self._windows)[: self._gossip]
-        return [id for window in windows for id in window.get(topic, ())]
+        found: list[bytes] = []
+        for window in islice(self._windows, self._gossip):
+            found += window.topics.get(topic, ())
+        return found
 
     def shift(self) -> None:
         """A heartbeat has passed: forget its oldest messages, begin a new window."""
-        for window in self._windows.pop().values():
-            for id in window:
-                self.held_bytes -= self._messages.pop(id).cost
-        self._windows.appendleft({})
+        self.held_bytes -= self._windows.pop().held_bytes
+        self._windows.appendleft(_Window())
 
     def _shrink(self) -> None:
-        """Forget the oldest messages until what is left is within the limit."""
+        """Forget the oldest messages until what is left is within the limit; some more at once where there are many."""
         while self.held_bytes > self._max_bytes:
-            id, cached = self._messages.popitem(last=False)
-            del cached._window[id]
-            self.held_bytes -= cached.cost
+            oldest = next(window for window in reversed(self._windows) if window.messages)
+            before = oldest.held_bytes
+            oldest.drop(1 + len(oldest.messages) // 16)
+            self.held_bytes -= before - oldest.held_bytes
 
     def __len__(self) -> int:
-        return len(self._messages)
+        return sum(len(window.messages) for window in self._windows)

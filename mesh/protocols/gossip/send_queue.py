@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from enum import Enum
+from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
 
@@ -57,7 +58,13 @@ ENTRY_IDS_BYTES = CONTROL_BYTES // 2
 
 def as_field(wire: bytes) -> bytes:
     """An encoded message as it stands in an RPC."""
-    return b"".join((b"\x12", encode_varint(len(wire)), wire))
+    return _head(len(wire)) + wire
+
+
+@lru_cache(maxsize=4096)
+def _head(size: int) -> bytes:
+    """What stands before a message of so many bytes."""
+    return b"\x12" + encode_varint(size)
 
 
 class Entries(NamedTuple):
@@ -83,6 +90,10 @@ def _entries(kind: str, encoded: list[bytes]) -> Entries:
 
 def _split(ids: Sequence[bytes]) -> list[list[bytes]]:
     """The ids in lists of about `ENTRY_IDS_BYTES`."""
+    sizes = set(map(len, ids))
+    if len(sizes) == 1:
+        count = -(-ENTRY_IDS_BYTES // (sizes.pop() + 2))
+        return [list(ids[start : start + count]) for start in range(0, len(ids), count)]
     parts: list[list[bytes]] = []
     size = ENTRY_IDS_BYTES
     for id in ids:

@@ -116,14 +116,17 @@ def verify(message: Message, wire: bytes) -> bool:
     return key.verify(signed, signature)
 
 
-def claim(message: Message, wire: bytes) -> tuple[PublicKey, bytes, bytes] | None:
-    """Whose key is to have signed which bytes with which signature; None for a message that cannot be verified."""
+def claim(message: Message, wire: bytes, signed_bytes: int = 0) -> tuple[PublicKey, bytes, bytes] | None:
+    """Whose key is to have signed which bytes with which signature; None for a message that cannot be verified.
+
+    ``signed_bytes`` is how many bytes from the first on are signed, where that is known.
+    """
     signature = message.signature
     if signature is None:
         return None
     try:
         key = _inlined_key(message.sender or b"") if message.key is None else author_key(message)
-        return key, signed_part(message, wire), signature
+        return key, PREFIX + wire[:signed_bytes] if signed_bytes else signed_part(message, wire), signature
     except (DecodeError, PeerError):
         return None
 

@@ -154,19 +154,8 @@ class Reception:
     # -- messages ----------------------------------------------------------------------------------------------------
 
     def _take(self, batch: list[Incoming[PeerId]], now: float) -> None:
-        router, topics, policy = self._router, self._topics, self._policy
-        allowed = []
-        for incoming in batch:
-            message = incoming.message
-            if message.sender in self._blacklist:
-                self._counters.count("gossip.blacklisted")
-                self._trace_rejection(incoming, "blacklisted source")
-                router.dropped(incoming, now)
-            elif (fault := check_shape(message, policy)) is not None:
-                self._trace_rejection(incoming, REJECTIONS.get(fault, fault))
-                router.forged(incoming, now)
-            else:
-                allowed.append(incoming)
+        router, topics, strict = self._router, self._topics, self._policy is Policy.STRICT_SIGN
+        allowed = self._allowed(batch, now)
         accepted = []
         for incoming, good in zip(allowed, self._verifier.verify(allowed), strict=True):
             if not good:
@@ -176,24 +165,51 @@ class Reception:
                 topic = topics.get(incoming.message.topic)
                 if topic is None:
                     router.settle(incoming, Verdict.IGNORE, now)
-                elif incoming.message.seqno is None and policy is Policy.STRICT_SIGN:
+                elif strict and incoming.message.seqno is None:
                     self._settle(topic, incoming, Verdict.IGNORE, now)
                 elif topic.validator is None:
                     accepted.append(incoming)
-                    self._hand_out(topic, incoming)
                 else:
                     self._validate(topic, incoming, now)
             elif self._tracer is not None:
                 self._tracer.duplicate(incoming.id, incoming.source, incoming.message.topic)
         if accepted:
+            self._hand_out(accepted)
             router.accept(accepted, now)
 
-    def _hand_out(self, topic: Topic, incoming: Incoming[PeerId]) -> None:
-        """Give an accepted message to its readers."""
+    def _allowed(self, batch: list[Incoming[PeerId]], now: float) -> list[Incoming[PeerId]]:
+        """Those whose author and shape nothing is against."""
+        blacklist, policy = self._blacklist, self._policy
+        allowed = []
+        for incoming in batch:
+            message = incoming.message
+            if blacklist and message.sender in blacklist:
+                self._counters.count("gossip.blacklisted")
+                self._trace_rejection(incoming, "blacklisted source")
+                self._router.dropped(incoming, now)
+            elif (fault := check_shape(message, policy)) is not None:
+                self._trace_rejection(incoming, REJECTIONS.get(fault, fault))
+                self._router.forged(incoming, now)
+            else:
+                allowed.append(incoming)
+        return allowed
+
+    def _hand_out(self, accepted: Sequence[Incoming[PeerId]]) -> None:
+        """Give accepted messages to their readers."""
         if self._tracer is not None:
-            self._tracer.deliver(incoming.id, incoming.source, topic.name)
-        if topic.heard:
-            topic.deliver(_message_of(incoming))
+            for each in accepted:
+                self._tracer.deliver(each.id, each.source, each.message.topic)
+        by_topic: dict[str, list[Incoming[PeerId]]] = {}
+        for each in accepted:
+            name = each.message.topic
+            if name in by_topic:
+                by_topic[name].append(each)
+            else:
+                by_topic[name] = [each]
+        for name, messages in by_topic.items():
+            topic = self._topics.get(name)
+            if topic is not None and topic.heard:
+                topic.deliver([_message_of(each) for each in messages])
 
     def _validate(self, topic: Topic, incoming: Incoming[PeerId], now: float) -> None:
         assert topic.validator is not None
@@ -217,7 +233,7 @@ class Reception:
     def _settle(self, topic: Topic, incoming: Incoming[PeerId], verdict: Verdict, now: float) -> None:
         if verdict is Verdict.ACCEPT:
             self._router.settle(incoming, verdict, now)
-            self._hand_out(topic, incoming)
+            self._hand_out((incoming,))
             return
         rejected = verdict is Verdict.REJECT
         self._trace_rejection(incoming, "validation failed" if rejected else "validation ignored")

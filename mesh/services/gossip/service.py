@@ -211,7 +211,7 @@ class Pubsub:
         if parts.tracer is not None:
             parts.tracer.publish(id, topic)
         if joined is not None and message is not None:
-            joined.deliver(message, own=True)
+            joined.deliver((message,), own=True)
         if parts.publishing.queued(len(wire)):
             await asyncio.sleep(0)
         return count

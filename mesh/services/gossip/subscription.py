@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from enum import Enum
 from functools import lru_cache
 from types import TracebackType
@@ -133,6 +134,18 @@ class Subscription:
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
         return whole
+
+    def put_all(self, messages: Sequence[Message]) -> int:
+        """`put` of several; returns how many that cost."""
+        held, size = self._held, sum(len(each.data) for each in messages)
+        if len(held) + len(messages) > self._max_messages or self._bytes + size > self._max_bytes:
+            return sum(not self.put(each) for each in messages)
+        held += messages
+        self._bytes += size
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+        return 0
 
     def close(self) -> None:
         """Take no more messages; what is buffered can still be read."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -108,15 +108,15 @@ class Topic:
 
     # -- the service's side ------------------------------------------------------------------------------------------
 
-    def deliver(self, message: Message, own: bool = False) -> None:
-        """Hand an accepted message to all who read."""
+    def deliver(self, messages: Sequence[Message], own: bool = False) -> None:
+        """Hand accepted messages to all who read."""
         closed = False
         for reference in self._subscriptions:
             subscription = reference()
             if subscription is None or subscription.closed:
                 closed = True
-            elif (not own or subscription.own) and not subscription.put(message):
-                self._owner.counters.count("gossip.reader_slow")
+            elif (not own or subscription.own) and (lost := subscription.put_all(messages)):
+                self._owner.counters.count("gossip.reader_slow", lost)
         if closed:
             self._subscriptions = tuple(each for each in self._subscriptions if _open(each))
 

@@ -35,7 +35,8 @@ class Verifier:
     def verify(self, messages: Sequence[Incoming[PeerId]]) -> list[bool]:
         """Whether each of the messages may pass."""
         claims = [
-            (None if each.message.signature is None else claim(each.message, each.wire)) for each in messages
+            (None if each.message.signature is None else claim(each.message, each.wire, each.signed_bytes))
+            for each in messages
         ]
         verified = self._verified([each for each in claims if each is not None])
         found = iter(verified)
