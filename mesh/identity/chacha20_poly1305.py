@@ -19,6 +19,9 @@ Buffer = bytes | bytearray | memoryview
 NONCE = Struct("<IQ")
 SHORT_BYTES = 6144
 
+_turned = int.from_bytes
+"""Noise writes the count with its lowest byte first."""
+
 
 class Short(Protocol):
     """What encrypts short texts. ``count`` is the nonce's last eight bytes as a number, their first one highest."""
@@ -41,7 +44,7 @@ class Cipher:
     def encrypt(self, count: int, text: Buffer, associated: bytes = b"") -> bytes:
         """The ciphertext, 16 bytes longer than the text."""
         if len(text) <= SHORT_BYTES and self._short is not None:
-            return self._short.encrypt(_turned(count), bytes(text), associated)
+            return self._short.encrypt(_turned(count.to_bytes(8, "little"), "big"), bytes(text), associated)
         return (self._long or self._openssl()).encrypt(NONCE.pack(0, count), text, associated)
 
     def decrypt(self, count: int, text: Buffer, associated: bytes = b"") -> bytes:
@@ -49,18 +52,13 @@ class Cipher:
         if len(text) > SHORT_BYTES or self._short is None:
             return (self._long or self._openssl()).decrypt(NONCE.pack(0, count), text, associated)
         try:
-            return self._short.decrypt(_turned(count), bytes(text), associated)
+            return self._short.decrypt(_turned(count.to_bytes(8, "little"), "big"), bytes(text), associated)
         except _source()[1] as error:
             raise InvalidTag from error
 
     def _openssl(self) -> ChaCha20Poly1305:
         self._long = ChaCha20Poly1305(self._key)
         return self._long
-
-
-def _turned(count: int) -> int:
-    """Noise writes the count with its lowest byte first."""
-    return int.from_bytes(count.to_bytes(8, "little"), "big")
 
 
 @cache

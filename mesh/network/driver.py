@@ -215,7 +215,7 @@ class Driver(Pump, asyncio.BufferedProtocol):
         owner = self._owner
         self._processing = True
         try:
-            while True:
+            while session.eventful or session.ready or session.held_bytes != self._held_bytes:
                 if session.eventful:
                     self._take_events(session)
                 ready, session.ready = session.ready, []
@@ -224,8 +224,6 @@ class Driver(Pump, asyncio.BufferedProtocol):
                     owner.stream_ready(stream)
                 if session.held_bytes != self._held_bytes:
                     self._count_held()
-                if not session.ready and not session.eventful:
-                    break
             if session.can_open:
                 owner.openable()
         finally:

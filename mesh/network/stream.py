@@ -188,7 +188,7 @@ class Stream(Reading):
 
     def _sink(self, data: bytes, start: int, end: int) -> bool:
         """Payload that has come: a whole message goes to who follows, anything else to the queue."""
-        size, read = varint.decode_if_whole(data[start : min(start + 2, end)])
+        size, read = varint.decode_if_whole(data[start : start + 2])
         on_message, start = self._on_message, start + read
         if (
             not read

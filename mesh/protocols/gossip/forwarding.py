@@ -49,8 +49,7 @@ class Forwarding(Generic[PeerT]):
         topic = self._all.joined.get(name)
         if topic is None:
             return 0
-        fields = {each.id: as_field(each.wire) for each in messages}
-        self._cache.put_all(name, fields)
+        self._cache.put_all(name, {each.id: each.wire for each in messages})
         state_of = self._all.peers.get
         copies: list[_Copy[PeerT]] = []
         for incoming in messages:
@@ -60,7 +59,7 @@ class Forwarding(Generic[PeerT]):
                 knowing.append(state_of(incoming.author))
             if incoming.copies is not None:
                 knowing += map(state_of, incoming.copies)
-            copies.append((incoming.id, fields[incoming.id], knowing))
+            copies.append((incoming.id, as_field(incoming.wire), knowing))
         targets = list(topic.mesh)
         always = topic.members.always
         if always:

@@ -12,7 +12,7 @@ from mesh.protocols.gossip.message import PartSupport, PeerT
 from mesh.protocols.gossip.message_cache import MessageCache
 from mesh.protocols.gossip.peer import PeerState
 from mesh.protocols.gossip.seen import SeenCache
-from mesh.protocols.gossip.send_queue import Entries, announcement
+from mesh.protocols.gossip.send_queue import Entries, announcement, as_field
 from mesh.protocols.gossip.spread import choose
 from mesh.protocols.gossip.topics import Members, Neighbourhood, TopicState
 
@@ -165,10 +165,10 @@ class Gossip(Generic[PeerT]):
             found = None if id in state.declined else self._cache.asked(id, state.peer)
             if found is None:
                 continue
-            field, times = found
+            wire, times = found
             if times > self._settings.retransmissions:
                 counts["answers_over_limit"] += 1
-            elif state.queue.answer(field):
+            elif state.queue.answer(as_field(wire)):
                 self._all.touch(state)
                 counts["answered"] += 1
             else:

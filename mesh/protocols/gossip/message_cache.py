@@ -19,7 +19,7 @@ ASKER_BYTES = 100
 
 
 class _Window(Generic[PeerT]):
-    """The messages of one heartbeat, as they stand in an RPC, by id; and the ids of each topic."""
+    """The messages of one heartbeat, encoded, by id; and the ids of each topic."""
 
     __slots__ = ("given", "held_bytes", "messages", "topics")
 
@@ -60,31 +60,31 @@ class MessageCache(Generic[PeerT]):
         self._windows: deque[_Window[PeerT]] = deque((_Window() for _ in range(history)), history)
         self.held_bytes = 0
 
-    def put(self, id: bytes, topic: str, field: bytes) -> None:
+    def put(self, id: bytes, topic: str, wire: bytes) -> None:
         """Keep a message; one that came in this heartbeat already stays as it is."""
-        self.put_all(topic, {id: field})
+        self.put_all(topic, {id: wire})
 
-    def put_all(self, topic: str, fields: Mapping[bytes, bytes]) -> None:
+    def put_all(self, topic: str, wires: Mapping[bytes, bytes]) -> None:
         """Keep messages of a topic, by their ids."""
         window = self._windows[0]
-        cost = sum(map(len, fields)) + sum(map(len, fields.values())) + ENTRY_BYTES * len(fields)
-        if cost > self._max_bytes or not window.messages.keys().isdisjoint(fields):
-            if len(fields) > 1:
-                for id, field in fields.items():
-                    self.put(id, topic, field)
+        cost = sum(map(len, wires)) + sum(map(len, wires.values())) + ENTRY_BYTES * len(wires)
+        if cost > self._max_bytes or not window.messages.keys().isdisjoint(wires):
+            if len(wires) > 1:
+                for id, wire in wires.items():
+                    self.put(id, topic, wire)
             return
-        window.messages.update(fields)
+        window.messages.update(wires)
         known = window.topics.get(topic)
         if known is None:
             known = window.topics[topic] = []
-        known += fields
+        known += wires
         window.held_bytes += cost
         self.held_bytes += cost
         if self.held_bytes > self._max_bytes:
             self._shrink()
 
     def get(self, id: bytes) -> bytes | None:
-        """The message with this id, as it stands in an RPC, if it is kept."""
+        """The message with this id, encoded, if it is kept."""
         for window in self._windows:
             if id in window.messages:
                 return window.messages[id]
@@ -93,8 +93,8 @@ class MessageCache(Generic[PeerT]):
     def asked(self, id: bytes, peer: PeerT) -> tuple[bytes, int] | None:
         """The message a peer asked for, and how often it has asked for it, this time included."""
         for window in self._windows:
-            field = window.messages.get(id)
-            if field is None:
+            wire = window.messages.get(id)
+            if wire is None:
                 continue
             given = window.given.setdefault(id, {})
             times = given[peer] = given.get(peer, 0) + 1
@@ -102,7 +102,7 @@ class MessageCache(Generic[PeerT]):
                 window.held_bytes += ASKER_BYTES
                 self.held_bytes += ASKER_BYTES
                 self._shrink()
-            return field, times
+            return wire, times
         return None
 
     def ids(self, topic: str) -> list[bytes]:

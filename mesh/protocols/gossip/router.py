@@ -224,12 +224,11 @@ class Router(Generic[PeerT]):
             raise UsageError(f"a message id has 1 to {MAX_ID_BYTES} bytes, not {len(id)}")
         if not self._seen.add(id, now):
             return 0
-        field = as_field(wire)
-        self._cache.put(id, topic, field)
+        self._cache.put(id, topic, wire)
         if self._gossip.promises:
             self._gossip.arrived(id)
         self._all.counts["published"] += 1
-        return self._send(targets, id, field)
+        return self._send(targets, id, as_field(wire))
 
     def room(self, topic: str, now: float) -> list[PeerT]:
         """Peers that `publish` would send to and whose queue is full: wait for them before publishing."""
@@ -305,18 +304,17 @@ class Router(Generic[PeerT]):
 
     def verified(self, incoming: Incoming[PeerT], now: float) -> bool:
         """The signature is good (or none is demanded). True for the first copy: validate it, then call `settle`."""
-        self._intake.settle(incoming)
-        id, message, source = incoming.id, incoming.message, incoming.source
-        topic = message.topic
-        scores = self._scores
+        intake = self._intake
+        intake.settle(incoming)
+        id, message, wire, source = incoming.id, incoming.message, incoming.wire, incoming.source
+        topic, scores = message.topic, self._scores
         if not self._seen.add(id, now):
             self._all.counts["duplicates"] += 1
             if scores is not None:
                 scores.duplicate(source, topic, id, now)
             return False
-        recent = self._intake.recent
-        if len(incoming.wire) <= recent.longest:
-            recent.add(incoming.wire, topic, id)
+        if len(wire) <= intake.recent.longest:
+            intake.recent.add(wire, topic, id)
         if self._gossip.promises:
             self._gossip.arrived(id)
         if scores is not None:
@@ -324,7 +322,7 @@ class Router(Generic[PeerT]):
             for other in incoming.copies or ():
                 scores.duplicate(other, topic, id, now)
         least = self.settings.gossip.idontwant_bytes
-        if least and len(message.data or b"") >= least:
+        if least and len(wire) >= least and len(message.data or b"") >= least:
             joined = self._all.joined.get(topic)
             if joined is not None:
                 self._gossip.decline(joined, id, source)

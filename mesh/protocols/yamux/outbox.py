@@ -53,8 +53,9 @@ class Outbox:
 
     def put_of(self, stream: Stream, payload: Buffer, size: int) -> None:
         """A data frame of a stream; what follows the frame that opens or accepts it joins that one, if it waits still."""
-        flags, opening = stream.take_flags(), stream.opening
+        flags, opening = stream.pending_flags, stream.opening
         if flags:
+            stream.pending_flags = 0
             self.put_data(flags, stream.id, payload, size)
             stream.opening = (self._number, len(self._batch) - 1, flags) if self._batch else None
             return
@@ -95,9 +96,14 @@ class Outbox:
 
     def take(self) -> list[list[Buffer]]:
         """Every batch, oldest first; the box is empty afterwards."""
-        if self._batch:
-            self._close()
-        batches = self._batches
+        batch, batches = self._batch, self._batches
+        if batch:
+            self._batch = []
+            self._batch_bytes = 0
+            self._number += 1
+            if not batches:
+                return [batch]
+            batches.append(batch)
         if batches:
             self._batches = []
         return batches

@@ -292,7 +292,8 @@ class Link:
         self.frames += rpcs
         self._backlog += sum(map(len, rpcs)) + FRAME_BYTES * len(rpcs)
         self.held_up = self._backlog > MAX_BACKLOG_BYTES
-        self._owner.received(self)
+        if not self.active:
+            self._owner.received(self)
 
     def reset_inbound(self) -> None:
         """End the peer's stream, and forget what came over it."""

@@ -38,16 +38,18 @@ class Verifier:
             (None if each.message.signature is None else claim(each.message, each.wire, each.signed_bytes))
             for each in messages
         ]
-        verified = self._verified([each for each in claims if each is not None])
-        found = iter(verified)
-        return [
-            each.message.signature is None if claimed is None else next(found)
-            for each, claimed in zip(messages, claims, strict=True)
-        ]
+        if self._threads > 1 and len(claims) >= SHARED_BATCH:
+            verified = iter(self._verified_beside([each for each in claims if each is not None]))
+            good = [claimed is not None and next(verified) for claimed in claims]
+        else:
+            good = [claimed is not None and claimed[0].verify(claimed[1], claimed[2]) for claimed in claims]
+        if None in claims:
+            return [
+                passes or each.message.signature is None for passes, each in zip(good, messages, strict=True)
+            ]
+        return good
 
-    def _verified(self, claims: list[Claim]) -> list[bool]:
-        if self._threads < 2 or len(claims) < SHARED_BATCH:
-            return [key.verify(signed, signature) for key, signed, signature in claims]
+    def _verified_beside(self, claims: list[Claim]) -> list[bool]:
         if self._thread is None:
             self._thread = threading.Thread(target=self._serve, name="gossip signatures", daemon=True)
             self._thread.start()

@@ -14,9 +14,9 @@ LARGE = 2**20
 
 def test_a_message_is_told_of_for_three_heartbeats_and_kept_for_five() -> None:
     cache = MessageCache[int](5, 3, LARGE)
-    cache.put(b"a", "t", b"field")
+    cache.put(b"a", "t", b"wire")
     for beats in range(1, 6):
-        assert cache.get(b"a") == b"field"
+        assert cache.get(b"a") == b"wire"
         assert cache.ids("t") == ([b"a"] if beats <= 3 else [])
         cache.shift()
     assert cache.get(b"a") is None
@@ -38,12 +38,12 @@ def test_ids_are_those_of_a_topic_latest_heartbeat_first() -> None:
 
 def test_how_often_a_peer_asked_is_counted() -> None:
     cache = MessageCache[str](5, 3, LARGE)
-    cache.put(b"a", "t", b"field")
+    cache.put(b"a", "t", b"wire")
     counts = []
     for peer in ("x", "x", "y", "x"):
         answer = cache.asked(b"a", peer)
         assert answer is not None
-        assert answer[0] == b"field"
+        assert answer[0] == b"wire"
         counts.append(answer[1])
     assert counts == [1, 2, 1, 3]
 
@@ -61,10 +61,10 @@ def test_a_message_put_again_stays_as_it_is() -> None:
 
 def test_many_at_once_are_kept_as_single_ones_are() -> None:
     one, many = MessageCache[int](3, 2, 4000), MessageCache[int](3, 2, 4000)
-    fields = {bytes([number]): bytes(number * 40) for number in range(9)}
-    for id, field in fields.items():
-        one.put(id, "t", field)
-    many.put_all("t", fields)
+    wires = {bytes([number]): bytes(number * 40) for number in range(9)}
+    for id, wire in wires.items():
+        one.put(id, "t", wire)
+    many.put_all("t", wires)
     assert 0 < len(one) < 9
     assert (many.ids("t"), many.held_bytes) == (one.ids("t"), one.held_bytes)
 
