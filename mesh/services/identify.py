@@ -82,6 +82,7 @@ class Identify:
         self._clock = clock
         self._records: dict[tuple[Multiaddr, ...], bytes] = {}
         self._encoded: dict[tuple[tuple[Multiaddr, ...], tuple[str, ...]], tuple[bytes, bytes]] = {}
+        self._owed: set[Connection] = set()
         self.observers: list[Callable[[Connection, PeerInfo], None]] = []
 
     # -- answering ---------------------------------------------------------------------------------------------------
@@ -106,11 +107,22 @@ class Identify:
         return info
 
     async def push(self, connections: Iterable[Connection]) -> None:
-        """Tell connected peers that our protocols or addresses changed."""
+        """Tell connected peers that our protocols or addresses changed; who is still being asked is told afterwards."""
         gate = asyncio.Semaphore(PUSHES_AT_ONCE)
         await asyncio.gather(*(self._push_one(gate, each) for each in connections))
 
     async def _push_one(self, gate: asyncio.Semaphore, connection: Connection) -> None:
+        asked = connection.identified
+        if (
+            asked is not None and not asked.done()
+        ):  # it may have our old state already, and takes pushes for all we know
+            if connection in self._owed:
+                return
+            self._owed.add(connection)
+            try:
+                await asyncio.wait([asked])
+            finally:
+                self._owed.discard(connection)
         if PUSH_PROTOCOL_ID not in (connection.remote_protocols or ()):
             return
         async with gate:

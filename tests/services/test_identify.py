@@ -27,7 +27,7 @@ from mesh.network.connection import Connection
 from mesh.network.stream import Stream
 from mesh.node import Node
 from mesh.services.identify import MAX_PARTS, ONE_PART_BYTES, PROTOCOL_ID, PUSH_PROTOCOL_ID, PeerInfo
-from tests.network.live import TCP, Nodes, connected, eventually, exchange
+from tests.network.live import TCP, Nodes, connected, eventually, exchange, identified
 
 SOMEWHERE = Multiaddr.parse("/ip4/203.0.113.7/tcp/4001")
 ELSEWHERE = Multiaddr.parse("/ip4/203.0.113.8/tcp/4001")
@@ -295,7 +295,7 @@ async def test_a_bad_push_is_reset(nodes: Nodes, bad: bytes) -> None:
 
 
 async def test_a_push_that_never_ends_is_reset(nodes: Nodes) -> None:
-    server, _, connection = await nodes.pair(identify_timeout_s=0.1)
+    server, _, connection = await nodes.pair(identify_timeout_s=1.0)
     stream = await push(connection, part(agent_version="x"), end=False)
     with pytest.raises(StreamReset):
         async with asyncio.timeout(10):
@@ -311,6 +311,28 @@ async def test_a_protocol_added_later_is_pushed(nodes: Nodes, listen: str) -> No
     server.unhandle("/test/new/1")
     await eventually(lambda: "/test/new/1" not in (connection.remote_protocols or set()))
     await eventually(lambda: connection.stream_count == (client.connections[0]).stream_count == 0)
+
+
+async def test_a_change_while_the_peer_is_being_asked_is_pushed_afterwards(nodes: Nodes) -> None:
+    server, client = await nodes.start(), await nodes.start("")
+    may_answer = asyncio.Event()
+
+    async def answer_late(stream: Stream) -> None:
+        await may_answer.wait()
+        await client._identify.serve(stream)
+
+    client.unhandle(PROTOCOL_ID)
+    client.handle(PROTOCOL_ID, answer_late)
+    connection = await client.connect(server.listen_addrs[0])
+    await identified(connection)
+    for number in range(3):
+        server.handle(f"/test/new/{number}", ignore)
+        await eventually(lambda: not server._push_pending, "the change to be noticed")
+    await eventually(lambda: client.counters["stream.inbound"] == 1, "the question")
+    assert "/test/new/2" not in (connection.remote_protocols or set())
+    may_answer.set()
+    await eventually(lambda: "/test/new/2" in (connection.remote_protocols or set()), "the push")
+    assert client.counters["stream.inbound"] == 2, "what waits is told once"
 
 
 async def test_peers_without_push_are_left_alone(nodes: Nodes) -> None:
