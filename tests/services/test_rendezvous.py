@@ -101,6 +101,7 @@ async def test_registrations_outlive_the_point(nodes: Nodes, tmp_path: Path) -> 
     alice = await nodes.start(TCP)
     await alice.rendezvous.register(point.listen_addrs[0], "chess")
     await point.stop()
+    await eventually(lambda: not alice.connections, "the end of the connection")
     again = await nodes.start(TCP, serve_rendezvous=True, path=tmp_path)
     found = await alice.rendezvous.discover(again.listen_addrs[0], "chess")
     assert [each.peer for each in found.peers] == [alice.peer_id]
@@ -176,6 +177,7 @@ async def test_a_disk_that_is_full_is_told(nodes: Nodes, monkeypatch: pytest.Mon
 
 async def test_floods_are_refused_and_push_nobody_out(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mesh.services.rendezvous.point.REQUESTS_AT_ONCE", 50.0)
+    monkeypatch.setattr("mesh.services.rendezvous.point.REQUESTS_PER_S", 1e-6)
     point = await nodes.start(TCP, serve_rendezvous=True, entries=8, peer_entries=5)
     bob = await nodes.start(TCP)
     await bob.rendezvous.register(point.listen_addrs[0], "room")

@@ -164,8 +164,9 @@ async def test_whom_only_others_heard_is_heard_of_from_them(
     monkeypatch.setattr(announcing, "GAP_S", 0.1)
     alice = await agents.agent(gossip=True)
     await alice.register(POEM)
-    bob, carol = await met(agents, {"topics": ("code", "readme")}, {"topics": ("readme",)})
-    await bob.node.connect(alice.node.listen_addrs[0])
+    readme: dict[str, Any] = {"topics": ("readme",)}
+    bob, carol = await met(agents, {"topics": ("code", "readme"), "announce_interval_s": 1.0}, readme)
+    await bob.node.connect(alice.node.listen_addrs[0])  # an announcement without the service may come first
     await eventually(lambda: carol.discover(service="poem"), "the hearsay")
     [found] = carol.discover(peer=str(alice.node.peer_id))
     assert found.services == (POEM,)

@@ -99,7 +99,7 @@ async def test_stopping_ends_the_program_and_what_it_started(supervisor: Supervi
 
 
 async def test_a_program_that_ended_has_logs_until_it_is_stopped(supervisor: Supervisor) -> None:
-    miner = await started(supervisor, "brief", lambda each: not each.running)
+    miner = await started(supervisor, "brief", lambda each: not each.running and each.log.last(1))
     assert supervisor.figures() == []
     assert supervisor.log(miner.name, 10, 0) == ["done"]
     await supervisor.stop(miner.name)
@@ -107,7 +107,7 @@ async def test_a_program_that_ended_has_logs_until_it_is_stopped(supervisor: Sup
 
 
 async def test_what_cannot_be_started_says_so_in_its_log(supervisor: Supervisor) -> None:
-    miner = await started(supervisor, "missing", lambda each: not each.running)
+    miner = await started(supervisor, "missing", lambda each: not each.running and each.log.last(1))
     assert "cannot start /nonexistent/program" in miner.log.last(1)[0]
 
 

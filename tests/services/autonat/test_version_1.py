@@ -35,7 +35,7 @@ async def test_the_dial_back_is_a_stranger_to_the_client(nodes: Nodes) -> None:
     seen: list[PeerId] = []
     client.swarm.observers.connected.append(lambda connection: seen.append(connection.peer))
     await ask_v1(client, at, dial_v1(client, str(client.listening[0])))
-    assert len(seen) == 2
+    await eventually(lambda: len(seen) == 2, "the dial-back")
     assert seen[0] == at.peer_id != seen[1]
 
 

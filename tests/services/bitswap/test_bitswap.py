@@ -31,7 +31,12 @@ async def test_a_block_comes_from_whoever_has_it(nodes: Nodes, listen: str) -> N
     assert told[empty.peer_id].received_blocks == 0
     sent = {each.peer: each for each in giver.bitswap.exchanged()}[taker.peer_id]
     assert (sent.sent_bytes, sent.asked, sent.version) == (5000, True, PROTOCOLS[0])
-    await eventually(lambda: not empty.bitswap._ledger.debtor(taker.peer_id).wants, "the cancel")  # type: ignore[union-attr]
+
+    def cancelled() -> bool:
+        debtor = empty.bitswap._ledger.debtor(taker.peer_id)
+        return debtor is not None and not debtor.wants
+
+    await eventually(cancelled, "the cancel")
 
 
 async def test_many_blocks_come_from_two(nodes: Nodes) -> None:
