@@ -19,7 +19,6 @@ from mesh.protocols.gossip import (
     ScoreSettings,
     Thresholds,
     TopicScoreSettings,
-    default_id,
 )
 
 SCORES: Final = ScoreSettings(behaviour_weight=-10.0, behaviour_threshold=6.0, behaviour_decay=0.9)
@@ -94,4 +93,4 @@ def direct_peers(section: GossipSection) -> dict[PeerId, list[Multiaddr]]:
 
 def standard_id(message: Message) -> bytes:
     """Author and sequence number, as everywhere; of a message with neither, the SHA-256 of its data."""
-    return default_id(message) or hashlib.sha256(message.data or b"").digest()
+    return (message.sender or b"") + (message.seqno or b"") or hashlib.sha256(message.data or b"").digest()

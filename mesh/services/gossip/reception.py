@@ -180,10 +180,13 @@ class Reception:
     def _allowed(self, batch: list[Incoming[PeerId]], now: float) -> list[Incoming[PeerId]]:
         """Those whose author and shape nothing is against."""
         blacklist, policy = self._blacklist, self._policy
+        strict = policy is Policy.STRICT_SIGN
         allowed = []
         for incoming in batch:
             message = incoming.message
-            if blacklist and message.sender in blacklist:
+            if strict and not blacklist and message.signature is not None and message.sender:
+                allowed.append(incoming)
+            elif message.sender in blacklist:
                 self._counters.count("gossip.blacklisted")
                 self._trace_rejection(incoming, "blacklisted source")
                 self._router.dropped(incoming, now)
