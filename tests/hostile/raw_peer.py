@@ -148,10 +148,10 @@ async def raw_peer(node: Node, receive_buffer: int = 0) -> AsyncIterator[RawPeer
     """A TCP connection to a node; ``receive_buffer`` makes the system take little while the test does not read."""
     address = node.swarm.listen_addresses[0]
     raw = socket.socket()
-    raw.setblocking(False)
     if receive_buffer:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-    await asyncio.get_running_loop().sock_connect(raw, ("127.0.0.1", int(address.value("tcp") or 0)))
+    raw.connect(("127.0.0.1", int(address.value("tcp") or 0)))  # at once, before the node may refuse it
+    raw.setblocking(False)
     reader, writer = await asyncio.open_connection(sock=raw, limit=receive_buffer or 65536)
     try:
         yield RawPeer(reader, writer)

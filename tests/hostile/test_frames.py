@@ -84,6 +84,7 @@ async def test_a_record_twice(target: Target) -> None:
     async with session(target.node) as peer:
         assert peer.channel is not None
         record = b"".join(peer.channel.seal([frame(PING, SYN, length=7)]))
+        await eventually(lambda: len(target.node.connections) == 2, "the end of the handshake over there")
         peer.write(record, record)
         await peer.ended()
     assert target.node.counters["connection.closed:peer"] == 1

@@ -119,7 +119,7 @@ async def test_garbage(target: Target, said: bytes) -> None:
     assert target.node.counters[TLS] == 1
 
 
-@pytest.mark.parametrize("target", [{"upgrade_timeout_s": 0.2}], indirect=True)
+@pytest.mark.parametrize("target", [{"upgrade_timeout_s": 1.0}], indirect=True)
 @pytest.mark.parametrize("size", [0, 1, 200])
 async def test_half_a_hello_and_silence(target: Target, size: int) -> None:
     tls = RawTls(Role.INITIATOR)
