@@ -205,6 +205,7 @@ async def test_stats(caller: httpx.AsyncClient, node: Node, peer: Node) -> None:
 async def test_metrics(caller: httpx.AsyncClient, node: Node, peer: Node) -> None:
     await identified(await node.connect(peer.listen_addrs[0]))
     await caller.post("/v0/swarm/disconnect", json={"peer": str(peer.peer_id)})
+    await eventually(lambda: not peer.connections, "the end at the other side")
     await peer.connect(node.listen_addrs[0])
     await connected(node, peer)
     answer = await caller.get("/v0/metrics")

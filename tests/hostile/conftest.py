@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from mesh.node import Node
-from tests.network.live import Nodes, eventually, nothing_left, round_trip
+from tests.network.live import Nodes, connected, eventually, nothing_left, round_trip
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +50,7 @@ async def target(
     node = await nodes.start(**settings)
     bystander = await nodes.start("")
     await bystander.connect(node.listen_addrs[0])
+    await connected(node, bystander)
     under_attack = Target(nodes, node, bystander)
     yield under_attack
     await under_attack.unharmed()
