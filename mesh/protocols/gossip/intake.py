@@ -83,9 +83,13 @@ class Intake(Generic[PeerT]):
         unknown = self._unknown(peer, wires, now)
         duplicates = len(wires) - len(unknown)
         for wire in unknown:
-            if wire in pending:
+            verifying = pending.get(wire)
+            if verifying is not None:
                 duplicates += 1
-                self._note_copy(pending[wire], peer)
+                if peer != verifying.source:
+                    if verifying.copies is None:
+                        verifying.copies = {}
+                    verifying.copies[peer] = None
                 continue
             try:
                 message, signed_bytes = read(wire)
@@ -139,10 +143,3 @@ class Intake(Generic[PeerT]):
         """Ends a verification. Raises UsageError for a message that is in none."""
         if self.pending.pop(incoming.wire, None) is not incoming:
             raise UsageError("this message is not being verified, or no more")
-
-    @staticmethod
-    def _note_copy(incoming: Incoming[PeerT], peer: PeerT) -> None:
-        if peer != incoming.source:
-            if incoming.copies is None:
-                incoming.copies = {}
-            incoming.copies[peer] = None

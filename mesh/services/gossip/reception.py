@@ -127,7 +127,7 @@ class Reception:
                 self._counters.count("gossip.undecodable")
                 link.reset_inbound()
                 return ()
-            if link.peer.to_bytes() in self._blacklist:
+            if link.peer in self._blacklist:
                 self._counters.count("gossip.blacklisted")
                 return ()
             if self._tracer is not None:
