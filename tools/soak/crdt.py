@@ -68,7 +68,7 @@ async def live(folder: Path, seed: int, proving: bool, out: Writer) -> None:
         out.tell("ready", mapping={key: value.decode() for key, value in crdt.below("/own")})
         if proving:
             await crdt.stop()
-            out.tell("proof", whole=await _is_proven(node, crdt.namespace))
+            out.tell("proof", fault=await _fault(node, crdt.namespace))
             return
         chance = random.Random(seed)
         async with asyncio.TaskGroup() as group:
@@ -121,14 +121,16 @@ async def _collect(node: Node, known: asyncio.Lock, chance: random.Random) -> No
             await node.collect_blocks()
 
 
-async def _is_proven(node: Node, namespace: str) -> bool:
-    """Whether merging all blocks again gives the rows that are there."""
+async def _fault(node: Node, namespace: str) -> str:
+    """Why merging all blocks again does not give the rows that are there; empty when it does."""
     again, datastore = f"{namespace}-again", node.blocks.datastore
     heads = heads_in(datastore, namespace)
     merged = await merge_again(node.blocks, heads, again, time.monotonic)
     same = await digest_of(datastore, namespace) == await digest_of(datastore, again)
     await clear(datastore, f"{again}/")
-    return merged and same
+    if not merged:
+        return "not all blocks below the heads are there"
+    return "" if same else "the rows are not those of the blocks"
 
 
 @dataclass
@@ -157,8 +159,8 @@ class Books:
                 self.begun[key] = []
         elif line["what"] == "proof":
             self.proofs += 1
-            if not line["whole"]:
-                self.wrong.append(f"after {self.kills} kills: the rows are not those of the blocks")
+            if line["fault"]:
+                self.wrong.append(f"after {self.kills} kills: {line['fault']}")
 
     def _check(self, mapping: dict[str, str]) -> None:
         for key in {*self.acknowledged, *mapping, *self.begun}:

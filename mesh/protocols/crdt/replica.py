@@ -15,6 +15,7 @@ from typing import Final
 from mesh.codecs.crdt import MAX_HEADS, MAX_KEY_BYTES, Broadcast, Delta, Element, Head
 from mesh.errors import DecodeError, StorageError, UsageError
 from mesh.ipld.block import Block, store_name
+from mesh.ipld.dag_pb import links_of
 from mesh.multiformats.cid import DAG_PB, Cid
 from mesh.protocols.crdt.branches import Branches, Source, canonical
 from mesh.protocols.crdt.delta import Change, clean_key, make_block, read_block
@@ -114,8 +115,10 @@ class Replica:
         return self._branches.waiting
 
     def needed(self) -> list[Cid]:
-        """The heads, and all nodes that are to be merged: blocks that have to stay, with all below them."""
-        return [*self._heads, *self._branches.awaited()]
+        """The heads, all nodes that are to be merged, and what blocks link to that are not in the store yet, where nobody
+        could follow them: blocks that have to stay, with all below them."""
+        below = (link for block in self._blocks.values() for link in links_of(block.data))
+        return list(dict.fromkeys((*self._heads, *self._branches.awaited(), *below)))
 
     @property
     def gap(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -185,6 +185,32 @@ async def test_collection_spares_branches_that_are_not_merged_yet(replicas: Repl
     assert set(crdt.keep()) == {above.cid}
     collected = await store.collect(crdt.keep)
     assert (collected.removed, store.has(above.cid)) == (0, True)
+
+
+async def test_collection_spares_what_changes_build_on_that_are_still_to_be_written(
+    replicas: Replicas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one write is under way, the block of the next change is in no store yet: only the replica knows what is below."""
+    crdt = await replicas.start("a")
+    store = replicas.stores[0]
+    for number in range(3):
+        await crdt.put(f"/{number}", b"1")
+    write, open_again = store.datastore.write, asyncio.Event()
+
+    async def held(changes: Mapping[bytes, bytes | None]) -> None:
+        await open_again.wait()
+        await write(changes)
+
+    monkeypatch.setattr(store.datastore, "write", held)
+    puts = [asyncio.create_task(crdt.put(f"/{number}", b"2")) for number in range(3)]
+    await eventually(lambda: max(crdt.status().heads.values()) == 6, "three changes under way")
+    monkeypatch.setattr(store.datastore, "write", write)
+    collected = await store.collect(crdt.keep)
+    open_again.set()
+    await asyncio.gather(*puts)
+    assert (collected.removed, collected.kept) == (0, 3)
+    (head,) = crdt.status().heads
+    assert len([each for each in store.walk(head) if store.has(each)]) == 6
 
 
 async def test_a_store_of_the_first_layout_is_merged_anew(replicas: Replicas) -> None:
