@@ -36,6 +36,6 @@ def test_what_is_lost_is_noticed() -> None:
     books.take({"what": "ready", "mapping": {"/a": "2", "/b": "1"}})
     assert not books.wrong
     books.take({"what": "ready", "mapping": {"/a": "1"}})
-    books.take({"what": "proof", "whole": False})
+    books.take({"what": "proof", "fault": "the rows are not those of the blocks"})
     assert len(books.wrong) == 3
     assert "FAILED" in markdown(books, 7, 1.0)

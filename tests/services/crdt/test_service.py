@@ -190,7 +190,7 @@ async def test_collection_spares_branches_that_are_not_merged_yet(replicas: Repl
 async def test_collection_spares_what_changes_build_on_that_are_still_to_be_written(
     replicas: Replicas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While one write is under way, the block of the next change is in no store yet: only the replica knows what is below."""
+    """While one write is under way the block of the next change is in no store: only the replica knows what is below."""
     crdt = await replicas.start("a")
     store = replicas.stores[0]
     for number in range(3):
