@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,8 +16,12 @@ from mesh.conformance.catalogue import select
 from mesh.conformance.runner import Plan, Report, Runner
 from mesh.conformance.target import Target
 from mesh.conformance.verdict import Deviation, Level, Verdict
+from mesh.network.stream import Stream
+from mesh.services.ping import Ping
 from tests.conformance.runs import node_under_test, told
 
+UNHURRIED_BYTES = 32 * 1024
+UNHURRIED_BYTES_PER_S = 300_000
 Run = Callable[[Attempt], Awaitable[str | None]]
 
 
@@ -94,3 +100,22 @@ async def test_a_target_may_be_known_by_its_quic_address_alone() -> None:
         (address,) = [str(each) for each in node.listen_addrs if "quic" in str(each)]
         report = await run(address, Plan(select(["quic/1.1", "multistream/1.2"])), Options(seed="test"))
     assert [each.verdict for each in report.results] == [Verdict.PASS, Verdict.PASS], told(report.results)
+
+
+async def unhurried(_ping: Ping, stream: Stream) -> None:
+    """Serve ping at 300 kB a second."""
+    while data := await stream.read(UNHURRIED_BYTES):
+        await asyncio.sleep(len(data) / UNHURRIED_BYTES_PER_S)
+        await stream.write(data)
+
+
+async def test_a_slow_echo_is_in_time_while_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit is on each step, not on the whole mebibyte, which takes longer."""
+    monkeypatch.setattr(Ping, "serve", unhurried)
+    (case,) = select(["yamux/3.10"])
+    async with node_under_test() as node:
+        plan = Plan([replace(case, limit_s=2.0)])
+        report = await run(str(node.listen_addrs[0]), plan, Options(seed="test"))
+    (result,) = report.results
+    assert result.verdict is Verdict.PASS, told([result])
+    assert result.milliseconds > 3000

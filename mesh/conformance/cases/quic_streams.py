@@ -10,7 +10,7 @@ from mesh.codecs.ping import PING_BYTES
 from mesh.conformance import services
 from mesh.conformance.attempt import Attempt
 from mesh.conformance.case import Section
-from mesh.conformance.cases.quic_handshake import ping_works
+from mesh.conformance.cases.quic_handshake import ends, ping_works
 from mesh.conformance.verdict import Deviation
 from mesh.protocols.multistream import HEADER
 from mesh.protocols.multistream import opening as proposal
@@ -62,7 +62,7 @@ async def half_close(attempt: Attempt) -> None:
     await stream.agreed(services.PING)
     if await stream.exactly(PING_BYTES, "echo of the ping") != payload:
         raise Deviation("the ping came back altered")
-    await stream.ended("end of stream")
+    await ends(session, stream, "end of stream")
 
 
 @SECTION.must(4, "RESET_STREAM during negotiation", "connection lives", limit_s=5)

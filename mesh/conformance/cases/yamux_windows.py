@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from mesh.codecs.ping import PING_BYTES
 from mesh.codecs.yamux import INITIAL_WINDOW_BYTES
 from mesh.conformance import services
 from mesh.conformance.attempt import Attempt
@@ -161,13 +162,18 @@ async def data_on_zero(attempt: Attempt) -> str:
 @SECTION.must(
     10,
     "Send 1 MiB to a reading protocol, wait for credit",
-    "window updates arrive in time, all passes",
+    "window updates and echoes each arrive in time, all passes",
     limit_s=10,
 )
 async def one_mebibyte(attempt: Attempt) -> str:
     _, stream = await ping_stream(attempt)
     payload = attempt.rng.randbytes(MIB)
-    await asyncio.gather(stream.write(payload), echo_of(stream, payload))
+
+    async def each_echo() -> None:
+        for start in range(0, MIB, PING_BYTES):
+            await echo_of(stream, payload[start : start + PING_BYTES])
+
+    await asyncio.gather(stream.write(payload), each_echo())
     return f"{stream.updates} window updates"
 
 
