@@ -224,6 +224,8 @@ class Identify:
     def _check(self, connection: Connection, message: Message) -> PeerInfo:
         before = self.known(connection)
         record = _own_record(connection, message)
+        if record is not None and before is not None and record.seq < before.record_seq:
+            return before  # a push has overtaken it, as streams may
         addresses = record.addresses if record else _parse_addresses(message.listen_addrs)
         protocols, _ = _shared(tuple(dict.fromkeys(message.protocols))[:MAX_PROTOCOLS])
         observed = _parse_addresses([message.observed_addr] if message.observed_addr else [])

@@ -268,6 +268,19 @@ async def test_a_push_with_one_field_keeps_the_others(nodes: Nodes) -> None:
     assert (await client.identify(connection)).agent_version != "renamed"
 
 
+async def test_what_a_push_has_overtaken_changes_nothing(nodes: Nodes) -> None:
+    server, client, connection = await nodes.pair()
+    inbound = await connected(server, client)
+    for seq, where in ((2**62 + 1, ELSEWHERE), (2**62, SOMEWHERE)):
+        record = PeerRecord(client.peer_id, seq, (where,)).seal(client.key)
+        stream = await push(connection, part(protocols=[f"/{seq}"], signed_peer_record=record))
+        async with asyncio.timeout(10):
+            assert await stream.read() == b"", "a late push ends in order too"
+    info = inbound.remote_info
+    assert isinstance(info, PeerInfo)
+    assert (info.listen_addrs, info.protocols) == ((ELSEWHERE,), (f"/{2**62 + 1}",))
+
+
 @pytest.mark.parametrize("parts", [MAX_PARTS, MAX_PARTS + 1], ids=["nine", "ten"])
 async def test_a_push_in_parts(nodes: Nodes, parts: int) -> None:
     server, client, connection = await nodes.pair()
