@@ -21,7 +21,7 @@ from mesh.protocols.beam.gossip_message import (
 )
 from mesh.protocols.beam.hearing import Hearing, Judgement, Pace
 from mesh.protocols.beam.path_quality import PathMeter, Quality
-from mesh.protocols.beam.route_table import UPDATE_S, RouteTable
+from mesh.protocols.beam.route_table import UPDATE_S, Route, RouteTable
 from mesh.protocols.gossip.rumours import Kind, Rumour
 from mesh.protocols.gossip.spread import Spread, SpreadSettings
 from mesh.protocols.relay.reservations import Circuit, Reservations
@@ -59,6 +59,7 @@ class RouteNode:
         self.reservations = Reservations(self.peer, Settings())
         self.meters: dict[PeerId, PathMeter] = {}
         self._said = 0
+        self._told: dict[PeerId, tuple[GossipMessage, float]] = {}
 
     # -- what it says ------------------------------------------------------------------------------------------------
 
@@ -102,8 +103,16 @@ class RouteNode:
 
     def listeners(self) -> list[PeerId]:
         """Neighbours that it has to do with."""
+        return self.hearing.admitted(self.neighbours, self.network.world.now_s)
+
+    def routes(self, destination: PeerId) -> list[Route]:
+        """The best first, by what was told so far: it is put into the table only now, for most nodes never ask."""
         now = self.network.world.now_s
-        return [each for each in self.neighbours if self.hearing.admits(each, now)]
+        told, self._told = self._told, {}
+        for message, heard_at in told.values():
+            if not self.table.update(message.origin, message.ts_ms, message.links, heard_at):
+                self.network.refused(self.network.author(message.digest), "old update")
+        return self.table.routes(destination, self.qualities(), now)
 
     # -- what it hears -----------------------------------------------------------------------------------------------
 
@@ -125,11 +134,17 @@ class RouteNode:
                 network.refused(source.kind, heard.judgement.value)
             return
         targets = self.spread.receive(source.peer, rumour, self.listeners(), now)
-        if message.kind == ROUTE_UPDATE and not self.table.update(
-            message.origin, message.ts_ms, message.links, now
-        ):
-            network.refused(network.author(rumour.id), "old update")
+        if message.kind == ROUTE_UPDATE:
+            self._note(message, now)
         self._send(rumour.id, targets or ())
+
+    def _note(self, message: GossipMessage, now: float) -> None:
+        """What somebody tells of its links, the newest of it."""
+        held = self._told.get(message.origin)
+        if held is not None and held[0].ts_ms >= message.ts_ms:
+            self.network.refused(self.network.author(message.digest), "old update")
+        else:
+            self._told[message.origin] = message, now
 
     def _send(self, digest: bytes, targets: Sequence[PeerId]) -> None:
         rumour = self.spread.rumour(digest)

@@ -100,7 +100,7 @@ class Use:
         if self._trial is not None and not self._trial.finished:
             return
         living = {key for key, _, _ in self._paths.values()}
-        routes = self.opener.table.routes(self.provider.peer, self.opener.qualities(), now)
+        routes = self.opener.routes(self.provider.peer)
         keys = [PathKey(CHAINED, each.relays) for each in routes if each.relays]
         open_ones = [each for each in keys if each not in living and self._shunned.get(each, 0.0) <= now]
         self._trial = RouteTrial(diverse(open_ones, lambda key: key.relays), now)

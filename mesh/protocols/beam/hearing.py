@@ -3,12 +3,13 @@ section 4).
 
 A neighbour may hand on `GOSSIP_PER_S` messages a second, an origin may say `ORIGIN_PER_S`, whoever hands its words on: a
 flood of valid messages would otherwise be passed on by everybody, and each would take the next one for the flooder. For
-the same reason nobody sends a neighbour more than `SENT_SHARE` of what that one listens to (`Pace`).
+the same reason nobody sends a neighbour more than `SENT_SHARE` of what that one listens to (`Pace`). An origin that goes
+on saying too much loses its score, and with too little of that left nothing of it is passed on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -19,8 +20,6 @@ from mesh.protocols.allowance import Allowance
 from mesh.protocols.beam.abuse import GOSSIP_BURST, GOSSIP_PER_S, AbuseWatch
 from mesh.protocols.beam.gossip_message import GossipMessage, open_message
 
-LEAST_SCORE: Final = 0.5
-"""Of a neighbour that is listened to."""
 ORIGIN_PER_S: Final = 2.0
 ORIGIN_BURST: Final = 100.0
 MAX_ORIGINS: Final = 4096
@@ -49,6 +48,9 @@ class Heard:
     cause: str = ""
 
 
+_NO_NEWS: Final = {each: Heard(each) for each in Judgement}
+
+
 class Hearing:
     """Of the node ``own``. ``opener`` verifies and reads an envelope, as `open_message` does."""
 
@@ -65,7 +67,13 @@ class Hearing:
 
     def admits(self, peer: PeerId, now: float) -> bool:
         """Whether a neighbour is listened to at all."""
-        return self._abuse.score(peer, now) >= LEAST_SCORE
+        return self._abuse.admits(peer, now)
+
+    def admitted(self, peers: Iterable[PeerId], now: float) -> list[PeerId]:
+        """Those of many that are listened to."""
+        if not self._abuse.muted:
+            return list(peers)
+        return [each for each in peers if self._abuse.admits(each, now)]
 
     def room(self, peer: PeerId, size: int, now: float) -> bool:
         """Whether one more message of a neighbour, of so many bytes, is looked at."""
@@ -74,18 +82,21 @@ class Hearing:
     def judge(self, peer: PeerId, envelope: bytes, known: bool, now: float, now_s: float) -> Heard:
         """A message for which there was `room`; ``known`` says that it came before. ``now_s`` is Unix time."""
         if known:
-            return Heard(Judgement.REPEATED)
+            return _NO_NEWS[Judgement.REPEATED]
         try:
             message = self._open(envelope)
         except DecodeError as error:
             self._abuse.bad_record(peer, now)
             return Heard(Judgement.FORGED, cause=str(error))
         if not message.fresh(now_s):
-            return Heard(Judgement.STALE)
+            return _NO_NEWS[Judgement.STALE]
         if message.origin == self._own:
-            return Heard(Judgement.OWN)
-        if not self._allowance(message.origin, now).take(now):
-            return Heard(Judgement.EXCESSIVE)
+            return _NO_NEWS[Judgement.OWN]
+        admitted = self._abuse.admits(message.origin, now)
+        if not admitted or not self._allowance(message.origin, now).take(now):
+            self._abuse.unheard(message.origin, now)
+            return _NO_NEWS[Judgement.EXCESSIVE]
+        self._abuse.signed(message.origin, len(envelope), now)
         return Heard(Judgement.NEW, message)
 
     def _allowance(self, origin: PeerId, now: float) -> Allowance:
@@ -117,6 +128,8 @@ class Pace:
     def take(self, peer: PeerId, count: int, now: float) -> bool:
         """Whether so many may be sent now; if so they count."""
         allowance = self._of(peer)
+        if count == 1:
+            return allowance.take(now)
         if allowance.left(now) < count:
             return False
         for _ in range(count):

@@ -6,9 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from mesh.protocols.beam.abuse import KEPT_S, AbuseWatch, Alert
+from mesh.identity.peer_id import PeerId
+from mesh.protocols.beam.abuse import KEPT_S, LEAST_SCORE, AbuseWatch, Alert
+from mesh.protocols.beam.gossip_message import MAX_LINKS, ROUTE_UPDATE, Link, sign_message
 from mesh.protocols.beam.health import DEGRADED, HEALTHY, UNHEALTHY, UNKNOWN, ServiceHealth
-from tests.protocols.beam.signers import PEERS
+from tests.protocols.beam.signers import KEYS, NOW_MS, PEERS
 
 PEER = PEERS[0]
 
@@ -63,21 +65,59 @@ def test_a_flood_of_gossip_is_cut_and_told_once_a_minute() -> None:
 def test_sizes_are_measured_against_the_mean() -> None:
     watch = AbuseWatch()
     for number in range(50):
-        watch.message(PEERS[1], 8000, float(number))
-    watch.message(PEER, 23_900, 50.0)
+        watch.signed(PEERS[1], 16_000, float(number))
+    watch.signed(PEER, 47_000, 50.0)
     assert watch.alerts(50.0) == []
-    watch.message(PEER, 30_000, 51.0)
+    watch.signed(PEER, 60_000, 51.0)
     assert [each.detector for each in watch.alerts(51.0)] == ["large-messages"]
 
 
 def test_floods_of_small_messages_make_no_honest_one_large() -> None:
     watch = AbuseWatch()
     for number in range(2000):
-        watch.message(PEERS[1], number % 2 * 200, number / 100)
-    watch.message(PEER, 7000, 20.0)
-    assert {each.peer for each in watch.alerts(20.0)} == {PEERS[1]}, (
-        "an update about 50 links is nothing large"
+        watch.signed(PEERS[1], 200, number / 100)
+    peers = [PeerId(b"\x00\x24\x08\x01\x12\x20" + bytes([number]) * 32) for number in range(MAX_LINKS)]
+    links = [Link(peer, 599_999.999, 2**40 - 1, 0.9999, 0.9999) for peer in peers]
+    update = sign_message(
+        KEYS[0], ROUTE_UPDATE, "x" * 36, NOW_MS, {"links": [each.document() for each in links]}
     )
+    watch.signed(PEER, len(update.envelope), 20.0)
+    assert watch.alerts(20.0) == [], "an update about as many links as there may be is nothing large"
+
+
+def test_a_critical_alert_alone_is_enough() -> None:
+    watch = AbuseWatch()
+    assert watch.admits(PEER, 1.0)
+    for _ in range(20):
+        watch.looked_up(PEER, False, 1.0)
+    assert watch.score(PEER, 1.0) == pytest.approx(0.25)
+    assert not watch.admits(PEER, 1.0)
+    assert not watch.admits(PEER, 150.0)
+    assert watch.admits(PEER, 151.1)
+    assert watch.score(PEER, 151.1) >= LEAST_SCORE
+    assert watch.admits(PEERS[1], 1.0)
+
+
+def test_who_is_admitted_goes_by_the_score() -> None:
+    watch = AbuseWatch()
+    for number in range(1200):
+        now = number / 2
+        watch.message(PEER, 100, now)
+        if number % 240 < 30:
+            bad(watch, now)
+        score = watch.score(PEER, now)
+        if abs(score - LEAST_SCORE) > 1e-6:
+            assert watch.admits(PEER, now) is (score > LEAST_SCORE), (now, score)
+
+
+def test_who_wants_more_of_a_relay_than_it_may_have_is_scored() -> None:
+    watch = AbuseWatch()
+    for number in range(20):
+        watch.refused_circuit(PEER, number / 10)
+    assert watch.alerts(2.0) == []
+    watch.refused_circuit(PEER, 2.0)
+    assert [each.detector for each in watch.alerts(2.0)] == ["relay-hoarding"]
+    assert watch.score(PEER, 2.0) == pytest.approx(0.9)
 
 
 def test_contradicting_answers() -> None:

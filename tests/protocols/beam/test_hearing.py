@@ -32,6 +32,38 @@ def test_what_one_origin_says_is_bounded_whoever_hands_it_on() -> None:
     assert late.message == beat(4, 0)
 
 
+def test_who_goes_on_saying_too_much_is_not_passed_on_at_all() -> None:
+    watch = AbuseWatch()
+    hearing = Hearing(OWN, watch)
+    heard_at = 0.0
+    for number in range(4 * 60 * 50):
+        carrier, said = (ONE, OTHER)[number % 2], beat(1, number // 5).envelope
+        if hearing.judge(carrier, said, False, number / 50, NOW_S).judgement is Judgement.NEW:
+            heard_at = number / 50
+    assert heard_at < 190.0
+    assert {(each.detector, each.peer) for each in watch.alerts(240.0)} == {("endless-talk", PEERS[1])}
+    assert watch.score(ONE, 240.0) == watch.score(OTHER, 240.0) == 1.0, "carriers are not blamed"
+
+
+def test_who_says_much_at_once_is_not_blamed() -> None:
+    watch = AbuseWatch()
+    hearing = Hearing(OWN, watch)
+    for number in range(250 * 6):
+        hearing.judge(ONE, beat(1, number // 6).envelope, False, 0.0, NOW_S)
+    assert watch.alerts(0.0) == [], "a node that announces 250 services, each heard of six neighbours"
+
+
+def test_a_large_message_speaks_against_who_signed_it() -> None:
+    watch = AbuseWatch()
+    hearing = Hearing(OWN, watch)
+    hearing.judge(ONE, beat(1, 0).envelope, False, 0.0, NOW_S)
+    services = [f"{number:03}".rjust(200, "a") + ".local" for number in range(256)]
+    large = sign_message(KEYS[1], HEARTBEAT, "1", NOW_MS, {"services": services}).envelope
+    assert hearing.room(ONE, len(large), 1.0)
+    assert hearing.judge(ONE, large, False, 1.0, NOW_S).judgement is Judgement.NEW
+    assert {(each.detector, each.peer) for each in watch.alerts(1.0)} == {("large-messages", PEERS[1])}
+
+
 def test_judgements() -> None:
     hearing = Hearing(OWN, AbuseWatch())
     good = beat(1, 1).envelope
