@@ -11,7 +11,7 @@ inconsistent-lookups   more than 80 % of 20 answers or more contradict others   
 large-messages         a message of more than 3 times the mean, and 40 KiB       medium
 high-throughput        a minute of more than 5 times the mean, and 1 MiB         medium
 gossip-flood           more gossip than 20 messages a second after a burst       high
-endless-talk           more than 1,000 copies in a minute that are not passed on high
+endless-talk           1,000 copies at once, or more a minute, not passed on     high
 bad-records            five forged or stolen records within a minute             high
 chain-hoarding         more than 20 chains in a minute that it may not have      medium
 relay-hoarding         more than 20 of a relay's places that it may not have      medium
@@ -245,7 +245,7 @@ class AbuseWatch:
         if known.unheard is None:
             known.unheard = Allowance(MAX_UNHEARD / MINUTE_S, MAX_UNHEARD)
         if not known.unheard.take(now):
-            text = f"more than {MAX_UNHEARD} copies in a minute of what nobody passes on"
+            text = f"more than {MAX_UNHEARD} copies at once, or a minute, of what is not passed on"
             self._raise("endless-talk", "high", origin, now, text)
 
     def bad_record(self, peer: PeerId, now: float) -> None:

@@ -35,12 +35,18 @@ def test_what_one_origin_says_is_bounded_whoever_hands_it_on() -> None:
 def test_who_goes_on_saying_too_much_is_not_passed_on_at_all() -> None:
     watch = AbuseWatch()
     hearing = Hearing(OWN, watch)
-    heard_at = 0.0
-    for number in range(4 * 60 * 50):
-        carrier, said = (ONE, OTHER)[number % 2], beat(1, number // 5).envelope
-        if hearing.judge(carrier, said, False, number / 50, NOW_S).judgement is Judgement.NEW:
-            heard_at = number / 50
-    assert heard_at < 190.0
+    known: set[int] = set()
+    for number in range(240 * 40):
+        now, said = number / 40, number // 5
+        envelope = beat(1, said).envelope if number % 5 == 0 else envelope
+        if (
+            hearing.judge((ONE, OTHER)[number % 2], envelope, said in known, now, NOW_S).judgement
+            is Judgement.NEW
+        ):
+            known.add(said)
+            heard_at = now
+    assert heard_at < 230.0
+    assert not hearing.admits(PEERS[1], 239.0)
     assert {(each.detector, each.peer) for each in watch.alerts(240.0)} == {("endless-talk", PEERS[1])}
     assert watch.score(ONE, 240.0) == watch.score(OTHER, 240.0) == 1.0, "carriers are not blamed"
 
@@ -48,8 +54,12 @@ def test_who_goes_on_saying_too_much_is_not_passed_on_at_all() -> None:
 def test_who_says_much_at_once_is_not_blamed() -> None:
     watch = AbuseWatch()
     hearing = Hearing(OWN, watch)
+    known: set[int] = set()
+    taken = set()
     for number in range(250 * 6):
-        hearing.judge(ONE, beat(1, number // 6).envelope, False, 0.0, NOW_S)
+        said = number // 6
+        if hearing.judge(ONE, beat(1, said).envelope, said in taken, 0.0, NOW_S).judgement is Judgement.NEW:
+            taken.add(said)
     assert watch.alerts(0.0) == [], "a node that announces 250 services, each heard of six neighbours"
 
 
