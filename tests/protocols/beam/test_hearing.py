@@ -38,11 +38,10 @@ def test_who_goes_on_saying_too_much_is_not_passed_on_at_all() -> None:
     known: set[int] = set()
     for number in range(240 * 40):
         now, said = number / 40, number // 5
-        envelope = beat(1, said).envelope if number % 5 == 0 else envelope
-        if (
-            hearing.judge((ONE, OTHER)[number % 2], envelope, said in known, now, NOW_S).judgement
-            is Judgement.NEW
-        ):
+        if number % 5 == 0:
+            envelope = beat(1, said).envelope
+        carrier = (ONE, OTHER)[number % 2]
+        if hearing.judge(carrier, envelope, said in known, now, NOW_S).judgement is Judgement.NEW:
             known.add(said)
             heard_at = now
     assert heard_at < 230.0
@@ -54,12 +53,12 @@ def test_who_goes_on_saying_too_much_is_not_passed_on_at_all() -> None:
 def test_who_says_much_at_once_is_not_blamed() -> None:
     watch = AbuseWatch()
     hearing = Hearing(OWN, watch)
-    known: set[int] = set()
-    taken = set()
+    taken: set[int] = set()
     for number in range(250 * 6):
         said = number // 6
         if hearing.judge(ONE, beat(1, said).envelope, said in taken, 0.0, NOW_S).judgement is Judgement.NEW:
             taken.add(said)
+    assert len(taken) == ORIGIN_BURST
     assert watch.alerts(0.0) == [], "a node that announces 250 services, each heard of six neighbours"
 
 
