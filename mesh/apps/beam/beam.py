@@ -340,6 +340,9 @@ class Beam:
     def _chain_refused(self, peer: PeerId) -> None:
         self.abuse.hoarded(peer, time.monotonic())
 
+    def _circuit_refused(self, peer: PeerId) -> None:
+        self.abuse.refused_circuit(peer, time.monotonic())
+
     def _watch(self, on: bool) -> None:
         observers = self._observers
         pairs: list[tuple[list[Callable[[Connection], None]], Callable[[Connection], None]]] = [
@@ -351,6 +354,13 @@ class Beam:
                 listeners.append(listener)
             elif listener in listeners:
                 listeners.remove(listener)
+        relaying = self.node.relaying
+        if relaying is None or relaying.server is None:
+            return
+        if on:
+            relaying.server.refused.append(self._circuit_refused)
+        elif self._circuit_refused in relaying.server.refused:
+            relaying.server.refused.remove(self._circuit_refused)
 
     def _connected(self, connection: Connection) -> None:
         self.links.changed()

@@ -48,11 +48,14 @@ TAG: Final = "relay-reservation"
 TAG_VALUE: Final = 10
 DURATIONS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 """Upper ends of the buckets that circuits are counted in by how long they lasted; a last one has the others."""
+OVER_LIMIT: Final = frozenset({"address", "source"})
+"""Why a peer is refused that has as much as one may have; the relay or the target being full is none of its doing."""
 _FAILED: Final = Refusal(Status.CONNECTION_FAILED, "unreachable")
 
 
 class RelayServer:
-    """The service. ``addresses`` are this node's own; ``transferred_bytes`` counts what went through, both ways."""
+    """The service. ``addresses`` are this node's own; ``transferred_bytes`` counts what went through, both ways.
+    ``refused`` are told who wants more than one peer may have."""
 
     def __init__(
         self,
@@ -69,6 +72,7 @@ class RelayServer:
         self._counters = counters
         self._addresses = addresses
         self.reservations = Reservations(swarm.own_id, settings)
+        self.refused: list[Callable[[PeerId], None]] = []
         self.transferred_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
         self._lasted = [0] * (len(DURATIONS_S) + 1)
@@ -115,7 +119,7 @@ class RelayServer:
         host = connection.remote.value("ip4") or connection.remote.value("ip6")
         found = self.reservations.reserve(peer, host, now, relayed=connection.relay is not None)
         if isinstance(found, Refusal):
-            self._count("reserve", found)
+            self._refuse("reserve", peer, found)
             await stream.write_message(answer_hop(found.status))
             return
         self._counters.count(f"relay.reservation:{'renewed' if renewed else 'opened'}")
@@ -170,7 +174,7 @@ class RelayServer:
         relayed = stream.connection.relay is not None
         circuit = self.reservations.connect(source, target, now, relayed=relayed)
         if isinstance(circuit, Refusal):
-            self._count("connect", circuit)
+            self._refuse("connect", source, circuit)
             await stream.write_message(answer_hop(circuit.status))
             return
         self._counters.count("relay.circuit:opened")
@@ -226,6 +230,12 @@ class RelayServer:
     def durations(self) -> list[tuple[float, int]]:
         """How many circuits lasted up to so many seconds, but longer than the bucket before."""
         return list(zip((*DURATIONS_S, float("inf")), self._lasted, strict=True))
+
+    def _refuse(self, what: str, peer: PeerId, refusal: Refusal) -> None:
+        self._count(what, refusal)
+        if refusal.reason in OVER_LIMIT:
+            for observer in tuple(self.refused):
+                observer(peer)
 
     def _count(self, what: str, refusal: Refusal | None) -> None:
         """`relay.connect:unreserved`, or `:ok`."""
