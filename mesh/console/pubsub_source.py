@@ -9,7 +9,7 @@ import asyncio
 import base64
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -231,27 +231,37 @@ async def _reached(node: Node, connection: Any) -> None:
             pass
 
 
-async def _from_thread(batches: Batches) -> AsyncIterator[list[bytes]]:
-    """What a blocking iterator gives. Its thread does not keep the process from ending."""
+async def _from_thread(batches: Batches) -> AsyncGenerator[list[bytes], None]:
+    """What a blocking iterator gives. Its thread does not keep the process from ending, and ends once nobody listens."""
     loop = asyncio.get_running_loop()
-    waiting: asyncio.Queue[list[bytes] | MeshError | None] = asyncio.Queue(1)
+    waiting: asyncio.Queue[list[bytes] | MeshError | None] = asyncio.Queue()
+    room, over = threading.Semaphore(), threading.Event()
 
-    def give(item: list[bytes] | MeshError | None) -> None:
-        asyncio.run_coroutine_threadsafe(waiting.put(item), loop).result()
+    def give(item: list[bytes] | MeshError | None) -> bool:
+        room.acquire()
+        if over.is_set():
+            return False
+        with suppress(RuntimeError):  # the loop was closed this moment
+            loop.call_soon_threadsafe(waiting.put_nowait, item)
+        return True
 
     def run() -> None:
         try:
-            for batch in batches:
-                give(batch)
-            give(None)
+            if all(map(give, batches)):
+                give(None)
         except MeshError as error:
             give(error)
 
     threading.Thread(target=run, name="messages", daemon=True).start()
-    while (item := await waiting.get()) is not None:
-        if isinstance(item, MeshError):
-            raise item
-        yield item
+    try:
+        while (item := await waiting.get()) is not None:
+            if isinstance(item, MeshError):
+                raise item
+            room.release()
+            yield item
+    finally:
+        over.set()
+        room.release()
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import json
@@ -9,8 +10,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ import pytest
 
 from mesh.console.pubsub_input import BATCH_MESSAGES, batches
 from mesh.console.pubsub_output import Arrivals, say_scores
+from mesh.console.pubsub_source import _from_thread
 from mesh.identity.keys import PrivateKey
 from mesh.identity.peer_id import PeerId
 from tests.console.conftest import Mesh
@@ -431,3 +435,27 @@ def test_a_flag_of_the_daemon(home: Path, flag: str, told: bool) -> None:
     (home / "config.toml").write_text(f"[gossip]\nenabled = {str(not told).lower()}\n")
     with running(home, "--api", "off", flag) as started:
         assert ("pubsub /meshsub/1.3.0" in started.lines) is told
+
+
+@pytest.mark.parametrize("late", [True, False], ids=["after the loop has ended", "while it ends"])
+def test_the_thread_that_reads_ends_with_whoever_listens(late: bool) -> None:
+    ended = threading.Event()
+
+    def batches() -> Iterator[list[bytes]]:
+        yield [b"first"]
+        if late:
+            ended.wait()
+        yield [b"second"]
+        yield [b"third"]
+        yield [b"fourth"]
+
+    async def first() -> list[bytes]:
+        async with aclosing(_from_thread(batches())) as messages:
+            return await anext(messages)
+
+    before = set(threading.enumerate())
+    assert asyncio.run(first()) == [b"first"]
+    ended.set()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
+        assert not thread.is_alive()
