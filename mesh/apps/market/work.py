@@ -127,7 +127,8 @@ class CommandWorker:
             status = await process.wait()
         finally:
             _end(process)
-            await process.wait()
+            # Its end is told only after that of its pipes, and one that is full is not read by itself.
+            await asyncio.gather(_pass_over(process.stdout), _pass_over(process.stderr), process.wait())
         if status:
             words = told.decode("utf-8", "replace").strip().rpartition("\n")[2][:MAX_TOLD]
             raise WorkFailed(words or f"the agent's program ended with status {status}")
@@ -228,6 +229,11 @@ async def _tail(pipe: asyncio.StreamReader) -> bytes:
     while piece := await pipe.read(_READ_BYTES):
         data = (data + piece)[-4 * MAX_TOLD :]
     return data
+
+
+async def _pass_over(pipe: asyncio.StreamReader | None) -> None:
+    while pipe is not None and await pipe.read(_READ_BYTES):
+        pass
 
 
 def _end(process: asyncio.subprocess.Process) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from mesh.apps.market import work
 from mesh.apps.market import workflows as runner
 from mesh.apps.market.agents import Offer
 from mesh.apps.market.agents_file import read_agents
@@ -261,6 +262,19 @@ async def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 async def test_commands_that_fail(arguments: list[str], reason: str) -> None:
     with pytest.raises(WorkFailed, match=reason):
         await CommandWorker(arguments).run(TASK, 100)
+
+
+async def test_a_command_that_says_too_much_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    head = work._head
+
+    async def late(pipe: asyncio.StreamReader, most: int) -> bytes:
+        await eventually(lambda: pipe._paused, "a pipe that is full")  # type: ignore[attr-defined]
+        return await head(pipe, most)
+
+    monkeypatch.setattr(work, "_head", late)
+    async with asyncio.timeout(30):
+        with pytest.raises(WorkFailed, match="longer than 100 bytes"):
+            await CommandWorker(["cat", "/dev/zero"]).run(TASK, 100)
 
 
 async def test_a_command_that_is_given_up_leaves_no_child(tmp_path: Path) -> None:
