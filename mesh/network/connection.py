@@ -12,6 +12,7 @@ from mesh.errors import (
     LimitedConnection,
     LimitError,
     MeshError,
+    NetworkError,
     ProtocolNotSupported,
     TimedOut,
     TurnedAway,
@@ -35,6 +36,7 @@ from mesh.protocols.yamux import MAX_RESET_CODE, ResetCode
 if TYPE_CHECKING:
     from mesh.network.circuit.allowance import Allowance
 
+_REFUSALS = (ProtocolNotSupported, Closed, NetworkError)
 LINGER_S = 10.0
 """How long a closed stream waits for the peer's own end before it is reset."""
 
@@ -168,8 +170,9 @@ class Connection:
 
     @property
     def other_proposal(self) -> int | None:
-        """The place of the security protocol to propose next, when the peer has refused this one."""
-        refused = isinstance(self.close_reason, ProtocolNotSupported) and self.failed_stage == NEGOTIATION
+        """The place of the security protocol to propose next, when the peer has refused this one, or hung up on what
+        came behind the proposal: the reset may have overtaken its refusal."""
+        refused = self.failed_stage == NEGOTIATION and type(self.close_reason) in _REFUSALS
         further = self.proposal + 1
         return further if refused and further < len(self._environment.upgrade.security) else None
 

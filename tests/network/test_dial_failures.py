@@ -124,6 +124,31 @@ async def test_an_end_after_the_first_byte_is_no_limit(nodes: Nodes) -> None:
     assert "possibly" not in told[address].cause
 
 
+@pytest.mark.both_loops
+@pytest.mark.parametrize("reset", [True, False], ids=["reset", "closed"])
+async def test_a_refusal_that_its_reset_overtook(nodes: Nodes, reset: bool) -> None:
+    """A peer without the protocol takes the handshake behind the proposal for nonsense, and its `na` is lost."""
+    proposals: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"\x13/multistream/1.0.0\n")
+        await reader.readexactly(20)
+        proposals.append(await reader.readuntil(b"\n"))
+        if len(proposals) == 2:
+            writer.write(b"\x03na\n")
+        if reset:
+            writer.transport.abort()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        address = address_of(server.sockets[0])
+        told = await failures_of(nodes, address)
+    assert proposals == [b"\x07/noise\n", b"\x0b/tls/1.0.0\n"]
+    assert told[address].stage == "security negotiation"
+    assert told[address].cause == "the peer supports none of /noise, /tls/1.0.0"
+
+
 async def test_the_time_for_all_addresses_ends_while_some_are_under_way(nodes: Nodes, silent: str) -> None:
     with contextlib.ExitStack() as stack:
         listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(8)]
