@@ -6,7 +6,7 @@ what it is given and keeps nothing, gives forged records, and names attackers al
 there are. Success counts honest nodes alone: attackers neither register nor ask.
 
 Routes. Nodes are connected at random, hear gossip and tell of links with the real machines: signed messages, their
-judgement, spread, detectors, route table, places for chains, reservations. Honest ones open connections to others that
+judgement, spread, detectors, route table, places for chains, reservations. Honest ones open connections to providers that
 they cannot dial, half of those with reservations at two relays, half with none, and send bytes that have to come back:
 the first within 3 s, which a tunnel gives a provider. Of the attackers a fifth each are black holes, tell of false links
 and forge those of others, lead routes in loops, hoard chains and reservations, and flood gossip.
@@ -211,7 +211,7 @@ def run(
         runs.append(Run(name, _figures(BeamNetwork(parameters.of_run(0.2), attackers, harsh))))
     routes: dict[str, Any] = {}
     if parameters.routers:
-        routes["routing"] = routing(parameters.of_routes(), parameters.seeds, told)
+        routes["routing"] = routing(parameters.of_routes(), parameters.seeds, told, clock)
         told("failover")
         routes["failover"] = failovers(parameters.seed, FAILOVERS, LATENCY_MS)
         if clock is not None:

@@ -24,7 +24,7 @@ FRAME_MS: Final = 20
 LASTS_MS: Final = 8_000
 RELAYS: Final = 540
 LINKS: Final = 10
-"""Of each, the one with the destination among them: over a thousand routes come of it."""
+"""That each takes up, the one with the destination among them: over a thousand routes come of it."""
 OWN_LINKS: Final = 50
 ROUNDS: Final = 15
 
@@ -101,10 +101,14 @@ def route_calculation(seed: int, clock: Callable[[], float]) -> dict[str, Any]:
     peers = [PeerId(b"\x00\x24\x08\x01\x12\x20" + number.to_bytes(32, "big")) for number in range(RELAYS + 2)]
     own, destination, relays = peers[0], peers[1], peers[2:]
     table = RouteTable(own)
+    neighbours: dict[PeerId, set[PeerId]] = {each: {destination} for each in relays}
     for each in relays:
-        others = chance.sample(relays, LINKS - 1)
-        links = [_link(peer, chance) for peer in (destination, *others) if peer != each]
-        table.update(each, 1, links, 0.0)
+        for other in chance.sample(relays, LINKS - 1):
+            if other != each:
+                neighbours[each].add(other)
+                neighbours[other].add(each)
+    for each in relays:
+        table.update(each, 1, [_link(peer, chance) for peer in sorted(neighbours[each])], 0.0)
     own_links = {each: Quality(chance.uniform(0.01, 0.2), 1e6, 1.0, 0.0) for each in relays[:OWN_LINKS]}
     taken, found = [], 0
     for _ in range(ROUNDS):

@@ -163,9 +163,9 @@ class Hoarder(Hostile):
                     hops = (self, other, further, self.network.at(target))
                     self.network.dial_chain(hops, self._keep if self.number % 2 else _leave)
 
-    def _keep(self, path: Path | None) -> None:
+    def _keep(self, path: Path | RouteStatus) -> None:
         """A byte now and then."""
-        if path is not None and path.passes():
+        if not isinstance(path, RouteStatus) and path.passes():
             self.network.world.after(KEEP_MS, self._keep, path)
 
     def _reserve(self) -> None:
@@ -202,7 +202,7 @@ class Flooder(Hostile):
                 network.send(self, other, other.hear, self, rumour)
 
 
-def _leave(_path: Path | None) -> None:
+def _leave(_path: Path | RouteStatus) -> None:
     """A chain that is there is all that is wanted."""
 
 

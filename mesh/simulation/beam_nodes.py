@@ -11,8 +11,6 @@ from mesh.identity.peer_id import PeerId
 from mesh.protocols.beam.abuse import AbuseWatch, Alert
 from mesh.protocols.beam.chain_rules import Chain, ChainLimits, ForwardedChains, leads_back
 from mesh.protocols.beam.gossip_message import (
-    MAX_BANDWIDTH,
-    MAX_LATENCY_MS,
     ROUTE_UPDATE,
     SEEN_S,
     GossipMessage,
@@ -20,6 +18,7 @@ from mesh.protocols.beam.gossip_message import (
     sign_message,
 )
 from mesh.protocols.beam.hearing import Hearing, Judgement, Pace
+from mesh.protocols.beam.link_report import reported_links
 from mesh.protocols.beam.path_quality import PathMeter, Quality
 from mesh.protocols.beam.route_table import UPDATE_S, Route, RouteTable
 from mesh.protocols.gossip.rumours import Kind, Rumour
@@ -47,7 +46,7 @@ class RouteNode:
         self.number = number
         self.key = PrivateKey.from_seed(b"beam node".ljust(24) + number.to_bytes(8, "big"))
         self.peer = PeerId.from_public_key(self.key.public)
-        self.forwards = False
+        self.forwards = self.offers = False
         self.neighbours: dict[PeerId, RouteNode] = {}
         self.chance = world.random(f"node {number}")
         self.abuse = AbuseWatch(self._alerted)
@@ -66,13 +65,13 @@ class RouteNode:
     def start(self) -> None:
         """Begin what is done every so often."""
         world = self.network.world
-        if self.forwards:
+        if self.forwards or self.offers:
             world.after(self.chance.randrange(int(UPDATE_S * 1000)), self._tell)
         world.after(self.chance.randrange(REPAIR_MS), self._repair)
 
     def links(self) -> list[Link]:
         """As it tells of its own."""
-        return [_link(peer, quality) for peer, quality in self.qualities().items()]
+        return reported_links(self.qualities(), self.forwards, self._forwards)
 
     def qualities(self) -> dict[PeerId, Quality]:
         """Of its direct links, measured now."""
@@ -98,7 +97,9 @@ class RouteNode:
         self._send(message.digest, self.spread.start(rumour, self.listeners(), self.network.world.now_s))
 
     def _tell(self) -> None:
-        self.publish(ROUTE_UPDATE, {"links": [each.document() for each in self.links()]})
+        if links := self.links():
+            body: dict[str, Any] = {"links": [each.document() for each in links]}
+            self.publish(ROUTE_UPDATE, body if self.forwards else body | {"forwards": False})
         self.network.world.after(int(UPDATE_S * 1000), self._tell)
 
     def listeners(self) -> list[PeerId]:
@@ -107,12 +108,20 @@ class RouteNode:
 
     def routes(self, destination: PeerId) -> list[Route]:
         """The best first, by what was told so far: it is put into the table only now, for most nodes never ask."""
-        now = self.network.world.now_s
+        self._learn()
+        return self.table.routes(destination, self.qualities(), self.network.world.now_s)
+
+    def _forwards(self, peer: PeerId) -> bool:
+        held = self._told.get(peer)
+        return self.table.forwards(peer) if held is None else held[0].forwards
+
+    def _learn(self) -> None:
         told, self._told = self._told, {}
         for message, heard_at in told.values():
-            if not self.table.update(message.origin, message.ts_ms, message.links, heard_at):
+            if not self.table.update(
+                message.origin, message.ts_ms, message.links, heard_at, forwards=message.forwards
+            ):
                 self.network.refused(self.network.author(message.digest), "old update")
-        return self.table.routes(destination, self.qualities(), now)
 
     # -- what it hears -----------------------------------------------------------------------------------------------
 
@@ -218,16 +227,6 @@ class RouteNode:
 
     def _alerted(self, alert: Alert) -> None:
         self.network.alerted(alert)
-
-
-def _link(peer: PeerId, quality: Quality) -> Link:
-    return Link(
-        peer,
-        min(round(quality.latency_s * 1000, 3), MAX_LATENCY_MS),
-        min(round(quality.bandwidth), MAX_BANDWIDTH),
-        round(quality.reliability, 4),
-        round(quality.congestion, 4),
-    )
 
 
 def _kind(message: GossipMessage) -> Kind:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
+from mesh.codecs.beam_route import RouteStatus
 from mesh.errors import DecodeError, Malformed, UsageError
 from mesh.identity.peer_id import PeerId
 from mesh.protocols.beam.abuse import Alert
@@ -41,6 +42,8 @@ class RoutingParameters:
     """Of each node, to random others: it has about twice as many links."""
     forwarders: float = 0.3
     """Share of honest nodes that let chains pass; attackers all say so."""
+    providers: float = 0.3
+    """Share of honest nodes that offer services; they tell of the links to forwarders that they are reached by."""
     relays: float = 0.1
     """Share of honest nodes that are relays without limits."""
     latency_ms: float = 50.0
@@ -87,6 +90,9 @@ class Path:
         self.places, self.releases = [], []
 
 
+Done = Callable[[Path | RouteStatus], None]
+
+
 class RoutingNetwork:
     """All nodes, connected at random. ``tallies`` count by kind of node and what was refused, tried, or raised."""
 
@@ -118,6 +124,11 @@ class RoutingNetwork:
         """Those at which a provider may reserve, black holes among them."""
         for each in self._chance.sample(self.honest, round(len(self.honest) * parameters.forwarders)):
             each.forwards = True
+        self.providers = self._chance.sample(
+            self.honest, max(4, round(len(self.honest) * parameters.providers))
+        )
+        for each in self.providers:
+            each.offers = True
 
     def _connect(self) -> None:
         for each in self.nodes:
@@ -180,16 +191,14 @@ class RoutingNetwork:
 
     # -- chains and circuits -----------------------------------------------------------------------------------------
 
-    def dial_chain(self, nodes: Sequence[RouteNode], done: Callable[[Path | None], None]) -> Path:
-        """From the first of ``nodes`` to the last through those between. ``done`` gets the path, or None for an answer
-        that refuses; nothing at all where somebody swallows the request. Release what came to nothing."""
+    def dial_chain(self, nodes: Sequence[RouteNode], done: Done) -> Path:
+        """From the first of ``nodes`` to the last through those between. ``done`` gets the path, or the answer that
+        refuses; nothing at all where somebody swallows the request. Release what came to nothing."""
         path = Path(self, nodes)
         self.send(nodes[0], nodes[1], self._extend, path, 1, done)
         return path
 
-    def dial_relay(
-        self, opener: RouteNode, relay: RouteNode, provider: RouteNode, done: Callable[[Path | None], None]
-    ) -> Path:
+    def dial_relay(self, opener: RouteNode, relay: RouteNode, provider: RouteNode, done: Done) -> Path:
         """A circuit, as `dial_chain`."""
         path = Path(self, (opener, relay, provider))
         setup_ms = 0.0 if relay.peer in opener.neighbours else SETUP_TRIPS * self.trip_ms(opener, relay)
@@ -197,7 +206,7 @@ class RoutingNetwork:
         def asked() -> None:
             release = relay.circuit(opener.peer, provider.peer)
             if release is None:
-                self.world.after(round(self.trip_ms(opener, relay) / 2), done, None)
+                self.world.after(round(self.trip_ms(opener, relay) / 2), done, RouteStatus.BUSY)
                 return
             path.releases.append(release)
             self._secure(path, done)
@@ -225,7 +234,7 @@ class RoutingNetwork:
                     self.refused(path.nodes[0].kind, "idle chain")
                     path.release()
 
-    def _extend(self, path: Path, at: int, done: Callable[[Path | None], None]) -> None:
+    def _extend(self, path: Path, at: int, done: Done) -> None:
         node = path.nodes[at]
         if path.over:
             return
@@ -242,14 +251,15 @@ class RoutingNetwork:
             back_ms = (
                 sum(self.trip_ms(*pair) for pair in zip(path.nodes[:at], path.nodes[1:], strict=False)) / 2
             )
-            self.world.after(round(back_ms), done, None)
+            status = place if at == 1 or place == RouteStatus.BUSY else RouteStatus.FAILED
+            self.world.after(round(back_ms), done, status)
 
-    def _secure(self, path: Path, done: Callable[[Path | None], None]) -> None:
+    def _secure(self, path: Path, done: Done) -> None:
         """Both ends agree on keys, if anything passes."""
         if path.passes():
             self.world.after(2 * SECURE_TRIPS * path.one_way_ms, self._secured, path, done)
 
-    def _secured(self, path: Path, done: Callable[[Path | None], None]) -> None:
+    def _secured(self, path: Path, done: Done) -> None:
         if path.passes():
             done(path)
 

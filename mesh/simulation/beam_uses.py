@@ -13,10 +13,11 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Final
 
+from mesh.codecs.beam_route import RouteStatus
 from mesh.identity.peer_id import PeerId
 from mesh.protocols.beam.path_choice import CHAINED, RELAYED, PathChoice, PathKey
 from mesh.protocols.beam.path_quality import PathMeter
-from mesh.protocols.beam.route_trial import RouteTrial, diverse
+from mesh.protocols.beam.route_trial import RouteTrial, diverse, innocent
 from mesh.simulation.beam_nodes import RouteNode
 from mesh.simulation.beam_paths import SessionPath, SimulatedEnd, close_path
 from mesh.simulation.beam_routing import RELAYS_OF_PROVIDER, Path, RoutingNetwork
@@ -122,12 +123,12 @@ class Use:
     def _dial(self, key: PathKey) -> None:
         if self.over:
             return
-        nodes = [self.network.at(each) for each in key.relays]
+        nodes, began = [self.network.at(each) for each in key.relays], self.world.now_s
 
-        def done(path: Path | None) -> None:
+        def done(path: Path | RouteStatus) -> None:
             self._dialled.pop(key, None)
-            if path is None:
-                self._failed(key)
+            if isinstance(path, RouteStatus):
+                self._failed(key, blame=not innocent(path, self.world.now_s - began))
             else:
                 self._reached(key, path)
 
@@ -136,13 +137,13 @@ class Use:
         else:
             self._dialled[key] = self.network.dial_relay(self.opener, nodes[0], self.provider, done)
 
-    def _failed(self, key: PathKey) -> None:
+    def _failed(self, key: PathKey, *, blame: bool = True) -> None:
         """A way leads nowhere; whoever is on it is blamed, unless it is a relay that has no reservation."""
         now = self.world.now_s
         self._shunned[key] = now + SHUNNED_S
         if (path := self._dialled.pop(key, None)) is not None:
             path.release()
-        if key.kind == CHAINED:
+        if key.kind == CHAINED and blame:
             self._blame(key.relays)
         if self._trial is not None:
             self._trial.failed(key, now)
@@ -291,9 +292,9 @@ class Uses:
         """The provider cannot be dialled. It has links, and where it is ``relayed`` reservations, as far as relays have
         room for it."""
         network, chance = self.network, self._chance
-        opener, provider = chance.sample(network.honest, 2)
-        while provider.peer in opener.neighbours:
-            opener, provider = chance.sample(network.honest, 2)
+        opener, provider = chance.choice(network.honest), chance.choice(network.providers)
+        while provider is opener or provider.peer in opener.neighbours:
+            opener, provider = chance.choice(network.honest), chance.choice(network.providers)
         relays = [
             each
             for each in chance.sample(network.relays_told, RELAYS_OF_PROVIDER * relayed)

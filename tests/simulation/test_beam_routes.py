@@ -72,11 +72,13 @@ def test_the_report_has_them_and_the_same_seed_gives_the_same(monkeypatch: pytes
     monkeypatch.setattr("mesh.simulation.beam.FAILOVERS", 2)
     tiny = BeamParameters(peers=24, operations=8, minutes=0.1, routers=40, uses=8)
     done = run(tiny, clock=lambda: 0.0)
-    assert done.routes["routing"] == routing(tiny.of_routes(), 1, print)
+    assert done.routes["routing"] == routing(tiny.of_routes(), 1, print, lambda: 0.0)
     text = done.to_markdown()
     assert "--routers 40 --uses 8 --seeds 1" in text
     assert "| failover when a path falls silent | < 5 s |" in text
     assert "| ranking 1," in text
+    assert "links heard of in the last network | < 100 ms | 0.00 ms |" in text
+    assert "| connections of a node | 25-50 |" in text
     assert json.loads(done.to_json())["routes"] == done.routes
 
 

@@ -15,6 +15,8 @@ from mesh.protocols.beam.route_table import RouteTable
 RELAYS: Final = 100
 LINKS: Final = 10
 """Of each relay besides the one to the destination: with those, a thousand that are told of by others."""
+STEPS: Final = (*range(-(LINKS // 2) + 1, 0), *range(1, LINKS // 2), RELAYS // 2)
+"""In a ring, to those that each has links with: they have them with it, too."""
 ROUNDS: Final = 20
 
 
@@ -24,8 +26,9 @@ def route_calculation() -> tuple[float, int]:
     peers = [_peer(number) for number in range(RELAYS + 2)]
     own, destination, relays = peers[0], peers[1], peers[2:]
     table = RouteTable(own)
-    for each in relays:
-        others = chance.sample([other for other in relays if other != each], LINKS - 1)
+    ring = chance.sample(relays, RELAYS)
+    for place, each in enumerate(ring):
+        others = [ring[(place + step) % RELAYS] for step in STEPS]
         table.update(each, 1, [_link(peer, chance) for peer in (destination, *others)], 0.0)
     own_links = {each: Quality(chance.uniform(0.01, 0.2), 1e6, 1.0, 0.0) for each in relays}
     taken, found = [], 0

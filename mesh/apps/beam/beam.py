@@ -94,7 +94,13 @@ class Beam:
         self.wellbeing = Wellbeing(node, settings, self.abuse, self.gossip, self.routing.table)
         self.routing.chains.admits = self.wellbeing.admits
         self.history = History()
-        self.links = Links(node.swarm, self.routing.table, self.gossip.publish, settings.forward)
+        self.links = Links(
+            node.swarm,
+            self.routing.table,
+            self.gossip.publish,
+            settings.forward,
+            lambda: bool(self.registry.own),
+        )
         self.routing.own_links = self.links.qualities
         self.finder = Finder(settings, self.table, self.book, self.directory, self.gossip)
         self.registry = Registry(

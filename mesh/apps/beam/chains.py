@@ -159,7 +159,8 @@ class Chains:
             further = await self._stretch(hops)
         except MeshError as error:
             log.debug("a chain ends here: %s", error)
-            await self._refuse(stream, RouteStatus.FAILED)
+            busy = isinstance(error, PeerError) and error.wire_code == RouteStatus.BUSY
+            await self._refuse(stream, RouteStatus.BUSY if busy else RouteStatus.FAILED)
             return
         try:
             if chain not in self.passing:

@@ -1,4 +1,8 @@
-"""This node's direct links, measured every few seconds and told in ROUTE_UPDATEs where it forwards; and others' heard."""
+"""This node's direct links, measured every few seconds and told in ROUTE_UPDATEs; and others' heard.
+
+A forwarder tells of all its links; a node that offers services of the best to forwarders, for those to be believed who
+say that they lead to it; any other one of none.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +13,8 @@ from typing import Any, Final
 
 from mesh.identity.peer_id import PeerId
 from mesh.network.swarm import Swarm
-from mesh.protocols.beam.gossip_message import (
-    MAX_BANDWIDTH,
-    MAX_LATENCY_MS,
-    MAX_LINKS,
-    ROUTE_UPDATE,
-    GossipMessage,
-    Link,
-)
+from mesh.protocols.beam.gossip_message import ROUTE_UPDATE, GossipMessage
+from mesh.protocols.beam.link_report import reported_links
 from mesh.protocols.beam.path_quality import PathMeter, Quality
 from mesh.protocols.beam.route_table import UPDATE_S, RouteTable
 
@@ -28,20 +26,28 @@ Publish = Callable[[str, Mapping[str, Any]], Awaitable[object]]
 
 
 class Links:
-    """``publish`` says something to everybody. ``table`` gets what others tell of theirs."""
+    """``publish`` says something to everybody. ``table`` gets what others tell of theirs. ``offers`` says whether this
+    node has services."""
 
-    def __init__(self, swarm: Swarm, table: RouteTable, publish: Publish, forward: bool) -> None:
+    def __init__(
+        self, swarm: Swarm, table: RouteTable, publish: Publish, forward: bool, offers: Callable[[], bool]
+    ) -> None:
         self._swarm = swarm
         self._table = table
         self._publish = publish
         self._forward = forward
+        self._offers = offers
         self._meters: dict[PeerId, PathMeter] = {}
         self._changed = asyncio.Event()
+        self._told: set[PeerId] = set()
+        self._told_at = -UPDATE_S
 
     def heard(self, message: GossipMessage) -> None:
         """What somebody tells of its own links."""
         if message.kind == ROUTE_UPDATE:
-            self._table.update(message.origin, message.ts_ms, message.links, time.monotonic())
+            self._table.update(
+                message.origin, message.ts_ms, message.links, time.monotonic(), forwards=message.forwards
+            )
 
     def changed(self) -> None:
         """Somebody came or went."""
@@ -55,23 +61,31 @@ class Links:
 
     async def run(self) -> None:
         """Measure, and tell of it, for ever."""
-        told_at = -UPDATE_S
         while True:
             self._measure()
-            now = time.monotonic()
-            if self._forward and now - told_at >= (MEASURE_S if self._changed.is_set() else UPDATE_S):
-                self._changed.clear()
-                told_at = now
-                links = [_link(peer, quality) for peer, quality in self.qualities().items()][:MAX_LINKS]
-                await self._publish(ROUTE_UPDATE, {"links": [each.document() for each in links]})
+            await self._tell(time.monotonic())
             try:
                 async with asyncio.timeout(MEASURE_S):
                     await self._changed.wait()
                 await asyncio.sleep(TELL_AT_ONCE_S)
             except TimeoutError:
                 pass
-            if not self._forward:
+
+    async def _tell(self, now: float) -> None:
+        """Every `UPDATE_S`, and sooner when somebody came, went or began to forward."""
+        links = []
+        if self._forward or self._offers():
+            links = reported_links(self.qualities(), self._forward, self._table.forwards)
+        told = {each.peer for each in links}
+        news = self._changed.is_set() or len(told) > len(self._told) or not self._told <= self._meters.keys()
+        if not links or now - self._told_at < (MEASURE_S if news else UPDATE_S):
+            if not links:
                 self._changed.clear()
+            return
+        self._changed.clear()
+        self._told_at, self._told = now, told
+        body: dict[str, Any] = {"links": [each.document() for each in links]}
+        await self._publish(ROUTE_UPDATE, body if self._forward else body | {"forwards": False})
 
     def _measure(self) -> None:
         now = time.monotonic()
@@ -84,13 +98,3 @@ class Links:
             if connection.rtt_s is not None:
                 meter.answered(connection.rtt_s)
         self._meters = found
-
-
-def _link(peer: PeerId, quality: Quality) -> Link:
-    return Link(
-        peer,
-        min(round(quality.latency_s * 1000, 3), MAX_LATENCY_MS),
-        min(round(quality.bandwidth), MAX_BANDWIDTH),
-        round(quality.reliability, 4),
-        round(quality.congestion, 4),
-    )

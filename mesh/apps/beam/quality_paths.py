@@ -19,7 +19,7 @@ from mesh.apps.beam.paths import OrdinaryPaths, PathStream
 from mesh.apps.beam.session_end import SessionEnd
 from mesh.apps.beam.sessions import SESSION_PROTOCOL, Sessions
 from mesh.config import BeamSection
-from mesh.errors import MeshError, NetworkError, ProtocolNotSupported
+from mesh.errors import MeshError, NetworkError, PeerError, ProtocolNotSupported
 from mesh.identity.peer_id import PeerId
 from mesh.multiformats.multiaddr import Multiaddr
 from mesh.network.circuit.addresses import split_circuit
@@ -29,7 +29,7 @@ from mesh.protocols.beam.chain_rules import ChainLimits
 from mesh.protocols.beam.path_choice import CHAINED, DIRECT, PUNCHED, RELAYED, PathChoice, PathKey, Switch
 from mesh.protocols.beam.path_quality import PathMeter, Quality
 from mesh.protocols.beam.route_table import Route, RouteTable
-from mesh.protocols.beam.route_trial import LIMIT_S, RouteTrial, diverse
+from mesh.protocols.beam.route_trial import LIMIT_S, RouteTrial, diverse, innocent
 from mesh.protocols.beam.session_outgoing import MAX_HELD_BYTES
 from mesh.protocols.machine import Role
 
@@ -244,6 +244,7 @@ class QualityPaths:
     async def _try_chain(
         self, state: _Peer, route: Route, trial: RouteTrial[Route], news: asyncio.Event
     ) -> None:
+        began = time.monotonic()
         try:
             async with asyncio.timeout(LIMIT_S):
                 await self.chains.dial(route.peers)
@@ -251,7 +252,9 @@ class QualityPaths:
             now = time.monotonic()
             key = PathKey(CHAINED, route.relays)
             state.shunned[key] = now + SHUNNED_S
-            self.table.failed(route.relays, now)
+            status = error.wire_code if isinstance(error, PeerError) else None
+            if not innocent(status, now - began):
+                self.table.failed(route.relays, now)
             trial.failed(route, now)
             log.debug("%s cannot be reached %s: %s", state.peer, key, error)
         else:

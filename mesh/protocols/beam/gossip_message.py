@@ -8,6 +8,7 @@ ANNOUNCE           ``{"record": base64 of a record's envelope}``, of a service o
 DEPARTURE          ``{"record": ...}``, the service's last record, which says that it is withdrawn  ServiceDeparture
 HEARTBEAT          ``{"services": [service ids]}``                                                  PeerHeartbeat
 ROUTE_UPDATE       ``{"links": [{"peer", "latency_ms", "bandwidth", "reliability", "congestion"}]}``  RouteUpdate
+                   and ``"forwards": false`` of who lets no chains pass
 =================  ===============================================================================  ===================
 
 A record speaks for itself: who signed it must be who signed the message. Links are those of the origin, one to each peer.
@@ -96,8 +97,8 @@ class Link:
 @dataclass(frozen=True, slots=True)
 class GossipMessage:
     """One message, verified. ``record`` is that of an announcement or departure, ``services`` those of a heartbeat or a
-    query, ``links`` those of a route update; ``endorsements``, ``health`` and ``alert`` as `reports` has them. ``digest``
-    is the SHA-256 of the envelope, by which it is known again."""
+    query, ``links`` and ``forwards`` those of a route update; ``endorsements``, ``health`` and ``alert`` as `reports` has
+    them. ``digest`` is the SHA-256 of the envelope, by which it is known again."""
 
     kind: str
     id: str
@@ -107,6 +108,7 @@ class GossipMessage:
     record: ServiceRecord | NameRecord | None = None
     services: tuple[str, ...] = ()
     links: tuple[Link, ...] = ()
+    forwards: bool = True
     endorsements: tuple[Endorsement, ...] = ()
     health: PeerHealth | None = None
     alert: AlertReport | None = None
@@ -181,6 +183,7 @@ def open_message(envelope: bytes) -> GossipMessage:
         _record(kind, body, origin) if kind in (ANNOUNCE, DEPARTURE) else None,
         _services(body) if kind in (HEARTBEAT, QUERY) else (),
         _links(body, origin) if kind == ROUTE_UPDATE else (),
+        kind != ROUTE_UPDATE or _forwards(body),
         read_endorsements(body, origin) if kind == ENDORSEMENT else (),
         read_health(body) if kind == HEALTH else None,
         read_alert(body) if kind == ALERT else None,
@@ -215,6 +218,13 @@ def _record(kind: str, body: Mapping[str, Any], origin: PeerId) -> ServiceRecord
     if (kind == DEPARTURE) != (record.withdrawn if isinstance(record, ServiceRecord) else record.revoked):
         raise Malformed("gossip.record", None, f"a record that does not belong into {kind}")
     return record
+
+
+def _forwards(body: Mapping[str, Any]) -> bool:
+    found = body.get("forwards", True)
+    if not isinstance(found, bool):
+        raise Malformed("gossip.forwards", None, "neither true nor false")
+    return found
 
 
 def _services(body: Mapping[str, Any]) -> tuple[str, ...]:

@@ -1,16 +1,17 @@
 """Which chains of peers lead to a peer, from what others sign about their own links (Beam digest, section 5).
 
 A ROUTE_UPDATE counts for the direct links of its signer alone; nothing in it is passed on as knowledge about others. A
-link that both ends tell of is as good as the worse of the two says; one that only one end tells of counts for half, so
-who boasts of links to everybody gains little. Who tells of no links forwards nothing, and is the relay of no route. Who
-was tried and delivered nothing (a black hole) loses half of its
-standing each time and is left out below a quarter, until time or a success restores it.
+link that both ends tell of is as good as the worse of the two says. One that the other end, which tells of its own, does
+not know is none; one to somebody who tells of nothing counts for half, so who boasts of links to everybody gains little.
+Who does not say that it forwards is the relay of no route: providers of services tell of links to forwarders alone, so
+that nobody else boasts of leading to them. Who was tried and delivered nothing (a black hole) loses half of its standing
+each time and is left out below a quarter, until time or a success restores it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from mesh.errors import UsageError
@@ -20,13 +21,15 @@ from mesh.protocols.beam.path_quality import Quality, route_score, worse
 
 MAX_RELAYS: Final = 3
 """MAX_HOP_COUNT of the documents: peers between the two ends."""
-MAX_ORIGINS: Final = 1024
+MAX_ORIGINS: Final = 4096
 MAX_BLAMED: Final = 4096
 UPDATE_S: Final = 30.0
 STALE_S: Final = 3 * UPDATE_S
 ONE_SIDED: Final = 0.5
-"""What is left of the score of a link that only one end tells of."""
+"""What is left of the score of a link whose other end tells of nothing."""
 LEAST_STANDING: Final = 0.25
+PROVEN_S: Final = 3.0
+"""Through whom bytes came since, by whatever way, did not fail: a path that falls silent is given up after 4 s."""
 RECOVERY_S: Final = 60.0
 """After so long a lost half of somebody's standing is back."""
 _NONE: Final[Mapping[PeerId, float]] = {}
@@ -64,7 +67,8 @@ def check_route(own: PeerId, peers: Sequence[PeerId]) -> None:
 class _Origin:
     ts_ms: int
     heard_at: float
-    links: dict[PeerId, Quality] = field(default_factory=dict)
+    forwards: bool
+    links: dict[PeerId, Quality]
 
 
 _Layer = dict[PeerId, tuple[tuple[PeerId, ...], tuple[float, ...]]]
@@ -76,8 +80,10 @@ class RouteTable:
     def __init__(self, own: PeerId) -> None:
         self._own = own
         self._origins: dict[PeerId, _Origin] = {}
+        self._named_by: dict[PeerId, set[PeerId]] = {}
         self._scores: dict[PeerId, dict[PeerId, float]] = {}
         self._standing: dict[PeerId, tuple[float, float]] = {}
+        self._proven: dict[PeerId, float] = {}
         self.refused = 0
         """Updates that were older than what is held, too long, or one too many."""
 
@@ -85,8 +91,15 @@ class RouteTable:
         """Links that are known."""
         return sum(len(each.links) for each in self._origins.values())
 
-    def update(self, origin: PeerId, ts_ms: int, links: Iterable[Link], now: float) -> bool:
-        """What ``origin`` signed about its own links, all of them; whether it was taken."""
+    def forwards(self, peer: PeerId) -> bool:
+        """Whether a peer says that it lets chains pass."""
+        held = self._origins.get(peer)
+        return held is not None and held.forwards
+
+    def update(
+        self, origin: PeerId, ts_ms: int, links: Iterable[Link], now: float, *, forwards: bool = True
+    ) -> bool:
+        """What ``origin`` signed about its own links, all by which it is reached; whether it was taken."""
         given = tuple(links)
         held = self._origins.get(origin)
         if origin == self._own or len(given) > MAX_LINKS or (held is not None and held.ts_ms >= ts_ms):
@@ -104,8 +117,10 @@ class RouteTable:
             for each in given
             if each.peer != origin
         }
-        self._origins[origin] = _Origin(ts_ms, now, told)
-        for peer in told.keys() | (held.links.keys() if held is not None else set()):
+        before = held.links.keys() if held is not None else set()
+        self._origins[origin] = _Origin(ts_ms, now, forwards, told)
+        self._name(origin, told.keys() - before, before - told.keys())
+        for peer in told.keys() | before | self._named_by.get(origin, set()):
             self._rate(origin, peer)
         return True
 
@@ -113,19 +128,26 @@ class RouteTable:
         """Forget what was not said again."""
         for origin in [who for who, each in self._origins.items() if now - each.heard_at > STALE_S]:
             links = self._origins.pop(origin).links
-            for peer in links:
+            self._name(origin, (), links)
+            for peer in links.keys() | self._named_by.get(origin, set()):
                 self._rate(origin, peer)
 
     def delivered(self, relays: Iterable[PeerId], now: float) -> None:
         """Bytes came through these."""
         for each in relays:
+            self._proven.pop(each, None)
+            self._proven[each] = now
+            if len(self._proven) > MAX_BLAMED:
+                del self._proven[next(iter(self._proven))]
             self._standing[each] = min(1.0, 2 * self.standing(each, now)), now
             if self._standing[each][0] >= 1.0:
                 del self._standing[each]
 
     def failed(self, relays: Iterable[PeerId], now: float) -> None:
-        """Nothing came through these, whoever of them is to blame."""
-        for each in relays:
+        """Nothing came through these: those are to blame through whom nothing came otherwise, if there are any."""
+        chain = tuple(relays)
+        suspects = [each for each in chain if now - self._proven.get(each, float("-inf")) > PROVEN_S]
+        for each in suspects or chain:
             if each not in self._standing and len(self._standing) >= MAX_BLAMED:
                 del self._standing[next(iter(self._standing))]
             self._standing[each] = self.standing(each, now) / 2, now
@@ -148,7 +170,7 @@ class RouteTable:
         layer: _Layer = {}
         for peer, quality in own_links.items():
             standing = blamed.get(peer, 1.0)
-            if peer != destination and peer in self._origins and standing >= LEAST_STANDING:
+            if peer != destination and self.forwards(peer) and standing >= LEAST_STANDING:
                 layer[peer] = (peer,), (quality.seed * standing,)
         for hops in range(MAX_RELAYS):
             if hops:
@@ -176,7 +198,7 @@ class RouteTable:
                 total = so_far + score
                 if further in totals and total <= totals[further]:
                     continue
-                if further in peers or further == destination or further not in self._origins:
+                if further in peers or further == destination or not self.forwards(further):
                     continue
                 totals[further] = total
                 best[further] = peer, score
@@ -190,9 +212,12 @@ class RouteTable:
         there, back = self._told(one, other), self._told(other, one)
         if there is not None and back is not None:
             score: float | None = worse(there, back).seed
+        elif there is not None and other not in self._origins:
+            score = min(there.seed, there.seed * ONE_SIDED)
+        elif back is not None and one not in self._origins:
+            score = min(back.seed, back.seed * ONE_SIDED)
         else:
-            told = there or back
-            score = None if told is None else min(told.seed, told.seed * ONE_SIDED)
+            score = None
         for begin, end in ((one, other), (other, one)):
             scores = self._scores.setdefault(begin, {})
             if score is None:
@@ -201,6 +226,16 @@ class RouteTable:
                 scores[end] = score
             if not scores:
                 del self._scores[begin]
+
+    def _name(self, origin: PeerId, more: Iterable[PeerId], fewer: Iterable[PeerId]) -> None:
+        """``origin`` tells of links to other peers than before."""
+        for peer in more:
+            self._named_by.setdefault(peer, set()).add(origin)
+        for peer in fewer:
+            namers = self._named_by[peer]
+            namers.discard(origin)
+            if not namers:
+                del self._named_by[peer]
 
     def _told(self, origin: PeerId, peer: PeerId) -> Quality | None:
         held = self._origins.get(origin)

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Generic, TypeVar
 
+from mesh.codecs.beam_route import RouteStatus
 from mesh.identity.peer_id import PeerId
 
-TRIED: Final = 4
-HEAD_START_S: Final = 0.6
+TRIED: Final = 6
+HEAD_START_S: Final = 0.3
 LIMIT_S: Final = 5.0
 """Of one way; whoever needs longer has failed."""
 
@@ -35,6 +36,11 @@ def diverse(
             taken.append(each)
     rest = (each for each in ways if each not in taken)
     return [*taken, *(each for each, _ in zip(rest, range(count - len(taken)), strict=False))]
+
+
+def innocent(status: int | None, took_s: float) -> bool:
+    """Whether nobody of a chain is to be blamed for an answer that came so soon: a forwarder may have no place free."""
+    return status == RouteStatus.BUSY and took_s <= HEAD_START_S
 
 
 class RouteTrial(Generic[WayT]):

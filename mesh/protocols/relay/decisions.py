@@ -55,11 +55,13 @@ class Rule(Generic[FactsT]):
     status: Status
 
 
+FULL: Final = "full"
+
 RESERVE_RULES: Final[tuple[Rule[ReserveFacts], ...]] = (
     Rule("relayed", lambda facts, _: facts.relayed, Status.PERMISSION_DENIED),
     Rule("closing", lambda facts, _: facts.closing, Status.PERMISSION_DENIED),
     Rule(
-        "full",
+        FULL,
         lambda facts, settings: facts.reservations >= settings.max_reservations,
         Status.RESERVATION_REFUSED,
     ),

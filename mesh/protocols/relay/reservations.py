@@ -1,5 +1,8 @@
 """A relay's books: who holds a reservation until when, and who takes part in how many circuits.
 
+When all places are taken, whoever comes from a network with fewer of them gets one of the network that has most, where
+that has at least two more: so a few addresses that hoard, each within its limit, keep nobody out.
+
 Times are seconds of any one clock. A reservation ends with its time or with the peer's last connection (`release`).
 """
 
@@ -13,6 +16,7 @@ from typing import Final
 from mesh.identity.peer_id import PeerId
 from mesh.protocols.relay.decisions import (
     CONNECT_RULES,
+    FULL,
     RESERVE_RULES,
     ConnectFacts,
     Refusal,
@@ -39,9 +43,10 @@ class _Reservation:
 
 
 class Reservations:
-    """The books of the relay ``own``. Each call first lets go of what has expired."""
+    """The books of the relay ``own``. Each call first lets go of what has expired. ``displaced`` are peers whose
+    reservation gave way to another's, for who keeps the books to take."""
 
-    __slots__ = ("_circuits", "_networks", "_own", "_reserved", "closing", "settings")
+    __slots__ = ("_circuits", "_networks", "_own", "_reserved", "closing", "displaced", "settings")
 
     def __init__(self, own: PeerId, settings: Settings) -> None:
         self._own = own
@@ -49,6 +54,7 @@ class Reservations:
         self._reserved: dict[PeerId, _Reservation] = {}
         self._networks: Counter[int] = Counter()
         self._circuits: Counter[PeerId] = Counter()
+        self.displaced: list[PeerId] = []
         self.closing = False
         """Whether everything is refused from now on."""
 
@@ -77,6 +83,8 @@ class Reservations:
             of_ip -= 1
         facts = ReserveFacts(relayed, self.closing, len(self._reserved) - (held is not None), of_ip)
         refusal = decide(RESERVE_RULES, facts, self.settings)
+        if refusal is not None and refusal.reason == FULL and of_ip < self.settings.max_reservations_per_ip:
+            refusal = None if self._make_room(network) else refusal
         if refusal is not None:
             return refusal
         self.release(peer)
@@ -85,6 +93,21 @@ class Reservations:
         if network is not None:
             self._networks[network] += 1
         return expires_at
+
+    def _make_room(self, network: int | None) -> bool:
+        """End the newest reservation of the network that has most, of a peer without circuits if there is one; whether
+        it has so many more than ``network`` that this is fair."""
+        if network is None or not self._networks:
+            return False
+        most, count = self._networks.most_common(1)[0]
+        if count < self._networks[network] + 2:
+            return False
+        of_most = [peer for peer, held in self._reserved.items() if held.network == most]
+        idle = [peer for peer in of_most if not self._circuits[peer]]
+        chosen = (idle or of_most)[-1]
+        self.release(chosen)
+        self.displaced.append(chosen)
+        return True
 
     def release(self, peer: PeerId) -> bool:
         """The peer has gone; whether it held a reservation. Its circuits end by themselves."""

@@ -122,6 +122,7 @@ class RelayServer:
             self._refuse("reserve", peer, found)
             await stream.write_message(answer_hop(found.status))
             return
+        self._end_displaced()
         self._counters.count(f"relay.reservation:{'renewed' if renewed else 'opened'}")
         self._swarm.manager.tag(peer, TAG, TAG_VALUE)
         self._arm()
@@ -134,6 +135,16 @@ class RelayServer:
             voucher=make_voucher(self._key, peer, expires_at),
         )
         await stream.write_message(answer_hop(Status.OK, reservation, settings.circuit))
+
+    def _end_displaced(self) -> None:
+        """Whose reservation gave way learns of it by losing its connections: it looks for another relay."""
+        displaced, self.reservations.displaced = self.reservations.displaced, []
+        for peer in displaced:
+            self._counters.count("relay.reservation:displaced")
+            self._swarm.manager.untag(peer, TAG)
+            for connection in self._swarm.connections:
+                if connection.peer == peer:
+                    connection.scope.spawn(connection.close(), "displaced")
 
     def _own_addresses(self, connection: Connection) -> list[bytes]:
         """Where this relay is reached: public addresses; to a peer of the same network, the others as well."""

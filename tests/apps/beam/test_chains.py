@@ -11,11 +11,13 @@ import pytest
 
 from mesh.apps.beam.beam import Beam
 from mesh.apps.beam.chains import ROUTE_PROTOCOL
+from mesh.apps.beam.registry import Wanted
 from mesh.codecs.beam_route import MAX_ANSWER_BYTES, RouteAnswer, RouteRequest, RouteStatus
 from mesh.config import BeamSection
 from mesh.errors import MeshError, PeerError, UsageError
 from mesh.identity.peer_id import PeerId
 from mesh.protocols.beam.abuse import MAX_REFUSED_CHAINS
+from mesh.protocols.beam.gossip_message import ROUTE_UPDATE
 from mesh.protocols.beam.path_choice import CHAINED, PathKey
 from mesh.protocols.beam.path_quality import Quality
 from tests.apps.beam.beams import Beams, exchange, join, tcp_service, until
@@ -89,11 +91,11 @@ async def test_requests_that_are_refused(beams: Beams) -> None:
     assert await ask(opener, forwarder, [middle]) == RouteStatus.BAD_ROUTE
     assert await ask(opener, forwarder, [own]) == RouteStatus.BAD_ROUTE
     assert await ask(opener, forwarder, [far, far]) == RouteStatus.BAD_ROUTE
-    assert await ask(opener, forwarder, [far, stranger.node.peer_id]) == RouteStatus.FAILED
+    assert await ask(opener, forwarder, [far, stranger.node.peer_id]) == RouteStatus.BUSY
     for _ in range(BeamSection().max_chains_per_peer):
         assert await ask(opener, forwarder, [far]) == RouteStatus.OK
     assert await ask(opener, forwarder, [far]) == RouteStatus.BUSY
-    assert forwarder.node.counters["beam.route:busy"] == 1
+    assert forwarder.node.counters["beam.route:busy"] == 2
     with pytest.raises(UsageError):
         await opener.routing.chains.dial([far])
     with pytest.raises(MeshError, match="not directly connected"):
@@ -212,3 +214,38 @@ async def test_a_chain_gives_way_when_its_peer_has_most(beams: Beams) -> None:
     assert forwarder.node.counters["beam.route:displaced"] == 1
     assert forwarder.routing.chains.forwarded == 3
     assert forwarder.routing.chains.passing.of(late.node.peer_id) == 1
+
+
+async def test_a_provider_tells_by_whom_it_is_reached_and_who_boasts_of_it_is_not_believed(
+    beams: Beams,
+) -> None:
+    opener, forwarder, provider = await row(beams, 3, forward=False)
+    far, near = provider.node.peer_id, forwarder.node.peer_id
+    assert len(opener.routing.table) == 0
+    boaster = await beams.beam(dht="off", to=opener, forward=True)
+    boast = {"peer": str(far), "latency_ms": 0.0, "bandwidth": 2**40, "reliability": 1.0, "congestion": 0.0}
+    await boaster.gossip.publish(ROUTE_UPDATE, {"links": [boast]})
+    own = {boaster.node.peer_id: Quality(0.001, 1e6, 1.0, 0.0), near: Quality(0.1, 1e3, 1.0, 0.0)}
+
+    def relays() -> list[tuple[PeerId, ...]]:
+        found = opener.routing.table.routes(far, own, time.monotonic())
+        return [each.relays for each in found if each.relays]
+
+    await until(lambda: relays() == [(boaster.node.peer_id,)])
+    said = {"peer": str(near), "latency_ms": 1.0, "bandwidth": 1.0, "reliability": 1.0, "congestion": 0.0}
+    await forwarder.gossip.publish(ROUTE_UPDATE, {"links": [said | {"peer": str(far)}]})
+    await until(lambda: provider.routing.table.forwards(near))
+    await provider.register("shop", lambda service_id: Wanted(service_id))
+    provider.links.changed()
+    await until(lambda: relays() == [(near,)])
+    assert not opener.routing.table.forwards(far)
+
+
+async def test_that_all_places_are_taken_is_told_through_the_chain(beams: Beams) -> None:
+    opener, one, two, end = await row(beams, 4, max_chains=1)
+    stranger = await beams.beam(dht="off")
+    assert await ask(opener, one, peers([two, stranger])) == RouteStatus.FAILED
+    await until(lambda: not two.routing.chains.forwarded)
+    assert await ask(one, two, [end.node.peer_id]) == RouteStatus.OK
+    assert await ask(opener, one, peers([two, end])) == RouteStatus.BUSY
+    assert await ask(opener, one, [opener.node.peer_id, end.node.peer_id]) == RouteStatus.BAD_ROUTE

@@ -53,6 +53,9 @@ def test_each_kind_says_what_it_carries() -> None:
     assert beat.services == ("a.local", "b.local")
     update = sign_message(KEYS[0], ROUTE_UPDATE, "5", NOW_MS, {"links": [LINK]})
     assert update.links[0].document() == LINK
+    assert update.forwards
+    provider = sign_message(KEYS[0], ROUTE_UPDATE, "6", NOW_MS, {"links": [LINK], "forwards": False})
+    assert not provider.forwards
     assert sign_message(KEYS[0], QUERY, "6", NOW_MS, {"services": ["a.local"]}).topic == "beam-queries"
 
 
@@ -115,6 +118,7 @@ def test_nobody_speaks_for_others() -> None:
         document(ROUTE_UPDATE, body={"links": [LINK | {"latency_ms": float("nan")}]}),
         document(ROUTE_UPDATE, body={"links": [LINK | {"bandwidth": float("inf")}]}),
         document(ROUTE_UPDATE, body={"links": ["x"]}),
+        document(ROUTE_UPDATE, body={"links": [], "forwards": 0}),
     ],
 )
 def test_what_no_message_is(broken: Any) -> None:

@@ -15,6 +15,7 @@ from mesh.protocols.beam.route_table import (
     LEAST_STANDING,
     MAX_ORIGINS,
     MAX_RELAYS,
+    PROVEN_S,
     RECOVERY_S,
     STALE_S,
     RouteTable,
@@ -117,13 +118,61 @@ def test_no_route_is_longer_than_the_most_or_has_a_loop() -> None:
         check_route(OWN, route.peers)
 
 
-def test_who_tells_of_no_links_is_no_relay() -> None:
+def test_who_does_not_say_that_it_forwards_is_no_relay() -> None:
     table = RouteTable(OWN)
     told(table, FAR, link(A), link(B))
     told(table, B, link(FAR), link(A))
     assert [each.relays for each in table.routes(FAR, {A: GOOD, B: GOOD}, 1.0)] == [(B,)]
-    told(table, A, link(FAR))
+    table.update(A, 1, [link(FAR), link(B)], 0.0, forwards=False)
+    assert [each.relays for each in table.routes(FAR, {A: GOOD, B: GOOD}, 1.0)] == [(B,)]
+    assert (table.forwards(A), table.forwards(B), table.forwards(C)) == (False, True, False)
+    told(table, A, link(FAR), link(B), ts_ms=2)
     assert {each.relays for each in table.routes(FAR, {A: GOOD}, 1.0)} == {(A,), (A, B)}
+
+
+def test_a_link_that_the_other_end_does_not_know_is_none() -> None:
+    """Whoever boasts of links to those that tell of theirs leads nowhere, until they agree, or say nothing any more."""
+    table = RouteTable(OWN)
+    told(table, B, link(FAR))
+    assert [each.relays for each in table.routes(FAR, {B: GOOD}, 1.0)] == [(B,)]
+    table.update(FAR, 1, [link(A)], 1.0, forwards=False)
+    assert table.routes(FAR, {B: GOOD}, 1.0) == []
+    table.update(FAR, 2, [link(A), link(B)], 2.0, forwards=False)
+    assert [each.relays for each in table.routes(FAR, {B: GOOD}, 2.0)] == [(B,)]
+    table.update(FAR, 3, [link(A)], 3.0, forwards=False)
+    assert table.routes(FAR, {B: GOOD}, 3.0) == []
+    told(table, B, link(FAR), at=50.0, ts_ms=2)
+    assert table.routes(FAR, {B: GOOD}, 50.0) == []
+    assert [each.relays for each in table.routes(FAR, {B: GOOD}, 3.1 + STALE_S)] == [(B,)]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(PEERS[1:]),
+            st.sets(st.sampled_from(PEERS[1:])),
+            st.booleans(),
+            st.integers(0, 60),
+        ),
+        max_size=12,
+    )
+)
+def test_a_table_is_as_if_only_the_last_word_of_each_had_come(
+    updates: list[tuple[PeerId, set[PeerId], bool, int]],
+) -> None:
+    table, last, now = RouteTable(OWN), {}, 0.0
+    for number, (origin, peers, forwards, pause) in enumerate(updates, 1):
+        now += pause
+        links = [link(each) for each in sorted(peers - {origin})]
+        table.update(origin, number, links, now, forwards=forwards)
+        last[origin] = number, links, now, forwards
+    anew = RouteTable(OWN)
+    for origin, (number, links, at, forwards) in last.items():
+        anew.update(origin, number, links, at, forwards=forwards)
+    own = {A: GOOD, B: POOR}
+    assert len(table.routes(FAR, own, now)) == len(anew.routes(FAR, own, now))
+    assert table._scores == anew._scores
+    assert len(table) == len(anew)
 
 
 @pytest.mark.parametrize("peers", [(), (A, B, A), (OWN,), (A, OWN), (A, B, C, D, FAR)])
@@ -136,8 +185,9 @@ def test_routes_that_are_none(peers: tuple[PeerId, ...]) -> None:
 def test_who_boasts_gains_little_and_cannot_speak_for_others() -> None:
     table = RouteTable(OWN)
     mutual(table, A, FAR)
-    told(table, B, link(FAR, Quality(0.0, 2**40, 1.0, 0.0)))
-    boasting, honest = table.routes(FAR, {B: GOOD}, 1.0), table.routes(FAR, {A: GOOD}, 1.0)
+    told(table, B, link(FAR, Quality(0.0, 2**40, 1.0, 0.0)), link(D, Quality(0.0, 2**40, 1.0, 0.0)))
+    assert table.routes(FAR, {B: GOOD}, 1.0) == [], "it tells of its links, and not of this one"
+    boasting, honest = table.routes(D, {B: GOOD}, 1.0), table.routes(FAR, {A: GOOD}, 1.0)
     assert boasting[0].score < honest[0].score
     told(table, A, link(FAR, Quality(0.0, 2**40, 1.0, 0.0)), ts_ms=2)
     told(table, FAR, link(A, POOR), ts_ms=2)
@@ -184,6 +234,19 @@ def test_a_black_hole_is_left_out_until_it_has_recovered() -> None:
     table.delivered([A], RECOVERY_S)
     table.delivered([A], RECOVERY_S)
     assert table.standing(A, RECOVERY_S) == 1.0
+
+
+def test_who_delivers_by_another_way_is_not_to_blame() -> None:
+    table = RouteTable(OWN)
+    table.delivered([A], 10.0)
+    table.failed([A, B], 10.0 + PROVEN_S)
+    assert (table.standing(A, 13.0), table.standing(B, 13.0)) == (1.0, 0.5)
+    table.failed([A, C], 10.1 + PROVEN_S)
+    assert (table.standing(A, 13.1), table.standing(C, 13.1)) == (0.5, 0.5)
+    table.delivered([A, B], 20.0)
+    before = table.standing(B, 20.0)
+    table.failed([A, B], 20.0)
+    assert table.standing(B, 20.0) == pytest.approx(before / 2), "one of them it was"
 
 
 def test_a_path_is_left_only_for_one_that_is_a_tenth_better() -> None:

@@ -180,3 +180,35 @@ def test_no_sequence_breaks_a_limit_or_the_books(
             assert taken <= SMALL.max_circuits_per_peer
         expiries = [expires for _, expires in networks.values()]
         assert held.deadline() == min(expiries, default=None)
+
+
+def test_addresses_that_hoard_give_way_to_others() -> None:
+    held = books(max_reservations=4, max_reservations_per_ip=3)
+    for number, peer in enumerate((A, B, C)):
+        held.reserve(peer, "192.0.2.1", float(number))
+    held.reserve(D, "192.0.2.2", 3.0)
+    circuit = held.connect(D, C, 4.0)
+    assert isinstance(circuit, Circuit)
+    assert held.reserve(E, "192.0.2.3", 5.0) == 105.0
+    assert held.displaced == [B], "the newest without a circuit"
+    assert (len(held), held.expires_at(B, 5.0), held.expires_at(C, 5.0)) == (4, None, 102.0)
+    assert status(held.reserve(B, "192.0.2.1", 6.0)) is Status.RESERVATION_REFUSED
+    assert status(held.reserve(B, "192.0.2.2", 6.0)) is Status.RESERVATION_REFUSED, "it has one, others two"
+    assert status(held.reserve(B, None, 6.0)) is Status.RESERVATION_REFUSED
+    assert held.displaced == [B]
+    assert held.expire(102.0) == [A, C]
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 4)), max_size=40))
+def test_nobody_loses_a_place_to_who_has_as_many(asked: list[tuple[int, int]]) -> None:
+    held = books(max_reservations=3, max_reservations_per_ip=3)
+    for now, (peer, host) in enumerate(asked):
+        before = dict(held._networks)
+        found = held.reserve(PEERS[peer], f"192.0.2.{host}", now / 100)
+        assert len(held) <= 3
+        if held.displaced:
+            assert not isinstance(found, Refusal)
+            gaining = {each for each, count in held._networks.items() if count > before.get(each, 0)}
+            losing = {each for each, count in before.items() if count > held._networks[each]}
+            assert all(before[one] > before.get(other, 0) for one in losing for other in gaining)
+            held.displaced.clear()

@@ -224,3 +224,16 @@ async def test_addresses_through_relays_are_not_passed_on_by_a_relay(nodes: Node
     asker = await nodes.start("")
     grant = await hop.reserve(await asker.connect(inner.listen_addrs[0]), asker.peer_id)
     assert [str(each) for each in grant.addresses] == [str(inner.listen_addrs[0].without_peer())]
+
+
+async def test_whose_reservation_gave_way_learns_of_it_and_is_held_elsewhere(nodes: Nodes) -> None:
+    relay, spare = await relay_node(nodes), await relay_node(nodes)
+    node = await reached_through(nodes, relay, spare, wanted=1)
+    held, free = (relay, spare) if relay.peer_id in client_of(node).held else (spare, relay)
+    books = server_of(held).reservations
+    books.release(node.peer_id)
+    books.displaced.append(node.peer_id)
+    await reached_through(nodes, held)
+    await eventually(lambda: free.peer_id in client_of(node).held, "the other relay")
+    assert held.counters["relay.reservation:displaced"] == 1
+    assert books.displaced == []
