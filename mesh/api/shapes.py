@@ -41,6 +41,10 @@ class RuleAsked(Asked):
     rule: Annotated[Text, Field(description="Peer id, IP address, network or *.")]
 
 
+class DenialAsked(RuleAsked):
+    reason: Annotated[str, Field(max_length=256, description="Why, to be listed with the rule.")] = ""
+
+
 class PingAsked(TargetAsked):
     count: Annotated[int, Field(ge=0, le=MAX_COUNT, description="0 goes on until the caller leaves.")] = 4
     interval_ms: Annotated[float, Field(ge=0, le=MAX_INTERVAL_MS, allow_inf_nan=False)] = 1000
@@ -125,6 +129,7 @@ class LimitsShown(BaseModel):
 class RuleShown(BaseModel):
     rule: str
     allowed: bool
+    reason: str = ""
 
 
 class RulesShown(BaseModel):

@@ -93,10 +93,10 @@ async def list_denied(desk: AtDesk) -> shapes.RulesShown:
 
 
 @router.post("/deny")
-async def deny(desk: AtDesk, asked: shapes.RuleAsked) -> shapes.RuleMade:
+async def deny(desk: AtDesk, asked: shapes.DenialAsked) -> shapes.RuleMade:
     """Deny a peer, an address or a network; connections it now forbids are closed."""
     gater = desk.gater
-    gater.deny(asked.rule)
+    gater.deny(asked.rule, asked.reason)
     found = [each for each in desk.node.connections if gater.refusal(each.peer, each.remote) is not None]
     await _close(found)
     return shapes.RuleMade(rule=asked.rule, closed_connections=len(found))
@@ -135,7 +135,8 @@ def _drop(desk: Desk, rule: str) -> shapes.RuleMade:
 
 def _rules(desk: Desk, allowed: bool) -> shapes.RulesShown:
     chosen = [each for each in desk.gater.rules() if each.allowed is allowed]
-    return shapes.RulesShown(rules=[shapes.RuleShown(rule=each.text, allowed=allowed) for each in chosen])
+    rows = [shapes.RuleShown(rule=each.text, allowed=allowed, reason=each.reason) for each in chosen]
+    return shapes.RulesShown(rules=rows)
 
 
 async def _close(connections: Iterable[Connection]) -> None:

@@ -177,9 +177,14 @@ def disconnect(peer: PeerArgument, path: FolderOption = None, json: JsonOption =
 
 
 @peer_app.command("ban")
-def ban(peer: PeerArgument, path: FolderOption = None, json: JsonOption = False) -> None:
+def ban(
+    peer: PeerArgument,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; `mesh swarm deny` lists it.")] = "",
+    path: FolderOption = None,
+    json: JsonOption = False,
+) -> None:
     """Have nothing more to do with a peer; `mesh swarm deny --drop PEER` takes it back."""
-    done = running(path).ask("POST", "/swarm/deny", {"rule": peer})
+    done = running(path).ask("POST", "/swarm/deny", {"rule": peer, "reason": reason})
     if json:
         say_json(done)
     else:

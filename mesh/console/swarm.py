@@ -178,7 +178,7 @@ def _change_rules(
         if as_json:
             say_json(found)
         else:
-            _say_rows([[verdict, each["rule"]] for each in found["rules"]])
+            _say_rows([[verdict, each["rule"], each["reason"]] for each in found["rules"]])
         return
     if drop:
         done = daemon.ask("DELETE", f"/swarm/{verdict}", query={"rule": rule})

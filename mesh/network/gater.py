@@ -24,6 +24,7 @@ from mesh.multiformats.multiaddr import Multiaddr
 from mesh.multiformats.multiaddr_table import IP4, IP6, IP6ZONE
 
 MAX_RULES: Final = 65_536
+MAX_REASON: Final = 256
 MAX_FILE_BYTES: Final = 16 * 1024 * 1024
 EVERY_PEER: Final = "*"
 _FORMAT: Final = 1
@@ -45,10 +46,11 @@ class Denied(NetworkError):  # noqa: N818 - a decision, as the hooks name it
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A verdict about a peer id, a network, or `*`. ``text`` is what it is written as."""
+    """A verdict about a peer id, a network, or `*`. ``text`` is what it is written as, ``reason`` why it was made."""
 
     text: str
     allowed: bool
+    reason: str = ""
 
     def __str__(self) -> str:
         return f"{'allow' if self.allowed else 'deny'} {self.text}"
@@ -60,25 +62,30 @@ class Gater:
     Raises `StorageError` for a file that cannot be read or is damaged: a node must not start without its rules.
     """
 
-    __slots__ = ("_networks", "_path", "_peers", "_verdicts")
+    __slots__ = ("_networks", "_path", "_peers", "_reasons", "_verdicts")
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
         self._verdicts: dict[Subject, bool] = {}
         self._peers: dict[PeerId, bool] = {}
         self._networks: dict[tuple[int, int], dict[int, bool]] = {}
+        self._reasons: dict[Subject, str] = {}
         if path is not None:
-            self._set(_read(path))
+            verdicts, self._reasons = _read(path)
+            self._set(verdicts)
 
     # -- rules -------------------------------------------------------------------------------------------------------
 
-    def deny(self, rule_text: str) -> None:
-        """Deny a peer, address or network from now on; connections that exist are the caller's to close.
+    def deny(self, rule_text: str, reason: str = "") -> None:
+        """Deny a peer, address or network from now on; connections that exist are the caller's to close. ``reason`` has
+        at most `MAX_REASON` characters.
 
         Raises `UsageError` for text that is no rule and `StorageError` when the file cannot be written; nothing has
         changed then. Writes the file before it returns.
         """
-        self._rule(rule_text, False)
+        if len(reason) > MAX_REASON:
+            raise UsageError(f"a reason of {len(reason)} characters; at most {MAX_REASON}")
+        self._rule(rule_text, False, reason)
 
     def allow(self, rule_text: str) -> None:
         """Allow a peer, address or network, against wider rules that deny it. Raises like `deny`."""
@@ -89,12 +96,16 @@ class Gater:
         subject = _parse(rule_text)
         if subject not in self._verdicts:
             return False
-        self._change({each: verdict for each, verdict in self._verdicts.items() if each != subject})
+        verdicts = {each: verdict for each, verdict in self._verdicts.items() if each != subject}
+        self._change(verdicts, self._reasons)
         return True
 
     def rules(self) -> list[Rule]:
         """All rules, in the order in which they were made."""
-        return [Rule(str(subject), allowed) for subject, allowed in self._verdicts.items()]
+        return [
+            Rule(str(subject), allowed, self._reasons.get(subject, ""))
+            for subject, allowed in self._verdicts.items()
+        ]
 
     # -- hooks -------------------------------------------------------------------------------------------------------
 
@@ -146,18 +157,24 @@ class Gater:
                     return None if allowed else Rule(_network_text(bits, number, length), False)
         return None
 
-    def _rule(self, rule_text: str, allowed: bool) -> None:
+    def _rule(self, rule_text: str, allowed: bool, reason: str = "") -> None:
         subject = _parse(rule_text)
         verdicts = {each: verdict for each, verdict in self._verdicts.items() if each != subject}
         if len(verdicts) >= MAX_RULES:
             raise UsageError(f"{rule_text}: there are {MAX_RULES} rules already; drop some, or deny networks")
         verdicts[subject] = allowed
-        self._change(verdicts)
+        self._change(verdicts, self._reasons | {subject: reason})
 
-    def _change(self, verdicts: dict[Subject, bool]) -> None:
+    def _change(self, verdicts: dict[Subject, bool], reasons: dict[Subject, str]) -> None:
+        kept = {subject: reason for subject, reason in reasons.items() if reason and subject in verdicts}
         if self._path is not None:
-            rules = [{"allow" if allowed else "deny": str(subject)} for subject, allowed in verdicts.items()]
+            rules = [
+                {"allow" if allowed else "deny": str(subject)}
+                | ({"reason": kept[subject]} if subject in kept else {})
+                for subject, allowed in verdicts.items()
+            ]
             write_atomically(self._path, json.dumps({"format": _FORMAT, "rules": rules}, indent=1) + "\n")
+        self._reasons = kept
         self._set(verdicts)
 
     def _set(self, verdicts: dict[Subject, bool]) -> None:
@@ -239,12 +256,13 @@ def _network_text(bits: int, number: int, length: int) -> str:
     return str(kind((number >> (bits - length) << (bits - length), length)))
 
 
-def _read(path: Path) -> dict[Subject, bool]:
+def _read(path: Path) -> tuple[dict[Subject, bool], dict[Subject, str]]:
+    """Verdicts, and why they were made where that is known."""
     try:
         with open(path, "rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError:
-        return {}
+        return {}, {}
     except OSError as error:
         raise StorageError(
             f"{path}: the rules cannot be read: {error.strerror}; check its owner and mode"
@@ -261,13 +279,19 @@ def _read(path: Path) -> dict[Subject, bool]:
         raise StorageError(f"{path}: the rules are damaged: {error}; {remedy}") from None
 
 
-def _verdicts(rules: object) -> dict[Subject, bool]:
+def _verdicts(rules: object) -> tuple[dict[Subject, bool], dict[Subject, str]]:
     if not isinstance(rules, list) or len(rules) > MAX_RULES:
         raise UsageError(f'"rules" is not a list of at most {MAX_RULES} rules')
     verdicts: dict[Subject, bool] = {}
+    reasons: dict[Subject, str] = {}
     for rule in rules:
-        ((verdict, text),) = rule.items() if isinstance(rule, dict) and len(rule) == 1 else (("", None),)
-        if verdict not in ("allow", "deny") or not isinstance(text, str):
+        said = dict(rule) if isinstance(rule, dict) else {}
+        reason = said.pop("reason", "")
+        ((verdict, text),) = said.items() if len(said) == 1 else (("", None),)
+        if verdict not in ("allow", "deny") or not isinstance(text, str) or not isinstance(reason, str):
             raise UsageError(f'{rule!r} is not {{"deny": <rule>}} or {{"allow": <rule>}}')
-        verdicts[_parse(text)] = verdict == "allow"
-    return verdicts
+        subject = _parse(text)
+        verdicts[subject] = verdict == "allow"
+        if reason:
+            reasons[subject] = reason[:MAX_REASON]
+    return verdicts, reasons

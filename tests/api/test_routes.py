@@ -131,7 +131,9 @@ async def test_rules(caller: httpx.AsyncClient, node: Node, peer: Node) -> None:
     check_problem(
         await caller.post("/v0/swarm/connect", json={"addr": str(peer.listen_addrs[0])}), 403, "denied"
     )
-    assert (await caller.get("/v0/swarm/deny")).json() == {"rules": [{**rule, "allowed": False}]}
+    assert (await caller.get("/v0/swarm/deny")).json() == {
+        "rules": [{**rule, "allowed": False, "reason": ""}]
+    }
     assert (await caller.get("/v0/swarm/allow")).json() == {"rules": []}
     assert (await caller.request("DELETE", "/v0/swarm/deny", params=rule)).status_code == 200
     check_problem(await caller.delete("/v0/swarm/deny", params=rule), 404, "unknown-rule")

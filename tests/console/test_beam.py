@@ -216,7 +216,9 @@ def test_services_names_status_and_peers(
     assert "beam/1.0.0" in mesh("beam", "peer", "info", provider.peer).out
     assert mesh("beam", "peer", "disconnect", second.peer).out == f"disconnected {second.peer}\n"
     assert mesh("beam", "peer", "connect", second.address).out.startswith(f"connected {second.peer}")
-    assert mesh("beam", "peer", "ban", second.peer).out.startswith(f"banned {second.peer}; ")
+    banned = mesh("beam", "peer", "ban", second.peer, "--reason", "sends forged records")
+    assert banned.out.startswith(f"banned {second.peer}; ")
+    assert mesh("swarm", "deny").out.rstrip().endswith(f"{second.peer}  sends forged records")
 
 
 def test_without_a_daemon(mesh: Mesh, home: Path) -> None:

@@ -177,3 +177,24 @@ def test_the_file_is_plain(tmp_path: Path) -> None:
     path = tmp_path / "rules.json"
     Gater(path).deny("10.0.0.0/8")
     assert json.loads(path.read_text()) == {"format": 1, "rules": [{"deny": "10.0.0.0/8"}]}
+
+
+def test_why_a_rule_was_made_is_kept_with_it(tmp_path: Path) -> None:
+    file = tmp_path / "rules.json"
+    gater = Gater(file)
+    gater.deny(str(ALICE), "sends forged records")
+    gater.deny(str(BOB))
+    gater.allow("192.0.2.0/24")
+    assert [each.reason for each in Gater(file).rules()] == ["sends forged records", "", ""]
+    gater.deny("192.0.2.0/24", "noise")
+    gater.allow("192.0.2.0/24")
+    assert gater.drop(str(ALICE))
+    assert [(each.text, each.reason) for each in Gater(file).rules()] == [
+        (str(BOB), ""),
+        ("192.0.2.0/24", ""),
+    ]
+    with pytest.raises(UsageError, match="at most 256"):
+        gater.deny(str(ALICE), "x" * 257)
+    file.write_text(json.dumps({"format": 1, "rules": [{"deny": str(ALICE), "reason": 5}]}))
+    with pytest.raises(StorageError):
+        Gater(file)
