@@ -25,8 +25,18 @@ ALIASES: Final = {
     "BEAM_DEFAULT_DOMAIN_SUFFIX": "beam.suffix",
     "BEAM_CACHE_SIZE": "beam.cache_entries",
     "BEAM_PEER_MODE": "beam.participation",
+    "BEAM_MODE": "pex.enabled",
 }
 """Beam's environment variables and the setting of each."""
+REFUSED: Final = {
+    "BEAM_AUTH_TOKEN": "is a key of Beam's cloud, and there is none here; the API of this daemon has a token in the data "
+    "folder: unset it",
+    "BEAM_ENCRYPTION_KEY": "names a key for what is sent, but connections agree on fresh keys by Noise or TLS: unset it",
+    "BEAM_PEER_ID": "names an identity, but that follows from the key in the data folder (`mesh key import`): unset it",
+}
+"""Variables that ask for what is not done here; to be silent about it would make believe that it is."""
+_MODES: Final = {"bootstrap": "true"}
+"""A bootstrap node is one that others ask for peers."""
 _IN_MILLISECONDS: Final = frozenset({"BEAM_TIMEOUT"})
 _PLACES: Final = frozenset({"BEAM_BOOTSTRAP_PEERS", "BEAM_NETWORK_BOOTSTRAP_PEERS"})
 _PLACE: Final = re.compile(r"\[?([^\[\]/]+?)\]?:([0-9]{1,5})")
@@ -34,6 +44,8 @@ _PLACE: Final = re.compile(r"\[?([^\[\]/]+?)\]?:([0-9]{1,5})")
 
 def setting_text(variable: str, text: str) -> str:
     """What the setting of one of Beam's variables is to be: times have no unit there, peers are written HOST:PORT."""
+    if variable == "BEAM_MODE":
+        return _MODES.get(text, text)
     if variable in _IN_MILLISECONDS:
         return f"{text} ms"
     if variable in _PLACES:

@@ -26,6 +26,8 @@ def test_beams_variables_are_understood(tmp_path: Path) -> None:
         "BEAM_DEFAULT_DOMAIN_SUFFIX": ".beam",
         "BEAM_CACHE_SIZE": "10",
         "BEAM_PEER_MODE": "full",
+        "BEAM_MODE": "bootstrap",
+        "BEAM_AUTH_TOKEN": "",
         "BEAM_REGION": "nobody reads this",
     }
     loaded = load(tmp_path, environ=variables)
@@ -38,7 +40,14 @@ def test_beams_variables_are_understood(tmp_path: Path) -> None:
     assert (config.beam.name_ttl_s, config.beam.suffix, config.beam.cache_entries) == (3600, ".beam", 10)
     assert config.beam.participation == "full"
     assert str(loaded.origins["network.dial_timeout_s"]) == "BEAM_TIMEOUT"
+    assert config.pex.enabled
     assert not config.beam.enabled
+
+
+@pytest.mark.parametrize("variable", ["BEAM_AUTH_TOKEN", "BEAM_ENCRYPTION_KEY", "BEAM_PEER_ID"])
+def test_what_is_not_done_here_is_refused_and_not_passed_over(tmp_path: Path, variable: str) -> None:
+    with pytest.raises(ConfigError, match=f"{variable}.*unset it"):
+        load(tmp_path, environ={variable: "x"})
 
 
 def test_peers_are_written_as_beam_writes_them(tmp_path: Path) -> None:
@@ -61,7 +70,12 @@ def test_the_programs_own_variables_win(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("BEAM_TIMEOUT", "soon"), ("BEAM_PEER_MODE", "bootstrap"), ("BEAM_DOMAIN_TTL", "1")],
+    [
+        ("BEAM_MODE", "gateway"),
+        ("BEAM_TIMEOUT", "soon"),
+        ("BEAM_PEER_MODE", "bootstrap"),
+        ("BEAM_DOMAIN_TTL", "1"),
+    ],
 )
 def test_a_wrong_value_names_its_variable(tmp_path: Path, variable: str, value: str) -> None:
     with pytest.raises(ConfigError, match=variable):
