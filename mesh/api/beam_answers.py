@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
+from math import ceil
 from typing import Any, Final
 
 from fastapi import Request
@@ -24,8 +25,6 @@ from mesh.network.gater import Denied
 from mesh.protocols.allowance import Allowance
 
 PREFIX: Final = "/v1"
-READS_PER_MINUTE, READ_BURST = 1000, 100
-WRITES_PER_MINUTE, WRITE_BURST = 100, 10
 _READING: Final = frozenset({"GET", "HEAD"})
 
 
@@ -33,27 +32,42 @@ _READING: Final = frozenset({"GET", "HEAD"})
 class Rate:
     """How often one kind of request may come."""
 
-    per_minute: int
+    most: int
+    span_s: int
     burst: int
 
 
-RATES: Final = {True: Rate(READS_PER_MINUTE, READ_BURST), False: Rate(WRITES_PER_MINUTE, WRITE_BURST)}
+READING, WRITING, TUNNELS, DOMAINS = "reading", "writing", "tunnels", "domains"
+RATES: Final = {
+    READING: Rate(1000, 60, 100),
+    WRITING: Rate(100, 60, 10),
+    TUNNELS: Rate(10, 60, 2),
+    DOMAINS: Rate(50, 3600, 5),
+}
+_CREATING: Final = {f"{PREFIX}/tunnels": TUNNELS, f"{PREFIX}/names": DOMAINS}
+
+
+def kind_of(method: str, path: str) -> str:
+    """By which rate a request goes: tunnels that are opened and names that are claimed have their own."""
+    if method in _READING:
+        return READING
+    return _CREATING.get(path, WRITING) if method == "POST" else WRITING
 
 
 class Gate:
-    """The rates of one API: reading and writing apart. There is one key, so one of each."""
+    """The rates of one API, each kind of request apart. There is one key, so one of each."""
 
     def __init__(self) -> None:
-        self._left = {reading: Allowance(rate.per_minute / 60, rate.burst) for reading, rate in RATES.items()}
+        self._left = {kind: Allowance(rate.most / rate.span_s, rate.burst) for kind, rate in RATES.items()}
 
-    def take(self, reading: bool) -> tuple[bool, dict[str, str]]:
+    def take(self, kind: str) -> tuple[bool, dict[str, str]]:
         """Whether a request may go on, and the headers that tell the limits."""
-        allowed = self._left[reading].take(time.monotonic())
-        rate = RATES[reading]
+        allowed = self._left[kind].take(time.monotonic())
+        rate = RATES[kind]
         headers = {
-            "X-RateLimit-Limit": str(rate.per_minute),
-            "X-RateLimit-Remaining": str(int(self._left[reading].left(time.monotonic()))),
-            "X-RateLimit-Reset": str(int(time.time()) + 60),
+            "X-RateLimit-Limit": str(rate.most),
+            "X-RateLimit-Remaining": str(int(self._left[kind].left(time.monotonic()))),
+            "X-RateLimit-Reset": str(int(time.time()) + rate.span_s),
             "X-RateLimit-Burst": str(rate.burst),
         }
         return allowed, headers
@@ -66,10 +80,13 @@ class BeamRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def kept(request: Request) -> Response:
-            allowed, headers = request.app.state.beam_gate.take(request.method in _READING)
+            kind = kind_of(request.method, request.scope["path"])
+            allowed, headers = request.app.state.beam_gate.take(kind)
             if not allowed:
                 text = "too many requests: wait for what X-RateLimit-Reset says"
-                return _answer(429, "RATE_LIMIT_EXCEEDED", text, {}, headers | {"Retry-After": "1"})
+                rate = RATES[kind]
+                wait = {"Retry-After": str(ceil(rate.span_s / rate.most))}
+                return _answer(429, "RATE_LIMIT_EXCEEDED", text, {}, headers | wait)
             try:
                 response = await handle(request)
             except MeshError as error:

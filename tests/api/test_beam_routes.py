@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from mesh.api.beam_answers import WRITE_BURST
+from mesh.api.beam_answers import RATES, WRITING
 from mesh.api.server import ControlApi
 from mesh.apps.beam.beam import Beam
 from tests.apps.beam.beams import Beams, exchange, tcp_service, until
@@ -187,11 +187,21 @@ async def test_rates_are_told_and_kept(caller: httpx.AsyncClient) -> None:
     assert answer.headers["x-ratelimit-limit"] == "1000"
     assert answer.headers["x-ratelimit-burst"] == "100"
     assert int(answer.headers["x-ratelimit-remaining"]) <= 99
-    answers = [await caller.delete("/cache") for _ in range(WRITE_BURST + 5)]
-    assert [each.status_code for each in answers[:WRITE_BURST]] == [200] * WRITE_BURST
+    answers = [await caller.delete("/cache") for _ in range(RATES[WRITING].burst + 5)]
+    burst = RATES[WRITING].burst
+    assert [each.status_code for each in answers[:burst]] == [200] * burst
     refused = next(each for each in answers if each.status_code != 200)
     check_error(refused, 429, "RATE_LIMIT_EXCEEDED")
     assert (await caller.get("/alerts")).status_code == 200
+
+
+async def test_tunnels_and_names_have_rates_of_their_own(caller: httpx.AsyncClient) -> None:
+    for path, most, burst, wait_s in (("/tunnels", "10", 2, "6"), ("/names", "50", 5, "72")):
+        answers = [await caller.post(path, json={"name": "www"}) for _ in range(burst + 1)]
+        assert {each.headers["x-ratelimit-limit"] for each in answers} == {most}
+        assert [each.status_code for each in answers] == [400] * burst + [429]
+        assert answers[-1].headers["retry-after"] == wait_s
+    assert (await caller.delete("/cache")).headers["x-ratelimit-limit"] == "100"
 
 
 async def test_a_daemon_without_beam_says_so(beams: Beams) -> None:
