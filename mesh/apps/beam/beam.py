@@ -157,6 +157,7 @@ class Beam:
             return
         self._running = False
         self._watch(False)
+        self.wellbeing.stop()
         for tunnel in list(self._tunnels.values()):
             await tunnel.stop()
         self._tunnels.clear()
@@ -379,6 +380,8 @@ class Beam:
         """A provider in use may be gone: it is probed at once."""
         self.links.changed()
         peer = connection.peer
+        if not self.node.swarm.is_connected(peer):
+            self.wellbeing.forget_peer(peer)
         places = [each for each in self._places() if each[1] == peer]
         if places and not self.node.swarm.is_connected(peer) and not self._scope.closing:
             self._scope.spawn(self.watchman.probe_all(places), "beam probe")

@@ -2,7 +2,7 @@
 
 A node looks at itself every half minute. With ``share_health`` it says so in gossip, and grave alerts too, and counts
 what others say; with ``share_trust`` the same goes for trust. A peer that three others call down is avoided by routes
-until it has delivered something again.
+until it has delivered something again. When connections are too many, the peers that are trusted least go first.
 """
 
 from __future__ import annotations
@@ -53,6 +53,9 @@ LEAST_ANSWERING: Final = 50.0
 TRUSTED_AFTER_S: Final = 3600.0
 """A peer that was connected for so long without a fault is known well."""
 NEW_LEVEL: Final = 0.6
+TRUST_TAG: Final = "beam-trust"
+FULL_TRUST: Final = 100
+"""The tag's value of a peer that is trusted fully, as much as the best quality counts."""
 MAX_HEARD: Final = 1024
 _MEMINFO: Final = Path("/proc/meminfo")
 
@@ -69,6 +72,8 @@ class Wellbeing:
         self._gossip = gossip
         self._table = table
         self._meter = Meter()
+        self._manager = node.swarm.manager
+        self._valued: set[PeerId] = set()
         self._waiting: list[AlertReport] = []
         self._down: set[PeerId] = set()
         self.own = PeerHealth(HEALTHY, __version__, ())
@@ -142,6 +147,24 @@ class Wellbeing:
         """From 0 to 1."""
         return self.trusted.trust(peer, self.levels())
 
+    def value_peers(self) -> None:
+        """Let the connection manager know how far each connected peer is trusted."""
+        levels = self.levels()
+        for peer in levels:
+            value = round(FULL_TRUST * self.trusted.trust(peer, levels))
+            self._manager.tag(peer, TRUST_TAG, value)
+            self._valued.add(peer)
+
+    def forget_peer(self, peer: PeerId) -> None:
+        """Its last connection is gone."""
+        self._manager.untag(peer, TRUST_TAG)
+        self._valued.discard(peer)
+
+    def stop(self) -> None:
+        """Take back what the connection manager was told; safe to call twice."""
+        for peer in tuple(self._valued):
+            self.forget_peer(peer)
+
     def admits(self, peer: PeerId) -> bool:
         """Whether a peer is trusted enough to have chains through this node."""
         least = self._settings.least_trust
@@ -167,6 +190,7 @@ class Wellbeing:
                 text = f"{check.name} at {check.value:g}"
                 self.alarm(AlertReport(kind, "medium", self._node.peer_id, text))
         self.trusted.expire(time.monotonic())
+        self.value_peers()
         waiting, self._waiting = self._waiting, []
         if self._settings.share_health:
             await self._gossip.publish(HEALTH, self.own.document())

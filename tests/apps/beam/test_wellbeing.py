@@ -7,8 +7,10 @@ import time
 import pytest
 
 from mesh.apps.beam.beam import Beam
+from mesh.apps.beam.wellbeing import TRUST_TAG
 from mesh.codecs.beam_route import RouteStatus
 from mesh.errors import UsageError
+from mesh.network.connection_manager import Settings
 from mesh.protocols.beam.alert_log import AGREED
 from mesh.protocols.beam.gossip_message import (
     ALERT,
@@ -87,6 +89,29 @@ async def test_chains_pass_for_whom_the_forwarder_trusts(beams: Beams) -> None:
         forwarder.routing.table.failed((opener.node.peer_id,), time.monotonic())
     assert forwarder.wellbeing.trust(opener.node.peer_id) < 0.5
     assert await ask(opener, forwarder, [end.node.peer_id]) == RouteStatus.BUSY
+
+
+async def test_who_is_trusted_least_is_given_up_first(beams: Beams) -> None:
+    one = await beams.beam(dht="off")
+    good, bad = [await beams.beam(dht="off", to=one) for _ in range(2)]
+    manager = one.node.swarm.manager
+    for _ in range(5):
+        one.abuse.bad_record(bad.node.peer_id, time.monotonic())
+    await one.wellbeing.look()
+    values = []
+    for each in (bad, good):
+        found = manager.info(each.node.peer_id)
+        assert found is not None
+        values.append(found.tags[TRUST_TAG])
+    assert 0 < values[0] < values[1] <= 100
+    manager._settings = Settings(low=1, high=1, grace_s=0.0)
+    assert [each.peer for each in manager.trim(time.monotonic() + 1)] == [bad.node.peer_id]
+    await bad.node.stop()
+    await until(lambda: not one.node.swarm.is_connected(bad.node.peer_id))
+    await until(lambda: manager.info(bad.node.peer_id) is None)
+    await one.stop()
+    left = manager.info(good.node.peer_id)
+    assert left is None or TRUST_TAG not in left.tags
 
 
 async def test_the_topics_are_joined_where_pubsub_is_on(beams: Beams) -> None:
