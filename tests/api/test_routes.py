@@ -139,7 +139,9 @@ async def test_rules(caller: httpx.AsyncClient, node: Node, peer: Node) -> None:
     check_problem(await caller.delete("/v0/swarm/deny", params=rule), 404, "unknown-rule")
     check_problem(await caller.delete("/v0/swarm/deny"), 422, "invalid-request")
     assert (await caller.post("/v0/swarm/allow", json={"rule": "10.0.0.0/8"})).status_code == 200
-    assert (await caller.get("/v0/swarm/allow")).json()["rules"] == [{"rule": "10.0.0.0/8", "allowed": True}]
+    assert (await caller.get("/v0/swarm/allow")).json()["rules"] == [
+        {"rule": "10.0.0.0/8", "allowed": True, "reason": ""}
+    ]
     assert (await caller.delete("/v0/swarm/allow", params={"rule": "10.0.0.0/8"})).status_code == 200
     await node.connect(peer.listen_addrs[0])
 
