@@ -1,5 +1,5 @@
 # GENERATED from tools/spec_compiler/wire.template by tools.spec_compiler; do not edit.
-# Schema bd08f2dead0c1041
+# Schema 204b1e2da34dcc04
 """What the generated codecs share: varints, skipping of unknown fields, errors in words.
 
 Two varints live here. `encode_uvarint` and `decode_uvarint` are the multiformats kind: minimal, at most 9
@@ -22,7 +22,6 @@ UVARINT_LIMIT = 2**63 - 1
 MAX_GROUP_DEPTH = 16
 MAX_TAG = 2**32 - 1
 RUN = 256
-RUN_STEPS = (64, 8)
 """So many elements of a run are cut out in one call."""
 
 ONE_BYTE = tuple(bytes((number,)) for number in range(128))
@@ -256,20 +255,15 @@ def take_run(
     head = ONE_BYTE[tag] + encode_varint(length)
     size = len(head) + length
     alike = min((end - offset) // size, RUN, limit - len(found))
-    for at, octet in enumerate(head):
-        column = data[offset + at : offset + alike * size : size]
-        alike -= len(column.lstrip(bytes((octet,))))
-    for count in RUN_STEPS:
-        while alike >= count:
-            found += _elements(len(head), length, count).unpack_from(data, offset)
-            alike -= count
-            offset += count * size
-    stop = offset + alike * size
-    found += [data[start : start + length] for start in range(offset + len(head), stop + 1, size)]
-    return stop
+    for at, octet in enumerate(head, offset):
+        column = data[at : offset + alike * size : size]
+        if column.count(octet) < alike:
+            alike -= len(column.lstrip(bytes((octet,))))
+    found += _elements(len(head), length, alike).unpack_from(data, offset)
+    return offset + alike * size
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=512)
 def _elements(head: int, length: int, count: int) -> Struct:
     """So many elements of one length, each behind a head."""
     return Struct(f"{head}x{length}s" * count)

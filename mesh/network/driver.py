@@ -237,7 +237,7 @@ class Driver(Pump, asyncio.BufferedProtocol):
             self._close_transport()
         elif session.remote_gone and not session.streams:
             self.end(Closed("the peer said go away"))
-        elif self._timer is None or owner.deadline() is not None:
+        elif self._timer is None:
             self.arm()
 
     def flush(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import compress
 from typing import Generic
 
 from mesh.protocols.gossip.message import Incoming, PeerT
@@ -10,9 +11,6 @@ from mesh.protocols.gossip.message_cache import MessageCache
 from mesh.protocols.gossip.peer import PeerState
 from mesh.protocols.gossip.send_queue import as_field
 from mesh.protocols.gossip.topics import Neighbourhood
-
-_Copy = tuple[bytes, bytes, list[PeerState[PeerT] | None]]
-"""A message's id, what stands for it in an RPC, and who has it already."""
 
 
 class Forwarding(Generic[PeerT]):
@@ -50,30 +48,36 @@ class Forwarding(Generic[PeerT]):
         if topic is None:
             return 0
         self._cache.put_all(name, {each.id: each.wire for each in messages})
-        state_of = self._all.peers.get
-        copies: list[_Copy[PeerT]] = []
-        for incoming in messages:
-            # The sender, the author, and who sent it too while it was verified (rust spares those as well).
-            knowing = [state_of(incoming.source)]
-            if incoming.author is not None:
-                knowing.append(state_of(incoming.author))
-            if incoming.copies is not None:
-                knowing += map(state_of, incoming.copies)
-            copies.append((incoming.id, as_field(incoming.wire), knowing))
         targets = list(topic.mesh)
         always = topic.members.always
         if always:
             targets += always if self._all.scores is None else self._all.fair(always, now)
-        return sum(self._pass_on(state, copies) for state in self._all.whole(name, targets))
+        targets = self._all.whole(name, targets)
+        lacking = {state.peer: bytearray(b"\1") * len(messages) for state in targets}
+        for at, incoming in enumerate(messages):
+            # The sender, the author, and who sent it too while it was verified (rust spares those as well).
+            for knowing in (incoming.source, incoming.author, *(incoming.copies or ())):
+                if knowing in lacking:
+                    lacking[knowing][at] = 0
+        fields = [as_field(each.wire) for each in messages]
+        return sum(self._pass_on(state, messages, fields, lacking[state.peer]) for state in targets)
 
-    def _pass_on(self, state: PeerState[PeerT], copies: list[_Copy[PeerT]]) -> int:
-        """Queue for a peer what it may want of a topic's messages; returns how many of them were taken."""
-        fields = [field for _, field, knowing in copies if state not in knowing]
+    def _pass_on(
+        self,
+        state: PeerState[PeerT],
+        messages: list[Incoming[PeerT]],
+        fields: list[bytes],
+        lacking: bytearray,
+    ) -> int:
+        """Queue for a peer what it may want of a topic's messages, of which it has those that ``lacking`` is 0 for;
+        returns how many of them were taken. ``fields`` are the messages as they stand in an RPC."""
         declined = state.declined
         if declined:
-            without = len(fields)
-            fields = [field for id, field, knowing in copies if state not in knowing and id not in declined]
-            self._all.counts["declined"] += without - len(fields)
+            for at, incoming in enumerate(messages):
+                if lacking[at] and incoming.id in declined:
+                    lacking[at] = 0
+                    self._all.counts["declined"] += 1
+        fields = list(compress(fields, lacking))
         if not fields:
             return 0
         sent = state.queue.pass_on(fields)

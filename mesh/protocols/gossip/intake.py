@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import filterfalse
-from typing import Generic
+from typing import TYPE_CHECKING, Generic
 
 from mesh.codecs.gossip import Message
 from mesh.errors import DecodeError, UsageError
@@ -13,32 +13,37 @@ from mesh.protocols.gossip.message import Incoming, MessageIdFunction, PeerT
 from mesh.protocols.gossip.seen import SeenCache
 from mesh.protocols.gossip.topics import Neighbourhood
 
+if TYPE_CHECKING:
+    from mesh.protocols.gossip.scores import Scores
+
 MAX_ID_BYTES = 4096
 
 
-class RecentWires:
+class RecentWires(Generic[PeerT]):
     """Encoded messages that came lately, with their topic and id: a copy byte for byte needs no decoding.
 
-    Two generations of at most `count` messages each; longer messages than `longest` are not kept, since hashing them
-    costs more than decoding. A generation lasts `ttl_s` seconds at most. What it forgot is recognised by its id instead.
+    Two generations of at most `count` messages each, none of more than `longest` bytes. A generation lasts `ttl_s`
+    seconds at most. What it forgot is recognised by its id instead.
     """
 
-    __slots__ = ("_count", "_ttl_s", "_turn_at", "longest", "old", "young")
+    __slots__ = ("_count", "_longest", "_ttl_s", "_turn_at", "old", "young")
 
     def __init__(self, ttl_s: float, now: float, count: int = 2048, longest: int = 1024) -> None:
         self.young: dict[bytes, tuple[str, bytes]] = {}
         self.old: dict[bytes, tuple[str, bytes]] = {}
-        self.longest = longest
+        self._longest = longest
         self._count = count
         self._ttl_s = ttl_s
         self._turn_at = now + ttl_s
 
-    def add(self, wire: bytes, topic: str, id: bytes) -> None:
-        """A message of at most `longest` bytes came."""
-        if len(self.young) >= self._count:
+    def add(self, messages: Iterable[Incoming[PeerT]]) -> None:
+        """Messages came."""
+        longest = self._longest
+        came = {each.wire: (each.message.topic, each.id) for each in messages if len(each.wire) <= longest}
+        if len(self.young) + len(came) > self._count:
             self.old = self.young
             self.young = {}
-        self.young[wire] = (topic, id)
+        self.young.update(came)
 
     def wake(self, now: float) -> None:
         """Forgets what came too long ago."""
@@ -67,7 +72,7 @@ class Intake(Generic[PeerT]):
         self._author_of = author_of
         self.id_functions: dict[str, MessageIdFunction] = {}
         """Of topics with one of their own."""
-        self.recent = RecentWires(neighbourhood.settings.limits.seen_ttl_s, now)
+        self.recent: RecentWires[PeerT] = RecentWires(neighbourhood.settings.limits.seen_ttl_s, now)
         self._layout = Layout()
         self.pending: dict[bytes, Incoming[PeerT]] = {}
         """What is being verified. Told apart by all bytes, since a forgery with another's id, or even signature, must
@@ -75,13 +80,16 @@ class Intake(Generic[PeerT]):
 
     def take(self, peer: PeerT, wires: Sequence[bytes], now: float) -> list[Incoming[PeerT]]:
         """Those that may be new. What came lately byte for byte is told by that alone, without decoding."""
+        unknown = self._unknown(peer, wires, now)
         scores, counts = self._all.scores, self._all.counts
+        duplicates = len(wires) - len(unknown)
+        if not unknown:
+            counts["duplicates"] += duplicates
+            return []
         pending, seen, joined = self.pending, self._seen, self._all.joined
         functions, id_of, author_of = self.id_functions, self._id_of, self._author_of
         own_id, most, read = self._own_id, self._all.settings.limits.pending, self._layout.read
         fresh: list[Incoming[PeerT]] = []
-        unknown = self._unknown(peer, wires, now)
-        duplicates = len(wires) - len(unknown)
         for wire in unknown:
             verifying = pending.get(wire)
             if verifying is not None:
@@ -124,20 +132,44 @@ class Intake(Generic[PeerT]):
 
     def _unknown(self, peer: PeerT, wires: Sequence[bytes], now: float) -> list[bytes]:
         """Those that did not come lately byte for byte."""
-        young, old, longest = self.recent.young, self.recent.old, self.recent.longest
-        if wires and max(map(len, wires)) <= longest:
-            unknown = list(filterfalse(old.__contains__, filterfalse(young.__contains__, wires)))
-        else:
-            unknown = [
-                wire for wire in wires if len(wire) > longest or (wire not in young and wire not in old)
-            ]
+        young, old = self.recent.young, self.recent.old
+        unknown = list(filterfalse(old.__contains__, filterfalse(young.__contains__, wires)))
         scores = self._all.scores
         if scores is not None and len(unknown) < len(wires):
             for wire in wires:
-                known = (young.get(wire) or old.get(wire)) if len(wire) <= longest else None
+                known = young.get(wire) or old.get(wire)
                 if known is not None:
                     scores.duplicate(peer, known[0], known[1], now)
         return unknown
+
+    def first_copies(self, messages: Sequence[Incoming[PeerT]], now: float) -> Sequence[Incoming[PeerT]]:
+        """Ends the verifications of messages with good signatures; returns those whose ids are new."""
+        for each in messages:
+            self.settle(each)
+        first = messages
+        if not self._seen.add_all([each.id for each in messages], now):
+            first = [each for each in messages if self._seen.add(each.id, now)]
+        self._all.counts["duplicates"] += len(messages) - len(first)
+        self.recent.add(first)
+        if self._all.scores is not None:
+            self._score(self._all.scores, messages, {each.id: each for each in first}, now)
+        return first
+
+    def _score(
+        self,
+        scores: Scores[PeerT],
+        messages: Sequence[Incoming[PeerT]],
+        first: Mapping[bytes, Incoming[PeerT]],
+        now: float,
+    ) -> None:
+        for each in messages:
+            topic, id = each.message.topic, each.id
+            if first.get(id) is not each:
+                scores.duplicate(each.source, topic, id, now)
+                continue
+            scores.validating(each.source, topic, id, now)
+            for other in each.copies or ():
+                scores.duplicate(other, topic, id, now)
 
     def settle(self, incoming: Incoming[PeerT]) -> None:
         """Ends a verification. Raises UsageError for a message that is in none."""

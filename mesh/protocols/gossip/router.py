@@ -304,29 +304,22 @@ class Router(Generic[PeerT]):
 
     def verified(self, incoming: Incoming[PeerT], now: float) -> bool:
         """The signature is good (or none is demanded). True for the first copy: validate it, then call `settle`."""
-        intake = self._intake
-        intake.settle(incoming)
-        id, message, wire, source = incoming.id, incoming.message, incoming.wire, incoming.source
-        topic, scores = message.topic, self._scores
-        if not self._seen.add(id, now):
-            self._all.counts["duplicates"] += 1
-            if scores is not None:
-                scores.duplicate(source, topic, id, now)
-            return False
-        if len(wire) <= intake.recent.longest:
-            intake.recent.add(wire, topic, id)
+        return bool(self.verified_all((incoming,), now))
+
+    def verified_all(self, messages: Sequence[Incoming[PeerT]], now: float) -> Sequence[Incoming[PeerT]]:
+        """`verified` of many messages; returns the first copies among them."""
+        first = self._intake.first_copies(messages, now)
         if self._gossip.promises:
-            self._gossip.arrived(id)
-        if scores is not None:
-            scores.validating(source, topic, id, now)
-            for other in incoming.copies or ():
-                scores.duplicate(other, topic, id, now)
+            for each in first:
+                self._gossip.arrived(each.id)
         least = self.settings.gossip.idontwant_bytes
-        if least and len(wire) >= least and len(message.data or b"") >= least:
-            joined = self._all.joined.get(topic)
-            if joined is not None:
-                self._gossip.decline(joined, id, source)
-        return True
+        if least:
+            for each in first:
+                if len(each.wire) >= least and len(each.message.data or b"") >= least:
+                    joined = self._all.joined.get(each.message.topic)
+                    if joined is not None:
+                        self._gossip.decline(joined, each.id, each.source)
+        return first
 
     def forged(self, incoming: Incoming[PeerT], now: float) -> None:
         """The signature is bad, or the shape against the policy: counts against all who sent it (P4)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import filterfalse
 
 from mesh.errors import UsageError
@@ -39,6 +39,21 @@ class SeenCache:
             self._turn(now)
             young = self._young
         young.add(id)
+        return True
+
+    def add_all(self, ids: Sequence[bytes], now: float) -> bool:
+        """Note many ids; False, and none is noted, when they were not all new and different, or there are too many."""
+        if now >= self._turn_at:
+            self.wake(now)
+        young, new = self._young, set(ids)
+        if (
+            len(new) < len(ids)
+            or len(young) + len(new) > self._room
+            or not young.isdisjoint(new)
+            or not self._old.isdisjoint(new)
+        ):
+            return False
+        young |= new
         return True
 
     def unknown(self, ids: Iterable[bytes]) -> list[bytes]:

@@ -23,8 +23,8 @@ class Owner(Protocol):
     def held_up(self) -> bool:
         """It holds as much as it wants: nothing is read until it calls `Inlet.pump`."""
 
-    def take(self, rpcs: list[bytes]) -> None:
-        """RPCs came."""
+    def take(self, rpc: bytes) -> None:
+        """An RPC came."""
 
 
 class Inlet:
@@ -55,9 +55,8 @@ class Inlet:
                 if not chunk:
                     self.close()
                     return
-                rpcs = frames.receive(chunk)
-                if rpcs:
-                    owner.take(rpcs)
+                for rpc in frames.receive(chunk):
+                    owner.take(rpc)
         except MeshError as error:
             self._end(error)
 
@@ -66,7 +65,7 @@ class Inlet:
         if len(rpc) > self._max_rpc_bytes:
             self._end(too_long(len(rpc), self._max_rpc_bytes))
         elif rpc:
-            self._owner.take([rpc])
+            self._owner.take(rpc)
             if self._owner.held_up:
                 self._follow(direct=False)
 

@@ -287,10 +287,10 @@ class Link:
             self._resume()
         return frame
 
-    def take(self, rpcs: list[bytes]) -> None:
-        """RPCs came; see `inlet.Owner`."""
-        self.frames += rpcs
-        self._backlog += sum(map(len, rpcs)) + FRAME_BYTES * len(rpcs)
+    def take(self, rpc: bytes) -> None:
+        """An RPC came; see `inlet.Owner`."""
+        self.frames.append(rpc)
+        self._backlog += len(rpc) + FRAME_BYTES
         self.held_up = self._backlog > MAX_BACKLOG_BYTES
         if not self.active:
             self._owner.received(self)

@@ -13,6 +13,8 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from itertools import compress
+from operator import not_
 from typing import Final
 
 from mesh.codecs.gossip import Rpc
@@ -155,27 +157,36 @@ class Reception:
 
     def _take(self, batch: list[Incoming[PeerId]], now: float) -> None:
         router, topics, strict = self._router, self._topics, self._policy is Policy.STRICT_SIGN
-        allowed = self._allowed(batch, now)
+        verified = self._verified(self._allowed(batch, now), now)
+        first = router.verified_all(verified, now)
+        if self._tracer is not None:
+            for each in verified:
+                if each not in first:
+                    self._tracer.duplicate(each.id, each.source, each.message.topic)
         accepted = []
-        for incoming, good in zip(allowed, self._verifier.verify(allowed), strict=True):
-            if not good:
-                self._trace_rejection(incoming, "invalid signature")
-                router.forged(incoming, now)
-            elif router.verified(incoming, now):
-                topic = topics.get(incoming.message.topic)
-                if topic is None:
-                    router.settle(incoming, Verdict.IGNORE, now)
-                elif strict and incoming.message.seqno is None:
-                    self._settle(topic, incoming, Verdict.IGNORE, now)
-                elif topic.validator is None:
-                    accepted.append(incoming)
-                else:
-                    self._validate(topic, incoming, now)
-            elif self._tracer is not None:
-                self._tracer.duplicate(incoming.id, incoming.source, incoming.message.topic)
+        for incoming in first:
+            topic = topics.get(incoming.message.topic)
+            if topic is None:
+                router.settle(incoming, Verdict.IGNORE, now)
+            elif strict and incoming.message.seqno is None:
+                self._settle(topic, incoming, Verdict.IGNORE, now)
+            elif topic.validator is None:
+                accepted.append(incoming)
+            else:
+                self._validate(topic, incoming, now)
         if accepted:
             self._hand_out(accepted)
             router.accept(accepted, now)
+
+    def _verified(self, allowed: list[Incoming[PeerId]], now: float) -> list[Incoming[PeerId]]:
+        """Those with good signatures."""
+        good = self._verifier.verify(allowed)
+        if all(good):
+            return allowed
+        for incoming in compress(allowed, map(not_, good)):
+            self._trace_rejection(incoming, "invalid signature")
+            self._router.forged(incoming, now)
+        return list(compress(allowed, good))
 
     def _allowed(self, batch: list[Incoming[PeerId]], now: float) -> list[Incoming[PeerId]]:
         """Those whose author and shape nothing is against."""

@@ -47,6 +47,20 @@ def test_an_accepted_message_goes_to_the_mesh_unchanged_but_not_back(data: bytes
     assert receivers(alone, wire) == [2, 3, 4]
 
 
+def test_of_messages_verified_together_the_first_of_an_id_is_new() -> None:
+    alone = meshed(P4)
+    scores = alone.scores
+    assert scores is not None
+    wires = [message(20, 1)[1], message(20, 1)[1] + b"\x7a\x01x", message(20, 2)[1]]
+    brought = [alone.bring(peer, wire)[0] for peer, wire in enumerate(wires, 1)]
+    assert alone.router.verified_all(brought, alone.now) == [brought[0], brought[2]]
+    assert alone.router.counts["duplicates"] == 1
+    assert alone.router.settle(brought[0], Verdict.REJECT, alone.now) == 0
+    assert [scores.score(peer, alone.now) < 0 for peer in (1, 2, 3)] == [True, True, False]
+    with pytest.raises(UsageError):
+        alone.router.verified_all(brought[:1], alone.now)
+
+
 def test_not_to_its_author() -> None:
     alone = meshed()
     assert alone.accept(1, message(3, 1)[1]) == 2

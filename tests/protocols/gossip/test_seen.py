@@ -78,3 +78,23 @@ def test_after_a_pause_nothing_stays() -> None:
 def test_misuse(ttl_s: float, max_ids: int) -> None:
     with pytest.raises(UsageError):
         SeenCache(ttl_s, max_ids, 0.0)
+
+
+@pytest.mark.parametrize("ids", [[b"a", b"new"], [b"old", b"new"], [b"new", b"new"], [b"1", b"2", b"3"]])
+def test_ids_are_noted_together_or_not_at_all(ids: list[bytes]) -> None:
+    seen = SeenCache(120, 8, 0.0)
+    seen.add(b"old", 0.0)
+    seen.add(b"a", 120.0)
+    seen.add(b"b", 120.0)
+    assert not seen.add_all(ids, 121.0)
+    assert len(seen) == 3
+    assert seen.add_all([b"c", b"d"], 121.0)
+    assert not seen.add(b"d", 121.0)
+
+
+def test_ids_noted_together_are_forgotten_in_time() -> None:
+    seen = SeenCache(120, 8, 0.0)
+    assert seen.add_all([b"a", b"b"], 0.0)
+    assert seen.add_all([b"c"], 240.0)
+    assert b"a" not in seen
+    assert seen.add_all([b"a", b"b"], 240.0)

@@ -30,8 +30,8 @@ class Reader:
     def held_up(self) -> bool:
         return len(self.rpcs) >= self.most
 
-    def take(self, rpcs: list[bytes]) -> None:
-        self.rpcs += rpcs
+    def take(self, rpc: bytes) -> None:
+        self.rpcs.append(rpc)
 
     async def serve(self, stream: Stream) -> None:
         self.inlet = Inlet(stream, self.max_rpc_bytes, self)
