@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from mesh.apps.market.payments.till import WorkFailed
+from mesh.apps.starting import started
 from mesh.errors import ConfigError, Malformed
 from mesh.go_json.parsing import Members, parse
 
@@ -112,7 +113,7 @@ class CommandWorker:
 
     async def run(self, task: Task, max_output_bytes: int) -> str:
         try:
-            process = await asyncio.create_subprocess_exec(
+            starting = asyncio.create_subprocess_exec(
                 *self._arguments,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
@@ -120,15 +121,14 @@ class CommandWorker:
                 env=_environment(task),
                 start_new_session=os.name == "posix",
             )
+            process = await started(starting, _ended)
         except OSError as error:
             raise WorkFailed(f"the agent's program cannot be run: {error.strerror}") from None
         try:
             output, told = await _converse(process, task.input.encode(), max_output_bytes)
             status = await process.wait()
         finally:
-            _end(process)
-            # Its end is told only after that of its pipes, and one that is full is not read by itself.
-            await asyncio.gather(_pass_over(process.stdout), _pass_over(process.stderr), process.wait())
+            await _ended(process)
         if status:
             words = told.decode("utf-8", "replace").strip().rpartition("\n")[2][:MAX_TOLD]
             raise WorkFailed(words or f"the agent's program ended with status {status}")
@@ -236,13 +236,15 @@ async def _pass_over(pipe: asyncio.StreamReader | None) -> None:
         pass
 
 
-def _end(process: asyncio.subprocess.Process) -> None:
+async def _ended(process: asyncio.subprocess.Process) -> None:
     """Kill what still runs, with its children where the system has groups of processes."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         if os.name == "posix":
             os.killpg(process.pid, signal.SIGKILL)
         elif process.returncode is None:
             process.kill()
+    # Its end is told only after that of its pipes, and one that is full is not read by itself.
+    await asyncio.gather(_pass_over(process.stdout), _pass_over(process.stderr), process.wait())
 
 
 def _environment(task: Task) -> Mapping[str, str]:

@@ -14,6 +14,7 @@ from typing import Final
 
 from mesh.apps.agent.waking.queue import Batch
 from mesh.apps.agent.waking.waking import CallFailed
+from mesh.apps.starting import started
 
 GRACE_S: Final = 3.0
 PRIVATE: Final = ("MESH_", "OPENCLAW_", "BSV_")
@@ -38,7 +39,7 @@ class Command:
     async def call(self, text: str, batch: Batch) -> str:
         """Run it and wait; the evidence. Raises CallFailed. A process that is too slow is ended with its children."""
         try:
-            process = await asyncio.create_subprocess_exec(
+            starting = asyncio.create_subprocess_exec(
                 *self._arguments,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.DEVNULL,
@@ -46,6 +47,7 @@ class Command:
                 env=_environment(batch),
                 start_new_session=True,
             )
+            process = await started(starting, _end)
         except (OSError, ValueError) as error:
             cause = error.strerror if isinstance(error, OSError) else "an argument holds a NUL"
             raise CallFailed(f"{self.name}: cannot be started: {cause}") from None

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,8 @@ from mesh.apps.agent.waking.queue import Batch, Wake
 from mesh.apps.agent.waking.waking import CallFailed
 from mesh.config import AgentSection
 from mesh.errors import ConfigError
-from tests.network.live import eventually
+from tests.apps.starts import noted_start
+from tests.network.live import PATIENCE_S, eventually
 
 BATCH = Batch(1, "12D3KooWpeer", "the-key", 1, (Wake(1, "$(touch hacked); id", "t"),))
 PROGRAM = """
@@ -75,12 +77,22 @@ async def test_a_command_that_is_too_slow_is_ended() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="process groups are POSIX's")
-async def test_children_of_a_command_end_with_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("soon", [False, True], ids=["while it runs", "before its start is known"])
+async def test_children_of_a_command_end_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, soon: bool
+) -> None:
     child = "import os, sys, time; open(sys.argv[1], 'w').write(f'{os.getpid()} '); time.sleep(600)"
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}, sys.argv[1]])"
-    file = tmp_path / "pid"
+    file, deadline = tmp_path / "pid", time.monotonic() + PATIENCE_S
+    begun = noted_start(monkeypatch)
     calling = asyncio.create_task(Command(python("-c", parent, str(file)), 600.0).call("x", BATCH))
-    await eventually(lambda: file.exists() and file.read_text().endswith(" "))
+    await begun.wait()
+    while not (file.exists() and file.read_text().endswith(" ")):
+        assert time.monotonic() < deadline, "it wrote nothing"
+        if soon:
+            time.sleep(0.01)  # noqa: ASYNC251 - the loop gets no turn
+        else:
+            await asyncio.sleep(0.01)
     calling.cancel()
     with pytest.raises(asyncio.CancelledError):
         await calling
