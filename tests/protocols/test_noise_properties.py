@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mesh.identity.peer_id import PeerId
@@ -48,6 +48,7 @@ def mutated(data: bytes, mutation: tuple[int, int] | None) -> bytes:
 
 @settings(max_examples=150, deadline=None)
 @given(PLAINTEXTS, MUTATION, POINTS, st.sampled_from([0, 7, 2**32 - 2, 2**64 - 3]), st.binary(max_size=4))
+@example(plaintexts=[b"0", b"0"], mutation=None, points=[], nonce=2**64 - 3, behind=bytes(2))
 def test_session(
     plaintexts: list[bytes],
     mutation: tuple[int, int] | None,

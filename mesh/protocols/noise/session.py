@@ -92,7 +92,8 @@ class Session:
                 if record_end > end:
                     break
                 if nonce >= MAX_NONCE:
-                    self._fail("nonces are exhausted")
+                    if self._check_length(record_end - position - LENGTH_BYTES):
+                        self._fail("nonces are exhausted")
                     return plaintexts
                 plaintext = decrypt(nonce, view[position + LENGTH_BYTES : record_end])
                 nonce += 1
