@@ -300,6 +300,13 @@ class GossipSection(Section):
     scores: Annotated[
         bool, _switch("Keep scores of peers; those that forge or break promises are heard less.")
     ] = False
+    verify_threads: Annotated[
+        int,
+        _count(
+            "Threads that check signatures of many messages: two are a little quicker, one takes less of a processor.",
+            maximum=2,
+        ),
+    ] = 2
     discover: Annotated[bool, _switch("Announce topics and find their peers in the DHT.")] = False
     trace_file: Annotated[
         Path | None, Setting("File for a trace of events, in the form of go's JSON tracer.", "path")

@@ -1,7 +1,8 @@
 """`python -m tools.bench.gossip`: pubsub of this node and go-libp2p-pubsub, side by side.
 
 A publisher and a subscriber in processes of their own, each pair in turn: how many signed messages a second arrive, and
-that none is lost. And 20 hosts in one process: deliveries for a second of processor time. Figures are medians.
+that none is lost. And 20 hosts in one process, with more and with fewer messages under way: deliveries for a second of
+processor time. Figures are medians.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 import json
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -22,6 +24,8 @@ PAIRS: Final = (("mesh", "mesh"), ("mesh", "go"), ("go", "mesh"), ("go", "go"))
 RUN_S: Final = 120.0
 GO_PUBLISHER: Final = ("--workers", "2")
 """One worker of Go's leaves a processor idle."""
+WINDOWS: Final = (64, 128, 256)
+"""Messages under way in the networks: Go's does best with the second."""
 
 
 def command(program: str, role: str, *options: str) -> list[str]:
@@ -61,10 +65,10 @@ def pair(publisher: str, subscriber: str, seconds: float) -> dict[str, Any]:
     }
 
 
-def network(program: str, seconds: float) -> dict[str, Any]:
-    """One run of 20 hosts in a process."""
+def network(program: str, seconds: float, window: int) -> dict[str, Any]:
+    """One run of 20 hosts in a process, with at most ``window`` messages that have not reached all."""
     told = subprocess.run(
-        command(program, "network", "--rate", "0", "--seconds", f"{seconds:g}"),
+        command(program, "network", "--rate", "0", "--seconds", f"{seconds:g}", "--window", f"{window}"),
         check=True,
         stdout=subprocess.PIPE,
         text=True,
@@ -73,7 +77,11 @@ def network(program: str, seconds: float) -> dict[str, Any]:
     return last_line(told.stdout)
 
 
-def table(pairs: dict[str, list[dict[str, Any]]], networks: dict[str, list[dict[str, Any]]]) -> str:
+Networks = dict[int, dict[str, list[dict[str, Any]]]]
+"""Runs by the window and the program."""
+
+
+def table(pairs: dict[str, list[dict[str, Any]]], networks: Networks) -> str:
     """Medians and ratios to Go with itself: above 1 is better."""
     lines = ["| publisher to subscriber | messages/s | ratio | lost of sent |", "|---|---:|---:|---:|"]
     base = median(each["per_second"] for each in pairs["go to go"])
@@ -83,14 +91,15 @@ def table(pairs: dict[str, list[dict[str, Any]]], networks: dict[str, list[dict[
         lines.append(f"| {name} | {rate:,.0f} | {rate / base:.2f} | {lost:,} of {sent:,} |")
     lines += [
         "",
-        "| 20 hosts in one process | deliveries/s | per CPU second | ratio | missing |",
-        "|---|---:|---:|---:|---:|",
+        "| 20 hosts in one process | under way | deliveries/s | per CPU second | ratio | missing |",
+        "|---|---:|---:|---:|---:|---:|",
     ]
-    base = median(each["per_cpu_second"] for each in networks["go"])
-    for name, runs in networks.items():
-        rate, cpu = (median(each[key] for each in runs) for key in ("per_second", "per_cpu_second"))
-        missing = sum(each["expected"] - each["delivered"] for each in runs)
-        lines.append(f"| {name} | {rate:,.0f} | {cpu:,.0f} | {cpu / base:.2f} | {missing:,} |")
+    for window, programs in networks.items():
+        base = median(each["per_cpu_second"] for each in programs["go"])
+        for name, runs in programs.items():
+            rate, cpu = (median(each[key] for each in runs) for key in ("per_second", "per_cpu_second"))
+            missing = sum(each["expected"] - each["delivered"] for each in runs)
+            lines.append(f"| {name} | {window} | {rate:,.0f} | {cpu:,.0f} | {cpu / base:.2f} | {missing:,} |")
     return "\n".join(lines)
 
 
@@ -102,15 +111,16 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there")
     options = parser.parse_args()
     pairs: dict[str, list[dict[str, Any]]] = {f"{here} to {there}": [] for here, there in PAIRS}
-    networks: dict[str, list[dict[str, Any]]] = {"mesh": [], "go": []}
+    networks: Networks = {window: {"mesh": [], "go": []} for window in WINDOWS}
     for number in range(options.runs):
         for here, there in PAIRS:
             found = pair(here, there, options.seconds)
             pairs[f"{here} to {there}"].append(found)
             print(f"run {number + 1} {here} to {there}: {json.dumps(found)}", file=sys.stderr, flush=True)
-        for program, runs in networks.items():
-            runs.append(network(program, options.seconds))
-            print(f"run {number + 1} {program}: {json.dumps(runs[-1])}", file=sys.stderr, flush=True)
+        for window, program in product(networks, ("mesh", "go")):
+            found = network(program, options.seconds, window)
+            networks[window][program].append(found)
+            print(f"run {number + 1} {program}, {window}: {json.dumps(found)}", file=sys.stderr, flush=True)
     print(table(pairs, networks))
     if options.json is not None:
         figures = {"machine": machine(), "pairs": pairs, "networks": networks}

@@ -32,12 +32,17 @@ TURN = 16
 """Messages published between two looks at the clock."""
 
 
-def settings() -> Config:
+ALONE = GossipSection(enabled=True)
+SHARED = GossipSection(enabled=True, verify_threads=1)
+"""For hosts that share a process and its processors."""
+
+
+def settings(gossip: GossipSection) -> Config:
     """A host on loopback with no limits of its own."""
     return Config(
         network=NetworkSection(listen=("/ip4/127.0.0.1/tcp/0",), max_connections=100_000),
         limits=LimitsSection(scale="unlimited"),
-        gossip=GossipSection(enabled=True),
+        gossip=gossip,
     )
 
 
@@ -125,7 +130,7 @@ async def publish(
 
 async def subscriber(options: argparse.Namespace) -> dict[str, Any]:
     """Count until nothing comes any more."""
-    async with Node(settings()) as node, asyncio.TaskGroup() as tasks:
+    async with Node(settings(ALONE)) as node, asyncio.TaskGroup() as tasks:
         count = Count()
         topic = node.pubsub.join(options.topic)
         tasks.create_task(count.follow(topic))
@@ -139,7 +144,7 @@ async def subscriber(options: argparse.Namespace) -> dict[str, Any]:
 
 async def publisher(options: argparse.Namespace) -> dict[str, Any]:
     """Publish to the subscriber once it is a neighbour."""
-    async with Node(settings()) as node:
+    async with Node(settings(ALONE)) as node:
         topic = node.pubsub.join(options.topic)
         await node.connect(options.to)
         await until(lambda: bool(topic.mesh()))
@@ -157,7 +162,7 @@ async def publisher(options: argparse.Namespace) -> dict[str, Any]:
 
 async def network(options: argparse.Namespace) -> dict[str, Any]:
     """Every host publishes in turn, and each message has to reach all the others."""
-    nodes = [Node(settings()) for _ in range(options.nodes)]
+    nodes = [Node(settings(SHARED)) for _ in range(options.nodes)]
     count = Count()
     try:
         for node in nodes:

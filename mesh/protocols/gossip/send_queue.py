@@ -52,8 +52,15 @@ WAITING_DECLINED_IDS = 1000
 WRAPPING_BYTES = 4
 """Tag and length of an RPC's control part."""
 
-ENTRY_IDS_BYTES = CONTROL_BYTES // 2
-"""Of one IHAVE or IWANT, about: longer lists are split, so that entries fit into what is left of an RPC."""
+ENTRY_BYTES = CONTROL_BYTES // 2
+"""Of one IHAVE or IWANT: longer lists are split, so that two go into an RPC, or one into what is left of it. A topic or
+an id may make it longer."""
+
+ENTRY_HEAD_BYTES = 12
+"""Tags and lengths of an entry, without those of its ids."""
+
+LEAST_IDS_BYTES = 1024
+"""Of one entry, whatever its topic takes."""
 
 
 def as_field(wire: bytes) -> bytes:
@@ -77,7 +84,9 @@ class Entries(NamedTuple):
 
 def announcement(topic: str, ids: Sequence[bytes]) -> Entries:
     """IHAVE of messages in a topic."""
-    return _entries("ihave", [Control(ihave=[IHave(topic, part)]).encode() for part in _split(ids)])
+    return _entries(
+        "ihave", [Control(ihave=[IHave(topic, part)]).encode() for part in _split(ids, len(topic.encode()))]
+    )
 
 
 def _request(ids: Sequence[bytes]) -> Entries:
@@ -88,21 +97,28 @@ def _entries(kind: str, encoded: list[bytes]) -> Entries:
     return Entries(kind, tuple(encoded), sum(map(len, encoded)))
 
 
-def _split(ids: Sequence[bytes]) -> list[list[bytes]]:
-    """The ids in lists of about `ENTRY_IDS_BYTES`."""
+def _split(ids: Sequence[bytes], topic_bytes: int = 0) -> list[list[bytes]]:
+    """The ids in lists that fill entries of `ENTRY_BYTES` with such a topic."""
+    room = max(ENTRY_BYTES - ENTRY_HEAD_BYTES - topic_bytes, LEAST_IDS_BYTES)
     sizes = set(map(len, ids))
     if len(sizes) == 1:
-        count = -(-ENTRY_IDS_BYTES // (sizes.pop() + 2))
+        count = max(1, room // _id_field_bytes(sizes.pop()))
         return [list(ids[start : start + count]) for start in range(0, len(ids), count)]
     parts: list[list[bytes]] = []
-    size = ENTRY_IDS_BYTES
+    left = 0
     for id in ids:
-        if size >= ENTRY_IDS_BYTES:
+        size = _id_field_bytes(len(id))
+        if size > left:
             parts.append([])
-            size = 0
+            left = room
         parts[-1].append(id)
-        size += len(id) + 2
+        left -= size
     return parts
+
+
+def _id_field_bytes(size: int) -> int:
+    """What an id of so many bytes takes in an entry."""
+    return 1 + len(encode_varint(size)) + size
 
 
 _DROPPED = ("own", "forwarded", "answer", "alone", "idontwant", "iwant", "ihave")

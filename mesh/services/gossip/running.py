@@ -63,7 +63,7 @@ class Running:
             counters,
             lambda: self.reception.scheduled,
         )
-        self.verifier = Verifier(min(2, os.cpu_count() or 1))
+        self.verifier = Verifier(min(settings.verify_threads, os.cpu_count() or 1))
         self.validation = Validation(scope, counters)
         self.reception = Reception(
             self.router,

@@ -174,6 +174,20 @@ def test_long_lists_of_ids_are_split() -> None:
     assert all(len(rpc.encode()) <= CONTROL_BYTES + 10 for rpc in rpcs)
 
 
+@pytest.mark.parametrize("topic_bytes", [1, 300, 4096])
+@pytest.mark.parametrize("id_bytes", [(46,), (1,), (127, 128), (20, 200, 33)])
+def test_an_rpc_is_filled_with_two_entries_of_ids(id_bytes: tuple[int, ...], topic_bytes: int) -> None:
+    queue = queue_of()
+    ids = [
+        bytes([number % 256]) * id_bytes[number % len(id_bytes)] for number in range(100_000 // sum(id_bytes))
+    ]
+    assert queue.ihave("t" * topic_bytes, ids)
+    *full, last = taken(queue)
+    assert [id for rpc in (*full, last) for each in control_of(rpc).ihave for id in each.message_ids] == ids
+    assert {len(control_of(rpc).ihave) for rpc in full} == {2}
+    assert all(CONTROL_BYTES - 600 < len(control_of(rpc).encode()) <= CONTROL_BYTES for rpc in full)
+
+
 def test_an_announcement_serves_many_queues() -> None:
     entries = announcement("t", [b"1", b"2"])
     for _ in range(2):

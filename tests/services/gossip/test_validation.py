@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -231,9 +233,11 @@ async def test_a_forgery_does_not_keep_out_the_real_message(nodes: Nodes) -> Non
     assert [each.data for each in await take(reader, 1)] == [b"real"]
 
 
-async def test_long_batches_with_forgeries_among_them_are_told_apart(nodes: Nodes) -> None:
+@pytest.mark.parametrize("threads", [1, 2])
+async def test_long_batches_with_forgeries_among_them_are_told_apart(nodes: Nodes, threads: int) -> None:
     """Long enough for the second thread."""
-    node, other = await gossip_node(nodes), await stranger(nodes)
+    helpers = min(threads, os.cpu_count() or 1) - 1
+    node, other = await gossip_node(nodes, verify_threads=threads), await stranger(nodes)
     reader = node.pubsub.join("x").subscribe()
     await other.enter(node, "x")
     signed = [other.message("x", b"%d" % number) for number in range(200)]
@@ -242,6 +246,7 @@ async def test_long_batches_with_forgeries_among_them_are_told_apart(nodes: Node
     expected = [b"%d" % number for number in range(200) if number % 3]
     assert [each.data for each in await take(reader, len(expected))] == expected
     await eventually(lambda: node.pubsub.counts()["forged"] == 67, "the forgeries")
+    assert [each.name for each in threading.enumerate()].count("gossip signatures") == helpers
 
 
 async def test_own_messages_that_come_back_are_dropped(nodes: Nodes) -> None:
