@@ -28,7 +28,7 @@ ALIASES: Final = {
     "BEAM_MODE": "pex.enabled",
 }
 """Beam's environment variables and the setting of each."""
-REFUSED: Final = {
+_NOT_DONE: Final = {
     "BEAM_AUTH_TOKEN": "is a key of Beam's cloud, and there is none here; the API of this daemon has a token in the data "
     "folder: unset it",
     "BEAM_ENCRYPTION_KEY": "names a key for what is sent, but connections agree on fresh keys by Noise or TLS: unset it",
@@ -37,15 +37,28 @@ REFUSED: Final = {
 """Variables that ask for what is not done here; to be silent about it would make believe that it is."""
 _MODES: Final = {"bootstrap": "true"}
 """A bootstrap node is one that others ask for peers."""
+_OTHER_MODE: Final = (
+    "is bootstrap or unset, not {!r}: what a node does for others, BEAM_PEER_MODE sets (light, medium, full)"
+)
+VARIABLES: Final = (*ALIASES, *_NOT_DONE)
+"""All of Beam's that are looked at."""
 _IN_MILLISECONDS: Final = frozenset({"BEAM_TIMEOUT"})
 _PLACES: Final = frozenset({"BEAM_BOOTSTRAP_PEERS", "BEAM_NETWORK_BOOTSTRAP_PEERS"})
 _PLACE: Final = re.compile(r"\[?([^\[\]/]+?)\]?:([0-9]{1,5})")
 
 
+def refusal(variable: str, text: str) -> str:
+    """What is wrong with a variable of Beam's that asks for what is not done here; empty when nothing is."""
+    if variable == "BEAM_MODE" and text not in _MODES:
+        return _OTHER_MODE.format(text)
+    return _NOT_DONE.get(variable, "")
+
+
 def setting_text(variable: str, text: str) -> str:
-    """What the setting of one of Beam's variables is to be: times have no unit there, peers are written HOST:PORT."""
+    """What the setting of one of Beam's variables is to be, if `refusal` has nothing against it: times have no unit,
+    peers are written HOST:PORT."""
     if variable == "BEAM_MODE":
-        return _MODES.get(text, text)
+        return _MODES[text]
     if variable in _IN_MILLISECONDS:
         return f"{text} ms"
     if variable in _PLACES:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from mesh.config.beam import ALIASES, REFUSED, setting_text
+from mesh.config.beam import ALIASES, VARIABLES, refusal, setting_text
 from mesh.config.profiles import profile_named
 from mesh.config.rules import settings_of
 from mesh.config.sections import SECTIONS, Config, every_setting, value_of
@@ -179,13 +179,12 @@ def _from_environment(environ: Mapping[str, str]) -> Entries:
 
 def _from_aliases(environ: Mapping[str, str]) -> Entries:
     """Beam's own variables; those of this program win over them."""
-    for variable, reason in REFUSED.items():
-        if environ.get(variable):
-            raise _fault(Origin("environment", variable), f"{variable} {reason}")
-    for variable, key in ALIASES.items():
+    for variable in VARIABLES:
         text = environ.get(variable)
-        if text is not None:
-            yield key, setting_text(variable, text), Origin("environment", variable)
+        if text and (reason := refusal(variable, text)):
+            raise _fault(Origin("environment", variable), reason)
+        if text is not None and variable in ALIASES:
+            yield ALIASES[variable], setting_text(variable, text), Origin("environment", variable)
 
 
 def _from_flags(flags: Mapping[str, object]) -> Entries:

@@ -63,6 +63,8 @@ class BeamParameters:
     def __post_init__(self) -> None:
         if not 0 <= self.attackers <= 0.5:
             raise UsageError(f"attackers is {self.attackers}, a share of 0 to 0.5")
+        if self.routers:
+            self.of_routes()
 
     def of_routes(self) -> RoutingParameters:
         """What the runs about routes take."""

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import time
+from pathlib import Path
+from typing import Any, Final
 
 import pytest
+
+PATIENCE_S: Final = 30.0
 
 
 def noted_start(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
@@ -18,3 +22,19 @@ def noted_start(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
 
     monkeypatch.setattr(asyncio, "create_subprocess_exec", noted)
     return begun
+
+
+async def written(file: Path, end: str, *, turns: bool) -> str:
+    """What a program has written once it ends so; the loop gets ``turns`` meanwhile, or none."""
+    deadline = time.monotonic() + PATIENCE_S
+    while (found := _text(file)) is None or not found.endswith(end):
+        assert time.monotonic() < deadline, "it wrote nothing"
+        if turns:
+            await asyncio.sleep(0.01)
+        else:
+            time.sleep(0.01)  # noqa: ASYNC251 - that is what is asked for
+    return found.removesuffix(end)
+
+
+def _text(file: Path) -> str | None:
+    return file.read_text() if file.exists() else None

@@ -46,8 +46,14 @@ def test_beams_variables_are_understood(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("variable", ["BEAM_AUTH_TOKEN", "BEAM_ENCRYPTION_KEY", "BEAM_PEER_ID"])
 def test_what_is_not_done_here_is_refused_and_not_passed_over(tmp_path: Path, variable: str) -> None:
-    with pytest.raises(ConfigError, match=f"{variable}.*unset it"):
+    with pytest.raises(ConfigError, match="unset it") as caught:
         load(tmp_path, environ={variable: "x"})
+    assert str(caught.value).count(variable) == 1
+
+
+def test_a_mode_that_there_is_not_is_told_with_the_one_there_is(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"BEAM_MODE: is bootstrap or unset, not 'relay'.*BEAM_PEER_MODE"):
+        load(tmp_path, environ={"BEAM_MODE": "relay"})
 
 
 def test_peers_are_written_as_beam_writes_them(tmp_path: Path) -> None:

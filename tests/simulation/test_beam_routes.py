@@ -85,3 +85,5 @@ def test_the_report_has_them_and_the_same_seed_gives_the_same(monkeypatch: pytes
 def test_few_nodes_make_no_sense() -> None:
     with pytest.raises(UsageError):
         RoutingParameters(peers=10)
+    with pytest.raises(UsageError, match="10 peers"):
+        BeamParameters(routers=10)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,8 +27,8 @@ from mesh.protocols.market.listing import ListingMessage
 from mesh.protocols.market.naming import node_did
 from mesh.protocols.market.workflows import steps_of
 from tests.apps.market.markets import Markets, join, shouting
-from tests.apps.starts import noted_start
-from tests.network.live import PATIENCE_S, eventually
+from tests.apps.starts import noted_start, written
+from tests.network.live import eventually
 
 TASK = Task("what", "did:key:z", "p-1")
 PYTHON = sys.executable
@@ -284,21 +283,16 @@ async def test_a_command_that_is_given_up_leaves_no_child(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, soon: bool
 ) -> None:
     """What it started itself is ended too."""
-    mark, deadline = tmp_path / "pid", time.monotonic() + PATIENCE_S
+    mark = tmp_path / "pid"
     begun = noted_start(monkeypatch)
     worker = CommandWorker(["sh", "-c", f"sleep 300 & echo $! > {mark}; wait"])
     running = asyncio.create_task(worker.run(TASK, 100))
     await begun.wait()
-    while not (mark.exists() and mark.read_text().endswith("\n")):
-        assert time.monotonic() < deadline, "it wrote nothing"
-        if soon:
-            time.sleep(0.01)  # noqa: ASYNC251 - the loop gets no turn
-        else:
-            await asyncio.sleep(0.01)
+    number = await written(mark, "\n", turns=not soon)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    child = Path(f"/proc/{mark.read_text().strip()}/stat")
+    child = Path(f"/proc/{number}/stat")
     await eventually(lambda: not child.exists() or " Z " in child.read_text(), "the end of the child")
 
 

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -18,8 +17,8 @@ from mesh.apps.agent.waking.queue import Batch, Wake
 from mesh.apps.agent.waking.waking import CallFailed
 from mesh.config import AgentSection
 from mesh.errors import ConfigError
-from tests.apps.starts import noted_start
-from tests.network.live import PATIENCE_S, eventually
+from tests.apps.starts import noted_start, written
+from tests.network.live import eventually
 
 BATCH = Batch(1, "12D3KooWpeer", "the-key", 1, (Wake(1, "$(touch hacked); id", "t"),))
 PROGRAM = """
@@ -83,20 +82,15 @@ async def test_children_of_a_command_end_with_it(
 ) -> None:
     child = "import os, sys, time; open(sys.argv[1], 'w').write(f'{os.getpid()} '); time.sleep(600)"
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}, sys.argv[1]])"
-    file, deadline = tmp_path / "pid", time.monotonic() + PATIENCE_S
+    file = tmp_path / "pid"
     begun = noted_start(monkeypatch)
     calling = asyncio.create_task(Command(python("-c", parent, str(file)), 600.0).call("x", BATCH))
     await begun.wait()
-    while not (file.exists() and file.read_text().endswith(" ")):
-        assert time.monotonic() < deadline, "it wrote nothing"
-        if soon:
-            time.sleep(0.01)  # noqa: ASYNC251 - the loop gets no turn
-        else:
-            await asyncio.sleep(0.01)
+    number = await written(file, " ", turns=not soon)
     calling.cancel()
     with pytest.raises(asyncio.CancelledError):
         await calling
-    await eventually(lambda: not _lives(int(file.read_text())))
+    await eventually(lambda: not _lives(int(number)))
 
 
 def _lives(number: int) -> bool:
