@@ -9,9 +9,7 @@ browsers let it set no header. A body has a greatest size, and so have all bodie
 from __future__ import annotations
 
 import asyncio
-import hmac
 import ipaddress
-import re
 from collections.abc import Awaitable, Callable
 from typing import ClassVar, Final
 from urllib.parse import parse_qs
@@ -21,16 +19,16 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mesh.api.agent_answers import error_answer
+from mesh.api.answering import ENDING, Answering
+from mesh.api.credentials import LOCAL_HOSTS, bears, is_token, named_host
 
 MAX_BODY_BYTES: Final = 7 * 1024 * 1024
 """A message of 1 MiB in JSON, should each of its characters be written as an escape."""
 MAX_BODIES_BYTES: Final = 64 * 1024 * 1024
 BODY_TIMEOUT_S: Final = 30.0
-LOCAL_HOSTS: Final = frozenset(["localhost", "127.0.0.1", "[::1]"])
 EVENTS: Final = "/events"
 CORS_METHODS: Final = "GET, POST, PUT, DELETE"
 CORS_HEADERS: Final = "authorization, content-type, last-event-id"
-_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\[\]:]+)(?::[0-9]{1,5})?", re.IGNORECASE)
 _REFUSED: Final = 1008
 
 
@@ -53,22 +51,18 @@ class AgentGuard:
         all_need_token: bool,
         open_paths: frozenset[str] = frozenset(),
     ) -> None:
-        self._app = app
+        self._answering = Answering(app, _tell_ending)
         self._token = token.encode()
         self._hosts = hosts | LOCAL_HOSTS
         self._origins = origins
         self._any_address = any_address
         self._all_need_token = all_need_token
         self._open_paths = open_paths
-        self._answering: set[asyncio.Task[object]] = set()
         self._bodies_bytes = 0
-        self._ending = False
 
     def end(self) -> None:
         """Finish every answer under way: event streams end where they are."""
-        self._ending = True
-        for task in self._answering:
-            task.cancel()
+        self._answering.end()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -91,7 +85,7 @@ class AgentGuard:
         if scope["type"] == "http":
             await self._with_body(scope, receive, send)
         else:
-            await self._answer(scope, receive, send)
+            await self._answering.answer(scope, receive, send)
 
     # -- judging -----------------------------------------------------------------------------------------------------
 
@@ -109,24 +103,21 @@ class AgentGuard:
         return None
 
     def _knows_host(self, headers: Headers) -> bool:
-        named = headers.getlist("host")
-        found = _HOST.fullmatch(named[0]) if len(named) == 1 else None
-        if found is None:
+        host = named_host(headers)
+        if host is None:
             return False
-        return found[1].lower() in self._hosts or (self._any_address and _address_of(found[1]) is not None)
+        return host in self._hosts or (self._any_address and _address_of(host) is not None)
 
     def _needs_no_token(self, scope: Scope) -> bool:
         return not self._all_need_token and _on_loopback(scope.get("client"))
 
     def _shows_token(self, scope: Scope, headers: Headers) -> bool:
-        given = headers.getlist("authorization")
-        scheme, _, shown = (given[0] if len(given) == 1 else "").partition(" ")
-        if scheme.lower() == "bearer" and hmac.compare_digest(shown.strip().encode(), self._token):
+        if bears(headers, self._token):
             return True
         if scope["path"] != EVENTS:
             return False
         asked = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=16, errors="replace")
-        return hmac.compare_digest(asked.get("token", [""])[0].encode(), self._token)
+        return is_token(asked.get("token", [""])[0], self._token)
 
     # -- bodies and answers ------------------------------------------------------------------------------------------
 
@@ -143,7 +134,7 @@ class AgentGuard:
             async def replay() -> Message:
                 return waiting.pop() if waiting else await receive()
 
-            await self._answer(scope, replay, send)
+            await self._answering.answer(scope, replay, send)
         except TimeoutError:
             await _refuse(scope, receive, send, 408, f"the body did not come within {BODY_TIMEOUT_S:g} s")
         finally:
@@ -165,33 +156,9 @@ class AgentGuard:
             if not message.get("more_body", False):
                 return None
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        sent: list[Message] = []
 
-        async def note(message: Message) -> None:
-            sent[:] = [message]
-            await send(message)
-
-        task = asyncio.current_task()
-        assert task is not None
-        self._answering.add(task)
-        try:
-            await self._app(scope, receive, note)
-        except asyncio.CancelledError:
-            if not self._ending:
-                raise
-            task.uncancel()
-            await _end(scope, receive, send, sent)
-        finally:
-            self._answering.discard(task)
-
-
-async def _end(scope: Scope, receive: Receive, send: Send, sent: list[Message]) -> None:
-    """What whoever still waits is told when the daemon ends."""
-    if not sent:
-        await _refuse(scope, receive, send, 503, "the daemon is ending")
-    elif scope["type"] == "http" and sent[0].get("more_body", True):
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+async def _tell_ending(scope: Scope, receive: Receive, send: Send) -> None:
+    await _refuse(scope, receive, send, 503, ENDING)
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, text: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import ipaddress
 import os
 import socket
 import stat
@@ -104,3 +105,16 @@ def _refused(listen: str, error: OSError) -> NetworkError:
     if error.errno == errno.EADDRINUSE:
         return AddressInUse(f"the API address {listen} is in use")
     return NetworkError(f"cannot listen for the API on {listen}: {error.strerror or error}")
+
+
+def is_loopback(listen: str) -> bool:
+    """Whether `HOST:PORT` can be reached from this machine alone."""
+    host = listen.rpartition(":")[0].strip("[]").lower()
+    return host == "localhost" or _is_loopback_address(host)
+
+
+def _is_loopback_address(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

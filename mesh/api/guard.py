@@ -7,15 +7,15 @@ nothing; the token keeps out everyone else who can connect; a body has a greates
 from __future__ import annotations
 
 import asyncio
-import hmac
-import re
 from typing import Final
 
-from fastapi import Request
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mesh.api.answering import ENDING, Answering
 from mesh.api.beam_answers import PREFIX as BEAM_PREFIX
 from mesh.api.beam_answers import refused
+from mesh.api.credentials import LOCAL_HOSTS, bears, named_host
 from mesh.api.problem import answer, problem
 
 MAX_BODY_BYTES: Final = 512 * 1024
@@ -24,52 +24,36 @@ LONG_BODY_BYTES: Final = 1536 * 1024
 """The largest bundle of the Lethean mesh in base64 fits, and a block of 1 MiB."""
 LONG_PATHS: Final = ("/lethean/deploy", "/blocks/put")
 BODY_TIMEOUT_S: Final = 10.0
-LOCAL_HOSTS: Final = frozenset(["localhost", "127.0.0.1", "[::1]"])
 HEALTH: Final = "/health"
 METRICS: Final = "/metrics"
-_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\[\]:]+)(?::[0-9]{1,5})?", re.IGNORECASE)
 
 
 class Guard:
     """An ASGI application around another. ``open_paths`` need no token."""
 
     def __init__(self, app: ASGIApp, token: str, hosts: frozenset[str], open_paths: frozenset[str]) -> None:
-        self._app = app
+        self._answering = Answering(app, self._tell_ending)
         self._token = token.encode()
         self._hosts = hosts | LOCAL_HOSTS
         self._open_paths = open_paths
-        self._answering: set[asyncio.Task[object]] = set()
-        self._ending = False
 
     def end(self) -> None:
         """Finish every answer under way: streams end where they are, whoever got nothing yet is told."""
-        self._ending = True
-        for task in self._answering:
-            task.cancel()
+        self._answering.end()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        request = Request(scope)
-        if not self._knows_host(request):
+        headers = Headers(scope=scope)
+        if named_host(headers) not in self._hosts:
             await self._refuse(403, "host", "the Host header does not name this API", scope, receive, send)
-        elif scope["path"] not in self._open_paths and not self._shows_token(request):
+        elif scope["path"] not in self._open_paths and not bears(headers, self._token):
             detail = "send the token of the data folder's api.token: Authorization: Bearer <token>"
             await self._refuse(401, "token", detail, scope, receive, send)
         else:
-            await self._with_body(scope, receive, send, request)
+            await self._with_body(scope, receive, send)
 
-    def _knows_host(self, request: Request) -> bool:
-        named = request.headers.getlist("host")
-        found = _HOST.fullmatch(named[0]) if len(named) == 1 else None
-        return found is not None and found[1].lower() in self._hosts
-
-    def _shows_token(self, request: Request) -> bool:
-        given = request.headers.getlist("authorization")
-        scheme, _, shown = (given[0] if len(given) == 1 else "").partition(" ")
-        return scheme.lower() == "bearer" and hmac.compare_digest(shown.strip().encode(), self._token)
-
-    async def _with_body(self, scope: Scope, receive: Receive, send: Send, request: Request) -> None:
+    async def _with_body(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Read the whole body, which is small, and hand it on; what comes later is the end of the connection."""
         limit = LONG_BODY_BYTES if scope["path"].endswith(LONG_PATHS) else MAX_BODY_BYTES
         try:
@@ -88,30 +72,10 @@ class Guard:
         async def replay() -> Message:
             return waiting.pop() if waiting else await receive()
 
-        await self._answer(scope, replay, send)
+        await self._answering.answer(scope, replay, send)
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        sent: list[Message] = []
-
-        async def note(message: Message) -> None:
-            sent[:] = [message]
-            await send(message)
-
-        task = asyncio.current_task()
-        assert task is not None
-        self._answering.add(task)
-        try:
-            await self._app(scope, receive, note)
-        except asyncio.CancelledError:
-            if not self._ending:
-                raise
-            task.uncancel()
-            if not sent:
-                await self._refuse(503, "closed", "the daemon is ending", scope, receive, send)
-            elif sent[0].get("more_body", True):
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
-        finally:
-            self._answering.discard(task)
+    async def _tell_ending(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._refuse(503, "closed", ENDING, scope, receive, send)
 
     async def _refuse(
         self, status: int, code: str, detail: str, scope: Scope, receive: Receive, send: Send

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from mesh.api import agent_guard
-from mesh.api.agent_server import AgentApi, is_loopback
+from mesh.api.agent_server import AgentApi
+from mesh.api.binding import is_loopback
 from mesh.node import Node
 from tests.api.agent_double import PlainAgent, configured
 from tests.api.agent_rig import BOB, Rig, calling, rigged

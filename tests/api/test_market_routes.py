@@ -12,7 +12,6 @@ from typing import Any
 import httpx
 import pytest
 
-from mesh.api import market_server
 from mesh.api.market_page import FILES
 from mesh.api.market_server import MarketApi, make_market_application
 from mesh.apps.market.market import Market
@@ -138,10 +137,10 @@ async def test_no_wildcard_and_no_foreign_page(rig: Rig) -> None:
 
 
 async def test_the_token_is_in_the_data_folder(rig: Rig, tmp_path: Path) -> None:
-    file = tmp_path / market_server.TOKEN_FILE
+    file = tmp_path / MarketApi.token_file
     assert file.read_text().strip() == rig.api.token
     assert file.stat().st_mode & 0o077 == 0
-    assert json.loads((tmp_path / market_server.NOTE_FILE).read_text())["url"] == rig.api.url
+    assert json.loads((tmp_path / MarketApi.note_file).read_text())["url"] == rig.api.url
     assert rig.api.token not in str(os.environ)
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from mesh.api import server, state_routes, token
+from mesh.api import state_routes, token
+from mesh.api.http_server import END_S
 from mesh.api.server import ControlApi
 from mesh.api.watch import MAX_WAITING, Event, Subscriber
 from mesh.errors import AddressInUse, ConfigError, NetworkError, StorageError, UsageError
@@ -202,7 +203,7 @@ async def test_streams_under_way_do_not_hold_up_the_end(node: Node, peer: Node) 
             first, second = events.aiter_lines(), pings.aiter_lines()
             await anext(first)
             await anext(second)
-            async with asyncio.timeout(server.END_S + 3):
+            async with asyncio.timeout(END_S + 3):
                 await api.stop()
             await eventually(lambda: not [task for task in asyncio.all_tasks() if task.get_name() == "perf"])
 
@@ -218,7 +219,7 @@ async def test_who_got_nothing_yet_is_told(node: Node) -> None:
         asked = {"addr": f"/ip4/127.0.0.1/tcp/{port}"}
         asking = asyncio.create_task(client.post("/v0/swarm/connect", json=asked))
         await eventually(lambda: node.swarm._upgrading)
-        async with asyncio.timeout(server.END_S):
+        async with asyncio.timeout(END_S):
             await api.stop()
         answer = await asking
     assert (answer.status_code, answer.json()["code"]) == (503, "closed")
