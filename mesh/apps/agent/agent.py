@@ -8,8 +8,7 @@ import sqlite3
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from mesh.apps.agent.event_stream import EventStream
 from mesh.apps.agent.finding import Finding
@@ -32,6 +31,7 @@ from mesh.apps.agent.store.agent_store import FILE_NAME
 from mesh.apps.agent.waking.channels import channel_of, pace_of
 from mesh.apps.agent.waking.waking import Channel, Waking
 from mesh.apps.agent.way import Way
+from mesh.apps.lifetime import Lifetime
 from mesh.errors import TimedOut, UsageError
 from mesh.identity.peer_id import PeerId
 from mesh.network.connection import Connection
@@ -63,7 +63,7 @@ class Resumption:
     calls: int
 
 
-class Agent:
+class Agent(Lifetime):
     """``async with Agent(node, config)``: the daemon part of a node that runs. The data folder is the node's; without one
     everything is in memory and gone at the end.
 
@@ -133,19 +133,6 @@ class Agent:
         self._events.close()
         self._open = False
         await self._store.close()
-
-    async def __aenter__(self) -> Self:
-        try:
-            await self.start()
-        except BaseException:
-            await self.stop()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.stop()
 
     # -- what belongs to it ------------------------------------------------------------------------------------------
 

@@ -8,8 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 from mesh.apps.beam.directory import NOBODY, Directory
 from mesh.apps.beam.exposures import Exposure, Exposures
@@ -29,6 +28,7 @@ from mesh.apps.beam.tunnel import Tunnel
 from mesh.apps.beam.tunnel_server import TUNNEL_PROTOCOL, TunnelServer
 from mesh.apps.beam.watchman import Watchman
 from mesh.apps.beam.wellbeing import Wellbeing
+from mesh.apps.lifetime import Lifetime
 from mesh.config import BeamSection
 from mesh.errors import ConfigError, DecodeError, MeshError, StorageError, UsageError
 from mesh.identity.peer_id import PeerId
@@ -56,7 +56,7 @@ _IDLE: Final = "Beam is not running: use `async with Beam(node, settings)`"
 _PUBLIC: Final = ("/ipfs", "/ipfs/lan")
 
 
-class Beam:
+class Beam(Lifetime):
     """``async with Beam(node, settings)``. The data folder is the node's; without one everything is in memory.
 
     The node runs already. ``paths`` decides by which connection streams to peers go, and may be replaced at any time;
@@ -175,19 +175,6 @@ class Beam:
         with contextlib.suppress(StorageError):
             await self._write_dirty()
         await self.store.close()
-
-    async def __aenter__(self) -> Self:
-        try:
-            await self.start()
-        except BaseException:
-            await self.stop()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.stop()
 
     # -- services ----------------------------------------------------------------------------------------------------
 

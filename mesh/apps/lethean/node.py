@@ -9,8 +9,6 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
-from typing import Self
 
 from mesh.apps.lethean.carrier import Carrier
 from mesh.apps.lethean.duplicates import COMMANDS_REMEMBERED_S, REMEMBERED_S, Duplicates
@@ -20,6 +18,7 @@ from mesh.apps.lethean.link import Link, Terms
 from mesh.apps.lethean.reception import Reception
 from mesh.apps.lethean.requests import Correspondence
 from mesh.apps.lethean.worker import Worker
+from mesh.apps.lifetime import Lifetime
 from mesh.config import LetheanSection
 from mesh.errors import (
     DecodeError,
@@ -46,7 +45,7 @@ from mesh.telemetry.counters import Counters
 log = logging.getLogger(__name__)
 
 
-class LetheanNode:
+class LetheanNode(Lifetime):
     """One identity on the mesh, for the length of an `async with`.
 
     ``worker`` answers commands, none without one. ``seen`` outlives the node where it has a file. ``server_tls`` makes
@@ -128,19 +127,6 @@ class LetheanNode:
         """Let go of a node that was never started."""
         self._executor.shutdown()
         self._seen.close()
-
-    async def __aenter__(self) -> Self:
-        try:
-            await self.start()
-        except BaseException:
-            await self.stop()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.stop()
 
     @property
     def scope(self) -> Scope:

@@ -10,8 +10,7 @@ import ssl
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from mesh.apps.lethean.controller import Controller
 from mesh.apps.lethean.deployments import Deployments
@@ -28,6 +27,7 @@ from mesh.apps.lethean.programs import load_programs
 from mesh.apps.lethean.side_listeners import SideListeners
 from mesh.apps.lethean.supervisor import Supervisor
 from mesh.apps.lethean.worker import Worker
+from mesh.apps.lifetime import Lifetime
 from mesh.config import LetheanSection
 from mesh.errors import ConfigError, DecodeError, StorageError, UsageError
 from mesh.protocols.lethean.compat import strictness
@@ -65,7 +65,7 @@ def identity_of(section: LetheanSection, folder: Path | None) -> Own:
     return found
 
 
-class LetheanService:
+class LetheanService(Lifetime):
     """A node with all that belongs to it, for the length of an `async with`.
 
     ``handlers`` takes those of UEPS packets by intent, from other nodes and over TCP; ``packets`` sends to other nodes.
@@ -169,19 +169,6 @@ class LetheanService:
             self.registry.allowlist.revoke(public_key)
         else:
             self.peers_file.revoke(public_key)
-
-    async def __aenter__(self) -> Self:
-        try:
-            await self.start()
-        except BaseException:
-            await self.stop()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.stop()
 
     async def _save_peers(self, file: PeersFile) -> None:
         while True:

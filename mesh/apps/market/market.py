@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
+from mesh.apps.lifetime import Lifetime
 from mesh.apps.market.agents import Offer, OwnAgent, OwnAgents
 from mesh.apps.market.agents_file import read_agents
 from mesh.apps.market.announcing import Announcing
@@ -47,7 +47,7 @@ ADVERTISE_AGAIN_S: Final = 30.0
 _IDLE: Final = "the marketplace is not running: use `async with Market(node, config)`"
 
 
-class Market:
+class Market(Lifetime):
     """``async with Market(node, config)``: the marketplace part of a node that runs, with pubsub and blocks exchanged.
 
     The data folder is the node's; without one everything is in memory and gone at the end. Agents are named by their ids;
@@ -132,19 +132,6 @@ class Market:
         self._till = self.calls.purse = None
         self._open = False
         await self._store.close()
-
-    async def __aenter__(self) -> Self:
-        try:
-            await self.start()
-        except BaseException:
-            await self.stop()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.stop()
 
     # -- agents of this node -----------------------------------------------------------------------------------------
 
