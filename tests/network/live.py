@@ -50,7 +50,7 @@ QUIC = "/ip4/127.0.0.1/udp/0/quic-v1"
 BYTES = {"tcp": TCP, "memory": MEMORY}
 OVER_BYTES = pytest.mark.parametrize("listen", BYTES.values(), ids=BYTES)
 """Of tests that look into what carries streams over bytes: yamux and its driver."""
-PATIENCE_S = 10.0
+PATIENCE_S = 20.0
 """What a test waits for something that should come at once."""
 _DESCRIPTORS = Path("/proc/self/fd")
 
