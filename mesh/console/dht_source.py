@@ -12,10 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from mesh.console.addresses import parse_address
-from mesh.console.probes import daemon_for, quiet
+from mesh.console.probes import asking_config, daemon_for, quiet
 from mesh.console.running import run_async
-from mesh.errors import DialError, DialFailure, MeshError, UsageError
+from mesh.errors import DialError, DialFailure, MeshError
 
 if TYPE_CHECKING:
     from mesh.config import Config
@@ -50,15 +49,7 @@ def source_for(path: Path | None, direct: bool, peers: Sequence[str]) -> Source:
     daemon = daemon_for(path, direct or bool(peers))
     if daemon is not None:
         return ThroughDaemon(daemon)
-    from mesh.config import load
-    from mesh.telemetry import log
-
-    config = load(path).config
-    log.configure(config.log.level, config.log.format, config.log.levels)
-    addresses = [parse_address(text, "--peer") for text in peers]
-    addresses = addresses or [parse_address(text, "network.bootstrap") for text in config.network.bootstrap]
-    if not addresses:
-        raise UsageError(NOWHERE_TO_START)
+    config, addresses = asking_config(path, peers, "--peer", NOWHERE_TO_START)
     quieted = quiet(config)
     return OwnNode(replace(quieted, kademlia=replace(config.kademlia, mode="client")), addresses)
 

@@ -198,6 +198,25 @@ def probe_config() -> Config:
     return quiet(config)
 
 
+def asking_config(
+    path: Path | None, peers: Sequence[str], option: str, nobody: str
+) -> tuple[Config, list[Multiaddr]]:
+    """For a throw-away node: the settings of a data folder, not yet made `quiet`, with the log set up, and whom to begin
+    with: ``peers``, which ``option`` gave, else `network.bootstrap`. Raises `UsageError` with the text ``nobody``."""
+    from mesh.config import load
+    from mesh.console.addresses import parse_address
+    from mesh.errors import UsageError
+    from mesh.telemetry import log
+
+    config = load(path).config
+    log.configure(config.log.level, config.log.format, config.log.levels)
+    addresses = [parse_address(text, option) for text in peers]
+    addresses = addresses or [parse_address(text, "network.bootstrap") for text in config.network.bootstrap]
+    if not addresses:
+        raise UsageError(nobody)
+    return config, addresses
+
+
 def quiet(config: Config) -> Config:
     """The same times and limits, but no data folder, no listener, and nothing that dials, serves or finds."""
     from dataclasses import replace

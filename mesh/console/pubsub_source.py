@@ -15,8 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from mesh.console.addresses import parse_address
-from mesh.console.probes import daemon_for, quiet
+from mesh.console.probes import asking_config, daemon_for, quiet
 from mesh.console.running import run_async
 from mesh.errors import Closed, DialError, DialFailure, MeshError, UsageError
 
@@ -75,15 +74,7 @@ def source_for(path: Path | None, direct: bool, peers: Sequence[str]) -> Source:
     daemon = daemon_for(path, direct or bool(peers))
     if daemon is not None:
         return ThroughDaemon(daemon)
-    from mesh.config import load
-    from mesh.telemetry import log
-
-    config = load(path).config
-    log.configure(config.log.level, config.log.format, config.log.levels)
-    addresses = [parse_address(text, "--to") for text in peers]
-    addresses = addresses or [parse_address(text, "network.bootstrap") for text in config.network.bootstrap]
-    if not addresses:
-        raise UsageError(NOWHERE_TO_START)
+    config, addresses = asking_config(path, peers, "--to", NOWHERE_TO_START)
     quieted = quiet(config)
     gossip = replace(config.gossip, enabled=True, discover=False, trace_file=None, direct=())
     return OwnNode(replace(quieted, gossip=gossip), addresses)

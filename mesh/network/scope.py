@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 A = TypeVar("A")
 T = TypeVar("T")
 
+Spawn = Callable[[Coroutine[Any, Any, Any], str], asyncio.Task[None]]
+"""`Scope.spawn` as services are handed it: runs a coroutine, under a name for logs, as one of their tasks."""
+
 
 class Scope:
     """Owns tasks and child scopes. ``crashes`` counts tasks that ended with an unforeseen exception. ``name`` is put into

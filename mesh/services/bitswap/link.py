@@ -13,11 +13,12 @@ from typing import Final, Protocol
 from mesh.errors import Closed, MeshError
 from mesh.identity.peer_id import PeerId
 from mesh.multiformats import varint
+from mesh.network.scope import Spawn
 from mesh.network.stream import Stream
 from mesh.protocols.bitswap import message
 from mesh.protocols.bitswap.client import Client
 from mesh.protocols.bitswap.version import Version
-from mesh.services.bitswap.host import Host, Spawn
+from mesh.services.bitswap.host import Host
 from mesh.telemetry.counters import Counters
 
 MAX_TRIES: Final = 3

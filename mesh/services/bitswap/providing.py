@@ -9,7 +9,8 @@ from typing import Final
 
 from mesh.errors import MeshError
 from mesh.multiformats.cid import Cid
-from mesh.services.bitswap.host import Host, Spawn
+from mesh.network.scope import Spawn
+from mesh.services.bitswap.host import Host
 from mesh.telemetry.counters import Counters
 
 log = logging.getLogger(__name__)

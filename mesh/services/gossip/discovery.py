@@ -19,7 +19,9 @@ from mesh.identity.peer_id import PeerId
 from mesh.multiformats.cid import RAW, Cid
 from mesh.multiformats.multiaddr import Multiaddr
 from mesh.multiformats.multihash import Multihash
-from mesh.services.gossip.host import Directory, Host, Spawn
+from mesh.network.scope import Spawn
+from mesh.services.content_routing import Directory
+from mesh.services.gossip.host import Host
 from mesh.telemetry.counters import Counters
 
 log = logging.getLogger(__name__)

@@ -16,9 +16,10 @@ from mesh.codecs.gossip import Rpc
 from mesh.errors import Closed, MeshError, StreamReset
 from mesh.identity.peer_id import PeerId
 from mesh.network.connection import Connection
+from mesh.network.scope import Spawn
 from mesh.network.stream import Stream
 from mesh.protocols.gossip.send_queue import SendQueue
-from mesh.services.gossip.host import Host, Spawn
+from mesh.services.gossip.host import Host
 from mesh.services.gossip.inlet import Inlet
 from mesh.telemetry.counters import Counters
 

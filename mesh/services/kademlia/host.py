@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, Protocol
+from collections.abc import Iterable
+from typing import Protocol
 
 from mesh.identity.peer_id import PeerId
 from mesh.multiformats.multiaddr import Multiaddr
 from mesh.network.connection import Connection
-
-Spawn = Callable[[Coroutine[Any, Any, Any], str], asyncio.Task[None]]
-"""Runs a coroutine, under a name for logs, as a task of the service. Raises `UsageError` when that has been stopped."""
 
 
 class Host(Protocol):

@@ -15,8 +15,9 @@ from mesh.errors import Closed, MeshError, StreamReset, TimedOut
 from mesh.identity.peer_id import PeerId
 from mesh.multiformats import varint
 from mesh.multiformats.multiaddr import Multiaddr
+from mesh.network.scope import Spawn
 from mesh.network.stream import Stream
-from mesh.services.kademlia.host import Host, Spawn
+from mesh.services.kademlia.host import Host
 from mesh.telemetry.counters import Counters
 
 MAX_KEPT: Final = 512

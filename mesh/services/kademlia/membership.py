@@ -16,11 +16,12 @@ from mesh.errors import DecodeError, MeshError
 from mesh.identity.peer_id import PeerId
 from mesh.multiformats.multiaddr import Multiaddr
 from mesh.network.connection import Connection
+from mesh.network.scope import Spawn
 from mesh.protocols.kademlia import Admission, RoutingTable, candidate_of
 from mesh.protocols.kademlia.providers import Provider
 from mesh.protocols.kademlia.reply import closer_peer
 from mesh.services.kademlia.address_filter import Filter, with_relayed
-from mesh.services.kademlia.host import Host, Spawn
+from mesh.services.kademlia.host import Host
 from mesh.services.kademlia.links import Links
 from mesh.telemetry.counters import Counters
 

@@ -18,7 +18,7 @@ from mesh.codecs.kademlia import Answer, Message, MessageType, Peer
 from mesh.errors import Closed, DecodeError, MeshError
 from mesh.identity.peer_id import PeerId
 from mesh.multiformats.multiaddr import Multiaddr
-from mesh.network.scope import supervised
+from mesh.network.scope import Spawn, supervised
 from mesh.protocols.kademlia import (
     Candidate,
     Lookup,
@@ -32,7 +32,6 @@ from mesh.protocols.kademlia import (
 from mesh.protocols.kademlia.diversity import groups_of
 from mesh.protocols.kademlia.placement import Placement
 from mesh.protocols.kademlia.providers import usable_addresses
-from mesh.services.kademlia.host import Spawn
 from mesh.services.kademlia.links import Links, OnOutcome, Outcome
 from mesh.services.kademlia.membership import Membership
 from mesh.services.kademlia.writes import Write, write
