@@ -172,4 +172,5 @@ def _first_of_mesh(group: BaseExceptionGroup[BaseException]) -> MeshError | None
 
 def _flush() -> None:
     if sys.stdout is not None:
-        sys.stdout.flush()
+        with output.writing():
+            sys.stdout.flush()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mesh.console.output import say, say_json
+from mesh.console.output import say, say_bytes, say_json
 from mesh.console.setup import FolderOption, JsonOption
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -46,7 +46,6 @@ def get(
 ) -> None:
     """Write a block's bytes to stdout, from here or from connected peers."""
     import base64
-    import sys
 
     from mesh.console.client import running
     from mesh.console.keeping_files import write_file
@@ -61,8 +60,7 @@ def get(
     if out is not None:
         write_file(out, data)
     else:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        say_bytes(data)
 
 
 @app.command("put")

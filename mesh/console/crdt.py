@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mesh.console.output import say, say_json
+from mesh.console.output import say, say_bytes, say_json
 from mesh.console.setup import FolderOption, JsonOption
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -27,7 +27,6 @@ def get(
 ) -> None:
     """Write the bytes of a key's value to stdout; exit status 1 when it has none."""
     import base64
-    import sys
 
     from mesh.console.client import running
     from mesh.console.keeping_files import write_file
@@ -40,8 +39,7 @@ def get(
     if out is not None:
         write_file(out, value)
     else:
-        sys.stdout.buffer.write(value)
-        sys.stdout.buffer.flush()
+        say_bytes(value)
 
 
 @app.command("put")

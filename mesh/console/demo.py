@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -66,4 +65,3 @@ def _cannot_build() -> bool:
 
 def _tell(line: str) -> None:
     say(line)
-    sys.stdout.flush()

@@ -24,7 +24,7 @@ from mesh.console.dht_output import (
     say_table,
     say_written,
 )
-from mesh.console.output import say, say_json
+from mesh.console.output import say, say_bytes, say_json
 from mesh.console.probes import DirectOption
 from mesh.console.setup import FolderOption, JsonOption
 from mesh.errors import RecordNotFound, StorageError, UsageError
@@ -146,7 +146,7 @@ def get(
     elif json:
         say_json(found)
     else:
-        _write_out(value)
+        say_bytes(value)
 
 
 @app.command("put")
@@ -274,11 +274,3 @@ def _write(file: Path, value: bytes) -> None:
         file.write_bytes(value)
     except OSError as error:
         raise StorageError(f"{file}: cannot be written: {error.strerror}") from None
-
-
-def _write_out(value: bytes) -> None:
-    if sys.stdout is None:
-        raise StorageError("stdout is closed; give a file with --out")
-    sys.stdout.flush()
-    sys.stdout.buffer.write(value)
-    sys.stdout.buffer.flush()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 import typer
 
 from mesh.console.blocks import LimitOption, answer_s, limit_s
-from mesh.console.output import say, say_json
+from mesh.console.output import result_bytes, say, say_json
 from mesh.console.setup import FolderOption, JsonOption
 from mesh.errors import StorageError, UsageError
 
@@ -167,7 +167,7 @@ def _size(source: Path) -> int:
 
 
 def _destination(out: Path | None) -> AbstractContextManager[BinaryIO]:
-    return nullcontext(sys.stdout.buffer) if out is None else out.open("wb")
+    return result_bytes() if out is None else out.open("wb")
 
 
 def _bar(name: str, total: int | None, quiet: bool) -> AbstractContextManager[Advance]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mesh.console.output import say, say_json
+from mesh.console.output import say, say_bytes, say_json
 from mesh.console.setup import FolderOption, JsonOption
 from mesh.errors import ConfigError, DecodeError, StorageError
 
@@ -44,11 +44,7 @@ def export(
     if out is not None:
         keystore.save(out, key, form)
         return
-    if sys.stdout is None:
-        raise StorageError("stdout is closed; give a file with --out")
-    sys.stdout.flush()
-    sys.stdout.buffer.write(keystore.export_key(key, form))
-    sys.stdout.buffer.flush()
+    say_bytes(keystore.export_key(key, form))
 
 
 @key_app.command("import")

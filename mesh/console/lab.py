@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -65,7 +64,6 @@ def up(
         for place in built.places:
             say(f"{place:8} {built.namespace(place)}")
         say("ready")
-        sys.stdout.flush()
         signal.sigwait(stopped)
     return 0
 
@@ -149,7 +147,6 @@ def matrix(
                 add_record(record, trial)
             if not json:
                 say(_line(trial))
-                sys.stdout.flush()
     finally:
         signal.signal(signal.SIGTERM, before)
     if json:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Annotated, Protocol
@@ -108,7 +107,6 @@ def _serve(server: AbstractAsyncContextManager[Served], lines: list[str]) -> int
         async with server as served:
             for line in (*lines, f"url {served.url}", "ready"):
                 say(line)
-            sys.stdout.flush()
             await stop.wait()
         return 0
 

@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
-from collections.abc import Mapping
-from typing import TextIO
+from collections.abc import Iterator, Mapping
+from typing import BinaryIO, TextIO
 
-from mesh.errors import DialError, MeshError
+from mesh.errors import DialError, MeshError, StorageError
 
 
 def say(text: str) -> None:
-    """One line of result, at once. Text from peers goes through `mesh.telemetry.log.printable` first."""
-    print(text, flush=True)
+    """One line of result, at once; nothing when stdout is closed. Text from peers goes through
+    `mesh.telemetry.log.printable` first. Raises `StorageError` when it cannot be written, as to a full disk."""
+    with writing():
+        print(text, flush=True)
+
+
+def say_bytes(result: bytes) -> None:
+    """A result as it is. Raises like `result_bytes`."""
+    with result_bytes() as stream:
+        stream.write(result)
+
+
+@contextlib.contextmanager
+def result_bytes() -> Iterator[BinaryIO]:
+    """Stdout for a result that comes in pieces. Raises `StorageError` when it is closed or cannot be written."""
+    if sys.stdout is None:
+        raise StorageError("stdout is closed; give a file with --out")
+    with writing():
+        sys.stdout.flush()
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
 
 
 def say_json(result: Mapping[str, object]) -> None:
@@ -54,8 +74,20 @@ def problem(code: str, message: str, failures: list[dict[str, str]]) -> None:
     )
 
 
+@contextlib.contextmanager
+def writing() -> Iterator[None]:
+    """Raises `StorageError` when stdout takes no more; a reader that has gone is `BrokenPipeError`, as ever."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        abandon(sys.stdout)
+        raise StorageError(f"stdout cannot be written: {error.strerror or error}") from None
+
+
 def abandon(stream: TextIO | None) -> None:
-    """Point a stream whose reader has gone at nothing, so that no later write or flush fails."""
+    """Point a stream whose reader has gone, or that is full, at nothing, so that no later write or flush fails."""
     if stream is None:
         return
     nothing = os.open(os.devnull, os.O_WRONLY)

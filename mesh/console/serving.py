@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mesh.console.output import abandon, say, warn
-from mesh.errors import AddressInUse
+from mesh.errors import AddressInUse, StorageError
 
 if TYPE_CHECKING:
     from mesh.api.agent_server import AgentApi
@@ -263,6 +263,8 @@ def _announce(
     except BrokenPipeError:
         abandon(sys.stdout)
         warn("nobody reads stdout; the node goes on")
+    except StorageError as error:
+        warn(f"{error}; the node goes on")
 
 
 class StopSignal:

@@ -209,6 +209,18 @@ def test_a_reader_that_has_gone(mesh: Mesh, arguments: list[str], unbuffered: st
     assert (done.returncode, done.stderr) == (1, b"")
 
 
+@pytest.mark.parametrize("arguments", [["config", "show"], ["config", "show", "--json"], ["key", "export"]])
+def test_a_full_disk(mesh: Mesh, arguments: list[str]) -> None:
+    mesh("init")
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [*MESH, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, timeout=20, check=False
+        )
+    assert done.returncode == 3
+    assert done.stderr.count("\n") == 1
+    assert "stdout cannot be written: No space left on device" in done.stderr
+
+
 def test_stdout_closed() -> None:
     done = subprocess.run(
         ["/bin/sh", "-c", 'exec "$@" >&-', "sh", *MESH, "config", "path"],
@@ -217,6 +229,17 @@ def test_stdout_closed() -> None:
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_stdout_closed_for_a_result_that_nobody_else_gets(mesh: Mesh) -> None:
+    mesh("init")
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'exec "$@" >&-', "sh", *MESH, "key", "export"],
+        stderr=subprocess.PIPE,
+        timeout=20,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (3, b"error: stdout is closed; give a file with --out\n")
 
 
 @pytest.mark.parametrize(("words", "expected"), [("mesh per", "perf"), ("mesh key ex", "export")])

@@ -10,7 +10,7 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -235,9 +235,25 @@ def test_a_damaged_key(mesh: Mesh, home: Path) -> None:
     assert key.read_bytes() == b"nonsense\xff"
 
 
-async def test_a_reader_that_goes_does_not_end_the_daemon() -> None:
+def _gone() -> int:
     reading, writing = os.pipe()
     os.close(reading)
+    return writing
+
+
+@pytest.mark.parametrize(
+    ("stdout", "said"),
+    [
+        (_gone, b"warning: nobody reads stdout; the node goes on\n"),
+        (
+            lambda: os.open("/dev/full", os.O_WRONLY),
+            b"warning: stdout cannot be written: No space left on device; the node goes on\n",
+        ),
+    ],
+    ids=["reader gone", "disk full"],
+)
+async def test_a_lost_stdout_does_not_end_the_daemon(stdout: Callable[[], int], said: bytes) -> None:
+    writing = stdout()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "mesh", "daemon", "--listen", FREE, "--api", "off"),
         stdin=asyncio.subprocess.DEVNULL,
@@ -249,7 +265,7 @@ async def test_a_reader_that_goes_does_not_end_the_daemon() -> None:
     try:
         async with asyncio.timeout(DEADLINE_S):
             line = await process.stderr.readline()
-            assert line == b"warning: nobody reads stdout; the node goes on\n"
+            assert line == said
             process.send_signal(signal.SIGTERM)
             assert await process.wait() == 0
             assert await process.stderr.read() == b""
