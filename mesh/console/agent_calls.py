@@ -63,9 +63,13 @@ class AgentCalls:
         with self._client() as client:
             answer = client.request(method, path, json=given, params=asked)
         found = _object(answer)
-        if answer.is_error and not (path == "/health" and answer.status_code == 503 and "isHealthy" in found):
-            raise Declined(answer.status_code, str(found.get("error") or f"status {answer.status_code}"))
-        return found
+        if answer.is_success or (path == "/health" and answer.status_code == 503 and "isHealthy" in found):
+            return found
+        if "error" not in found:
+            raise NoAgent(
+                f"what answers at {self.url} is no agent daemon (status {answer.status_code}); {START}"
+            )
+        raise Declined(answer.status_code, str(found["error"]))
 
     @contextmanager
     def _client(self) -> Iterator[httpx.Client]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -14,7 +15,10 @@ from typing import Any
 
 import pytest
 
+from mesh.api.server import ControlApi
+from mesh.config import Config, NetworkSection
 from mesh.console.agent_output import columns, found_lines, instant, preview, span
+from mesh.node import Node
 from tests.console.conftest import Mesh
 from tests.vectors import load
 
@@ -144,6 +148,19 @@ def test_without_a_daemon_the_verbs_say_how_to_start_one(mesh: Mesh, monkeypatch
     assert doctor.lines[0]["fail"] == 1
     monkeypatch.setenv("MESH_AGENT_API", "off")
     assert mesh("agent", "status").status == 3
+
+
+async def test_another_api_at_that_port_is_no_agent_daemon(
+    mesh: Mesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = Config(network=NetworkSection(listen=()))
+    async with Node(config) as node, ControlApi(node, "127.0.0.1:0") as api:
+        url = api.url
+        monkeypatch.setenv("MESH_AGENT_API", url.removeprefix("http://"))
+        status = await asyncio.to_thread(mesh, "agent", "status")
+    assert status.status == 1
+    assert f"what answers at {url} is no agent daemon (status 401)" in status.err
+    assert "mesh daemon --agent" in status.err
 
 
 def test_a_found_agent_is_shown_with_who_says_so_and_what_vouches_for_it() -> None:
