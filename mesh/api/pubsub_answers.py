@@ -78,7 +78,7 @@ class PubsubAnswers:
         connected, scores = pubsub.peers(), pubsub.scores()
         if wanted is not None and wanted not in connected:
             raise UnknownPeer(f"no peer {wanted} speaks pubsub with this node")
-        if connected and not scores:
+        if not pubsub.scored:
             raise NotAvailable(SCORES_OFF)
         chosen = {each: parts for each, parts in scores.items() if wanted in (None, each)}
         return {"peers": [_scored(each, parts) for each, parts in chosen.items()]}

@@ -311,6 +311,10 @@ async def test_scores_that_nobody_keeps(caller: httpx.AsyncClient, node: Node, p
     check_problem(await caller.get("/v0/pubsub/scores", params={"peer": "nobody"}), 400, "usage")
 
 
+async def test_scores_that_nobody_keeps_of_nobody(caller: httpx.AsyncClient) -> None:
+    check_problem(await caller.get("/v0/pubsub/scores"), 501, "not-available")
+
+
 async def test_stats_and_rates(caller: httpx.AsyncClient, node: Node, peer: Node) -> None:
     async with (
         reading(caller, topic="x"),

@@ -239,6 +239,11 @@ class Pubsub:
         """The peers with which this node exchanges the messages of a topic."""
         return self._running().router.mesh(topic)
 
+    @property
+    def scored(self) -> bool:
+        """Whether scores of peers are kept."""
+        return self._running().scores is not None
+
     def scores(self) -> dict[PeerId, PeerParts]:
         """What each peer's score is made of; empty unless scores are kept."""
         parts, now = self._running(), time.monotonic()
