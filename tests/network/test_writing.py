@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import pytest
 
 from mesh.errors import StreamReset
 from mesh.network import pump
-from mesh.network.driver import Driver
+from mesh.network.driver import NEAR_SEND_BYTES, Driver
 from mesh.network.stream import Stream
 from mesh.protocols import multistream, noise
 from tests.network.live import BYTES, PATIENCE_S, Nodes, byte_driver, eventually
@@ -205,3 +206,12 @@ async def test_much_is_said_before_the_end_of_a_turn(nodes: Nodes, monkeypatch: 
     assert driver.sent_bytes > before + pump.FLUSH_BYTES
     async with asyncio.timeout(PATIENCE_S):
         assert await far.read_exactly(pump.FLUSH_BYTES) == bytes(pump.FLUSH_BYTES)
+
+
+@OVER
+async def test_little_waits_in_the_system_for_a_peer_on_this_machine(nodes: Nodes, listen: str) -> None:
+    for stream in await both_ends(nodes, listen):
+        raw = driver_of(stream).transport.get_extra_info("socket")
+        held = raw.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) if raw is not None else 0
+        assert held in (0, NEAR_SEND_BYTES, 2 * NEAR_SEND_BYTES)
+        assert bool(held) is not listen.startswith("/memory")
