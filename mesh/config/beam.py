@@ -51,7 +51,7 @@ def refusal(variable: str, text: str) -> str:
     """What is wrong with a variable of Beam's that asks for what is not done here; empty when nothing is."""
     if variable == "BEAM_MODE" and text not in _MODES:
         return _OTHER_MODE.format(text)
-    return _NOT_DONE.get(variable, "")
+    return _NOT_DONE.get(variable, "") if text else ""
 
 
 def setting_text(variable: str, text: str) -> str:

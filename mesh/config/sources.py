@@ -181,9 +181,11 @@ def _from_aliases(environ: Mapping[str, str]) -> Entries:
     """Beam's own variables; those of this program win over them."""
     for variable in VARIABLES:
         text = environ.get(variable)
-        if text and (reason := refusal(variable, text)):
+        if text is None:
+            continue
+        if reason := refusal(variable, text):
             raise _fault(Origin("environment", variable), reason)
-        if text is not None and variable in ALIASES:
+        if variable in ALIASES:
             yield ALIASES[variable], setting_text(variable, text), Origin("environment", variable)
 
 

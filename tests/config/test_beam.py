@@ -78,6 +78,7 @@ def test_the_programs_own_variables_win(tmp_path: Path) -> None:
     ("variable", "value"),
     [
         ("BEAM_MODE", "gateway"),
+        ("BEAM_MODE", ""),
         ("BEAM_TIMEOUT", "soon"),
         ("BEAM_PEER_MODE", "bootstrap"),
         ("BEAM_DOMAIN_TTL", "1"),
