@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from mesh.apps.feeding import feed
 from mesh.apps.market.payments.till import WorkFailed
 from mesh.apps.starting import started
 from mesh.errors import ConfigError, Malformed
@@ -194,7 +195,7 @@ async def _converse(
     assert process.stdin is not None
     assert process.stdout is not None
     assert process.stderr is not None
-    writing = asyncio.create_task(_write(process.stdin, text))
+    writing = asyncio.create_task(feed(process.stdin, text))
     reading = asyncio.create_task(_tail(process.stderr))
     try:
         output = await _head(process.stdout, max_output_bytes)
@@ -204,15 +205,6 @@ async def _converse(
         for task in (writing, reading):
             task.cancel()
         await asyncio.wait([writing, reading])
-
-
-async def _write(pipe: asyncio.StreamWriter, data: bytes) -> None:
-    with contextlib.suppress(OSError):
-        pipe.write(data)
-        await pipe.drain()
-    pipe.close()
-    with contextlib.suppress(OSError):
-        await pipe.wait_closed()
 
 
 async def _head(pipe: asyncio.StreamReader, most: int) -> bytes:

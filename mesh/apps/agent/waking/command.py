@@ -14,6 +14,7 @@ from typing import Final
 
 from mesh.apps.agent.waking.queue import Batch
 from mesh.apps.agent.waking.waking import CallFailed
+from mesh.apps.feeding import feed
 from mesh.apps.starting import started
 
 GRACE_S: Final = 3.0
@@ -51,9 +52,11 @@ class Command:
         except (OSError, ValueError) as error:
             cause = error.strerror if isinstance(error, OSError) else "an argument holds a NUL"
             raise CallFailed(f"{self.name}: cannot be started: {cause}") from None
+        assert process.stdin is not None
         try:
             async with asyncio.timeout(self._timeout_s):
-                await process.communicate(text.encode("utf-8", "replace"))
+                await feed(process.stdin, text.encode("utf-8", "replace"))
+                await process.wait()
         except TimeoutError:
             raise CallFailed(f"{self.name}: did not end within {self._timeout_s:g} s") from None
         finally:
